@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class AltegioLoyaltyConfig(AppConfig):
+    name = "altegio_loyalty"
+    verbose_name = _("Altegio loyalty")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from altegio_loyalty import checks  # noqa: F401  (registers the system checks)

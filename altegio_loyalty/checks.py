@@ -1,0 +1,82 @@
+"""System checks of the settings. No query, no network.
+
+altegio_loyalty.E001  an unknown or bad key of ALTEGIO_LOYALTY
+altegio_loyalty.E002  ENCRYPTION_KEYS holds something that is not a Fernet key
+altegio_loyalty.E010  an encrypted field with an index (see fields)
+altegio_loyalty.W001  the lease can end before the two calls of one attempt do
+altegio_loyalty.W002  (deploy) the tokens are encrypted with a key derived from SECRET_KEY
+altegio_loyalty.W003  (deploy) the API is called without TLS
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+
+from altegio_loyalty import conf
+from altegio_loyalty.fields import key_ring
+from altegio_loyalty.throttle import PATIENCE
+
+_LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
+
+
+@checks.register()
+def check_settings(**kwargs: Any) -> list[checks.CheckMessage]:
+    problems = conf.find_problems()
+    if problems:
+        return [
+            checks.Error(
+                f"ALTEGIO_LOYALTY[{key!r}] {problem}." if key else problem,
+                hint="Correct the key in your settings, or leave it out to get the default.",
+                id="altegio_loyalty.E001",
+            )
+            for key, problem in problems
+        ]
+    return [*_check_keys(), *_check_lease()]
+
+
+def _check_keys() -> list[checks.CheckMessage]:
+    try:
+        key_ring()
+    except ImproperlyConfigured as error:
+        return [checks.Error(str(error), id="altegio_loyalty.E002")]
+    return []
+
+
+def _check_lease() -> list[checks.CheckMessage]:
+    settings = conf.get_settings()
+    longest = 2 * settings.TOTAL_TIMEOUT + PATIENCE
+    if settings.LEASE_SECONDS > longest:
+        return []
+    return [
+        checks.Warning(
+            f"ALTEGIO_LOYALTY['LEASE_SECONDS'] is {settings.LEASE_SECONDS}, but one attempt can take {longest} seconds.",
+            hint="A worker that is merely slow is then taken for dead. Raise it, or lower TOTAL_TIMEOUT.",
+            id="altegio_loyalty.W001",
+        )
+    ]
+
+
+@checks.register(deploy=True)
+def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
+    if conf.find_problems():
+        return []
+    settings = conf.get_settings()
+    messages: list[checks.CheckMessage] = []
+    if not settings.ENCRYPTION_KEYS:
+        messages.append(
+            checks.Warning(
+                "The tokens of the locations are encrypted with a key derived from SECRET_KEY.",
+                hint="Set ALTEGIO_LOYALTY['ENCRYPTION_KEYS'], or keep the old key in SECRET_KEY_FALLBACKS when it changes.",
+                id="altegio_loyalty.W002",
+            )
+        )
+    if settings.API_URL.startswith("http:") and not settings.API_URL.startswith(_LOOPBACK):
+        messages.append(
+            checks.Warning(
+                "ALTEGIO_LOYALTY['API_URL'] is not https: the tokens travel in the clear.", id="altegio_loyalty.W003"
+            )
+        )
+    return messages

@@ -1,0 +1,21 @@
+"""A client for the part of Altegio's V1 API that loyalty on a visit needs. Knows neither Django nor Celery."""
+
+from altegio_loyalty.client.api import AltegioClient, Outcome
+from altegio_loyalty.client.transport import Answer, Limits, Transport, shared_transport
+from altegio_loyalty.client.types import Card, Credentials, LoyaltyTransaction, Program, Record, VisitDetails, VisitLine
+
+__all__ = [
+    "AltegioClient",
+    "Answer",
+    "Card",
+    "Credentials",
+    "Limits",
+    "LoyaltyTransaction",
+    "Outcome",
+    "Program",
+    "Record",
+    "Transport",
+    "VisitDetails",
+    "VisitLine",
+    "shared_transport",
+]

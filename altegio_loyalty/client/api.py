@@ -1,0 +1,185 @@
+"""The endpoints, one short method each, named as in the URL. See developer.alteg.io, B2B V1.
+
+Every method raises a subclass of `exceptions.ApiError` and nothing else. Reads are strict: an answer that does not have
+the documented shape raises `UnreadableAnswer`. Ids are Altegio's; amounts are points, as `Decimal`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from altegio_loyalty import exceptions
+from altegio_loyalty.client.transport import Answer, Transport
+from altegio_loyalty.client.types import (
+    Card,
+    Credentials,
+    Malformed,
+    Record,
+    VisitDetails,
+    to_flag,
+    to_object,
+    to_objects,
+    to_text,
+)
+
+Parsed = TypeVar("Parsed")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A successful POST. `visit` is None where the answer, though a success, does not show the visit."""
+
+    answer: Answer
+    visit: VisitDetails | None
+
+
+class AltegioClient:
+    """The part of the API that loyalty on a visit needs, with the tokens of one location."""
+
+    def __init__(self, transport: Transport, credentials: Credentials) -> None:
+        self._transport = transport
+        self._credentials = credentials
+
+    def _get(self, path: str, **query: str | int) -> Answer:
+        return self._transport.request("GET", path, self._credentials, query=query)
+
+    def _post(self, path: str, payload: dict[str, Any], send_within: float | None) -> Outcome:
+        answer = self._transport.request("POST", path, self._credentials, payload=payload, send_within=send_within)
+        return Outcome(answer, _visit_of_success(answer))
+
+    def apply_card_withdrawal(
+        self,
+        location_id: int,
+        card_id: int,
+        *,
+        record_id: int,
+        visit_id: int,
+        amount: Decimal,
+        send_within: float | None = None,
+    ) -> Outcome:
+        """POST /visit/loyalty/apply_card_withdrawal/{location_id}/{card_id}: take up to `amount` points.
+
+        Altegio takes no more than the balance and what is left to pay, without saying so: read the outcome's rows.
+        """
+        number = int(amount) if amount == int(amount) else float(amount)
+        return self._post(
+            f"/visit/loyalty/apply_card_withdrawal/{location_id}/{card_id}",
+            {"record_id": record_id, "visit_id": visit_id, "amount": number},
+            send_within,
+        )
+
+    def cancel_card_withdrawal(
+        self, location_id: int, card_id: int, *, record_id: int, visit_id: int, send_within: float | None = None
+    ) -> Outcome:
+        """POST /visit/loyalty/cancel_card_withdrawal/{location_id}/{card_id}: give back all the card paid on the visit."""
+        path = f"/visit/loyalty/cancel_card_withdrawal/{location_id}/{card_id}"
+        return self._post(path, {"record_id": record_id, "visit_id": visit_id}, send_within)
+
+    def apply_discount_program(
+        self,
+        location_id: int,
+        card_id: int,
+        program_id: int,
+        *,
+        record_id: int,
+        visit_id: int,
+        send_within: float | None = None,
+    ) -> Outcome:
+        """POST /visit/loyalty/apply_discount_program/{location_id}/{card_id}/{program_id}: apply the card's promotion."""
+        path = f"/visit/loyalty/apply_discount_program/{location_id}/{card_id}/{program_id}"
+        return self._post(path, {"record_id": record_id, "visit_id": visit_id}, send_within)
+
+    def cancel_discount_program(
+        self,
+        location_id: int,
+        card_id: int,
+        program_id: int,
+        *,
+        record_id: int,
+        visit_id: int,
+        send_within: float | None = None,
+    ) -> Outcome:
+        """POST /visit/loyalty/cancel_discount_program/{location_id}/{card_id}/{program_id}: take the promotion back."""
+        path = f"/visit/loyalty/cancel_discount_program/{location_id}/{card_id}/{program_id}"
+        return self._post(path, {"record_id": record_id, "visit_id": visit_id}, send_within)
+
+    def visit_details(self, location_id: int, record_id: int, visit_id: int) -> Outcome:
+        """GET /visit/details/{location_id}/{record_id}/{visit_id}: what the visit holds now. `visit` is always there."""
+        answer = self._get(f"/visit/details/{location_id}/{record_id}/{visit_id}")
+        return Outcome(answer, _read(answer, VisitDetails.parse))
+
+    def visit(self, visit_id: int) -> list[Record]:
+        """GET /visits/{visit_id}: the appointments of a visit."""
+        answer = self._get(f"/visits/{visit_id}")
+        return _read(answer, lambda body: [Record.parse(row) for row in to_objects(to_object(body).get("records"))])
+
+    def records(self, location_id: int, *, start_date: str, end_date: str, page: int = 1, count: int = 50) -> list[Record]:
+        """GET /records/{location_id}: a page of appointments; dates as YYYY-MM-DD, both included, in the location's time."""
+        answer = self._get(f"/records/{location_id}", start_date=start_date, end_date=end_date, page=page, count=count)
+        return _read(answer, lambda body: [Record.parse(row) for row in to_objects(body)])
+
+    def client_cards(self, client_id: int) -> list[Card]:
+        """GET /loyalty/client_cards/{client_id}: the client's cards; an empty list means that there are none."""
+        answer = self._get(f"/loyalty/client_cards/{client_id}")
+        return _read(answer, _cards)
+
+    def company(self, location_id: int) -> str:
+        """GET /company/{location_id}: the location's title."""
+        answer = self._get(f"/company/{location_id}")
+        return _read(answer, lambda body: to_text(to_object(body).get("title")))
+
+    def user_permissions(self, location_id: int) -> bool | None:
+        """GET /user/permissions/{location_id}: whether the user may use loyalty; None where the answer does not say."""
+        answer = self._get(f"/user/permissions/{location_id}")
+
+        def loyalty_access(body: object) -> bool | None:
+            rights = to_object(to_object(body).get("loyalty"))
+            known = [rights[name] for name in ("loyalty_access", "has_loyalty_access") if name in rights]
+            return to_flag(known[0]) if known else None
+
+        return _read(answer, loyalty_access)
+
+    def auth(self, login: str, password: str) -> str:
+        """POST /auth: the user token of a person. Needs the partner token alone.
+
+        Raises `Refused` where Altegio asks for a second factor, which this API cannot give.
+        """
+        partner = Credentials(self._credentials.partner_token, "")
+        answer = self._transport.request("POST", "/auth", partner, payload={"login": login, "password": password})
+        token = _read(answer, lambda body: to_text(to_object(body).get("user_token")))
+        if not token:
+            raise exceptions.Refused("Altegio asks for a second factor; take the user token from its own screens.")
+        return token
+
+
+def _read(answer: Answer, parse: Callable[[Any], Parsed]) -> Parsed:
+    try:
+        return parse(answer.body)
+    except Malformed as error:
+        raise exceptions.UnreadableAnswer(
+            f"Altegio's answer could not be read: {error}.", http_status=answer.http_status, body=answer.text
+        ) from None
+
+
+def _cards(body: Any) -> list[Card]:
+    # The reference prints one bare object where the real answer is a list.
+    rows = [body] if isinstance(body, dict) and "balance" in body else to_objects(body)
+    return [Card.parse(row) for row in rows]
+
+
+def _visit_of_success(answer: Answer) -> VisitDetails | None:
+    """The visit that a POST answered with.
+
+    An answer that says neither "success" nor shows a visit is no success that anybody could stand on.
+    """
+    try:
+        return VisitDetails.parse(answer.body)
+    except Malformed as error:
+        if answer.claims_success:
+            return None
+        raise exceptions.UnreadableAnswer(
+            f"Altegio's answer could not be read: {error}.", http_status=answer.http_status, body=answer.text
+        ) from None

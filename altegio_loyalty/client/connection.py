@@ -1,0 +1,135 @@
+"""Connections that know two things urllib3 does not tell: whether a byte of the request left, and how long is left.
+
+A request whose first byte never left is certainly not done; any other without an answer is in doubt. And a read timeout
+bounds only the silence between two bytes, so a server that drips them would hold a worker for as long as it likes: here
+each read gets no more time than the whole call has left.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+
+class TooLate(OSError):
+    """The moment up to which the request might be sent has passed."""
+
+
+@dataclass
+class Exchange:
+    """One request and its answer on their way. Moments are of `time.monotonic()` and of `time.time()`."""
+
+    ends_at: float
+    send_before: float
+    send_before_clock: float
+    is_sent: bool = False
+
+    def check_may_send(self) -> None:
+        """Refuse the first byte where the sender's lease has run out, by either clock.
+
+        Two clocks, since the monotonic one may stand still while a machine sleeps and the other may be set.
+        """
+        if not self.is_sent and (time.monotonic() >= self.send_before or time.time() >= self.send_before_clock):
+            raise TooLate("the time in which this might be sent has passed")
+
+    def seconds_left(self) -> float:
+        left = self.ends_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the call took longer than its total time")
+        return left
+
+
+class _Current(threading.local):
+    exchange: Exchange | None = None
+
+
+#: The exchange that the connections of this thread are working on.
+current = _Current()
+
+
+class _DeadlineReader(io.RawIOBase):
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._read_timeout = sock.gettimeout()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if current.exchange is not None:
+            left = current.exchange.seconds_left()
+            self._sock.settimeout(left if self._read_timeout is None else min(left, self._read_timeout))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _DeadlineResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_DeadlineReader(sock))
+
+
+class _WatchedHTTPConnection(HTTPConnection):
+    response_class = _DeadlineResponse
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()  # before the mark: a connection that fails has sent nothing
+        if current.exchange is not None:
+            current.exchange.check_may_send()
+            current.exchange.is_sent = True
+        super().send(data)
+
+
+class _WatchedHTTPSConnection(HTTPSConnection):
+    response_class = _DeadlineResponse
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        if current.exchange is not None:
+            current.exchange.check_may_send()
+            current.exchange.is_sent = True
+        super().send(data)
+
+
+class _WatchedHTTPPool(HTTPConnectionPool):
+    ConnectionCls = _WatchedHTTPConnection
+
+
+class _WatchedHTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _WatchedHTTPSConnection
+
+
+class WatchedAdapter(HTTPAdapter):
+    """Sends over watched connections and repeats nothing by itself."""
+
+    def __init__(self) -> None:
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)  # type: ignore[no-untyped-call]
+        self._watch(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs)  # type: ignore[no-untyped-call]
+        self._watch(manager)
+        return manager
+
+    @staticmethod
+    def _watch(manager: Any) -> None:
+        manager.pool_classes_by_scheme = {"http": _WatchedHTTPPool, "https": _WatchedHTTPSPool}

@@ -1,0 +1,42 @@
+"""The key ring for tokens at rest: the first key encrypts, every key decrypts."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from altegio_loyalty.exceptions import UndecryptableToken
+
+
+def derive_key(secret: str) -> str:
+    """A Fernet key that belongs to `secret` and to this use of it alone."""
+    material = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"altegio_loyalty tokens at rest").derive(
+        secret.encode()
+    )
+    return base64.urlsafe_b64encode(material).decode()
+
+
+class KeyRing:
+    """Encrypts and decrypts texts. Raises ValueError for a key that is not 32 url-safe base64-encoded bytes."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        if not keys:
+            raise ValueError("at least one key is needed")
+        self._fernet = MultiFernet([Fernet(key) for key in keys])
+
+    def __repr__(self) -> str:
+        return "KeyRing([hidden])"
+
+    def encrypt(self, text: str) -> str:
+        return self._fernet.encrypt(text.encode()).decode()
+
+    def decrypt(self, ciphertext: str) -> str:
+        """Raises `UndecryptableToken` where no key of the ring made this text."""
+        try:
+            return self._fernet.decrypt(ciphertext.encode()).decode()
+        except (InvalidToken, UnicodeError):
+            raise UndecryptableToken from None

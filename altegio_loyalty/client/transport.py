@@ -1,0 +1,265 @@
+"""The one place where HTTP happens: timeouts, size, tokens in the header, and every failure turned into the app's own.
+
+Knows nothing of Django. What a failure means for points is in its class; see `altegio_loyalty.exceptions`.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import http.cookiejar
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from altegio_loyalty import __version__, exceptions
+from altegio_loyalty.client.connection import Exchange, WatchedAdapter, current
+from altegio_loyalty.client.types import Credentials, to_flag
+from altegio_loyalty.redaction import clean, redact
+
+ACCEPT = "application/vnd.api.v2+json"
+PREVIEW_CHARACTERS = 500
+LONGEST_RETRY_AFTER = 3600.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one call may cost: seconds to connect, between two bytes, and altogether; bytes of the answer."""
+
+    connect_timeout: float = 5
+    read_timeout: float = 15
+    total_timeout: float = 30
+    answer_bytes: int = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A readable, successful answer: `body` is the parsed JSON out of its wrapping, `text` its start without secrets.
+
+    `claims_success` says whether it carried `success: true`, which bare answers do not.
+    """
+
+    http_status: int
+    body: Any
+    text: str
+    claims_success: bool
+
+
+class Transport:
+    """Sends requests to one API over connections that are kept alive. Belongs to one thread; see `shared_transport`."""
+
+    def __init__(self, api_url: str, *, proxy_url: str = "", limits: Limits | None = None) -> None:
+        self.api_url = api_url.rstrip("/")
+        self.limits = limits or Limits()
+        self._session = requests.Session()
+        # The environment's proxies and a netrc file of the machine must never replace the tokens or the way.
+        self._session.trust_env = False
+        # One session serves all locations: a cookie of one must not travel with the tokens of another.
+        self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+        self._session.proxies = {"http": proxy_url, "https": proxy_url} if proxy_url else {}
+        self._session.mount("https://", WatchedAdapter())
+        self._session.mount("http://", WatchedAdapter())
+
+    def close(self) -> None:
+        self._session.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        credentials: Credentials,
+        *,
+        query: Mapping[str, str | int] | None = None,
+        payload: Mapping[str, Any] | None = None,
+        send_within: float | None = None,
+    ) -> Answer:
+        """One HTTP request, one answer.
+
+        `send_within` is the number of seconds in which the first byte must have left; later nothing is sent.
+        Raises one of the subclasses of `exceptions.ApiError`, and nothing else, whatever the network or server does.
+        """
+        secrets = (credentials.partner_token, credentials.user_token, *_values(payload, "login", "password"))
+        exchange = self._open_exchange(send_within)
+        current.exchange = exchange
+        try:
+            response = self._session.request(
+                method,
+                self.api_url + path,
+                params=query,
+                headers=_headers(credentials),
+                data=None if payload is None else json.dumps(payload).encode(),
+                timeout=(self.limits.connect_timeout, self.limits.read_timeout),
+                allow_redirects=False,
+                stream=True,
+            )
+            with response:
+                content = self._read(response, exchange)
+        except exceptions.ApiError:
+            raise
+        except (requests.RequestException, HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+            # ValueError: http.client and urllib3 raise it, or a subclass, for headers and URLs beyond repair.
+            raise _failure(error, exchange, secrets) from None
+        finally:
+            current.exchange = None
+        return _judge(response, content, secrets)
+
+    def _open_exchange(self, send_within: float | None) -> Exchange:
+        total = self.limits.total_timeout
+        window = total if send_within is None else min(send_within, total)
+        now = time.monotonic()
+        return Exchange(ends_at=now + total, send_before=now + window, send_before_clock=time.time() + window)
+
+    def _read(self, response: requests.Response, exchange: Exchange) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        for piece in response.iter_content(65536):
+            exchange.seconds_left()
+            size += len(piece)
+            if size > self.limits.answer_bytes:
+                raise exceptions.UnreadableAnswer(
+                    f"Altegio's answer is larger than {self.limits.answer_bytes} bytes.", http_status=response.status_code
+                )
+            pieces.append(piece)
+        return b"".join(pieces)
+
+
+def _values(payload: Mapping[str, Any] | None, *names: str) -> list[str]:
+    return [str(payload[name]) for name in names if payload and payload.get(name)]
+
+
+def _headers(credentials: Credentials) -> dict[str, str]:
+    if not credentials.are_sendable:
+        raise exceptions.NotSent("The tokens hold characters that cannot stand in a request; enter them again.")
+    authorization = f"Bearer {credentials.partner_token}"
+    if credentials.user_token:
+        authorization += f", User {credentials.user_token}"
+    return {
+        "Authorization": authorization,
+        "Accept": ACCEPT,
+        "Accept-Encoding": "identity",
+        "Content-Type": "application/json",
+        "User-Agent": f"altegio_loyalty/{__version__}",
+    }
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """The error at the bottom: requests and urllib3 wrap it up to four times, in words for their own developers."""
+    for _ in range(10):
+        first = error.args[0] if error.args else None
+        below = getattr(error, "reason", None) or getattr(first, "reason", None) or error.__cause__ or error.__context__
+        if not isinstance(below, BaseException):
+            break
+        error = below
+    return error
+
+
+def _failure(error: Exception, exchange: Exchange, secrets: tuple[str, ...]) -> exceptions.ApiError:
+    cause = _root_cause(error)
+    text = redact(f"{type(cause).__name__}: {cause}", secrets=secrets, limit=200)
+    if exchange.is_sent:
+        return exceptions.NoAnswer(f"Altegio did not answer ({text})")
+    return exceptions.NotSent(f"Altegio could not be reached ({text})")
+
+
+def _parse(content: bytes) -> Any:
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is not JSON")
+
+    return json.loads(content.decode("utf-8-sig"), parse_float=Decimal, parse_constant=refuse)
+
+
+def _judge(response: requests.Response, content: bytes, secrets: tuple[str, ...]) -> Answer:
+    status = response.status_code
+    text = redact(content[: 8 * PREVIEW_CHARACTERS].decode("utf-8", "replace"), secrets=secrets, limit=PREVIEW_CHARACTERS)
+    try:
+        body = _parse(content)
+    except (ValueError, ArithmeticError, RecursionError):
+        # ArithmeticError: a decimal with an exponent beyond the machine's.
+        body = None
+        if 200 <= status < 300:
+            raise exceptions.UnreadableAnswer("Altegio's answer is not JSON.", http_status=status, body=text) from None
+    message = redact(_message(body), secrets=secrets, limit=300)
+    if error := _http_error(status):
+        raise error(
+            message or f"HTTP {status}", http_status=status, body=text, retry_after=_retry_after(response.headers)
+        )
+    if not isinstance(body, (dict, list)):
+        raise exceptions.UnreadableAnswer("Altegio's answer is neither an object nor a list.", http_status=status, body=text)
+    says_success = isinstance(body, dict) and "success" in body
+    if says_success and not to_flag(body["success"]):
+        raise exceptions.Refused(message or "Altegio answered without success.", http_status=status, body=text)
+    return Answer(status, _unwrap(body), text, claims_success=says_success)
+
+
+def _http_error(status: int) -> type[exceptions.ApiError] | None:
+    if 200 <= status < 300:
+        return None
+    if status == 401:
+        return exceptions.Unauthorized
+    if status == 429:
+        return exceptions.RateLimited
+    # 408 and redirects come from something in between: whether Altegio saw the request is unknown.
+    if 400 <= status < 500 and status != 408:
+        return exceptions.Refused
+    return exceptions.ServerError
+
+
+def _unwrap(body: Any) -> Any:
+    return body["data"] if isinstance(body, dict) and "data" in body else body
+
+
+def _message(body: Any) -> str:
+    """What the server says of itself, with the fields of a validation error; empty where it says nothing."""
+    if not isinstance(body, dict):
+        return ""
+    meta, errors = body.get("meta"), body.get("errors")
+    places = [place for place in (meta, errors) if isinstance(place, dict)]
+    texts = [place["message"] for place in places if isinstance(place.get("message"), str)][:1]
+    fields = places[0].get("errors") if places else None
+    if isinstance(fields, dict):
+        for name, problems in list(fields.items())[:5]:
+            listed = problems if isinstance(problems, list) else [problems]
+            texts.append(f"{name}: {' '.join(str(problem) for problem in listed[:3])}")
+    return " ".join(texts)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to wait; None where the header is missing or unusable (0 is of no use either)."""
+    value = clean(headers.get("Retry-After", ""), 100).strip()
+    if value.isascii() and value.isdigit():
+        seconds = float(value)
+    else:
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return min(seconds, LONGEST_RETRY_AFTER) if seconds > 0 else None
+
+
+class _Kept(threading.local):
+    transport: Transport | None = None
+    made_for: tuple[Any, ...] = ()
+
+
+_kept = _Kept()
+
+
+def shared_transport(api_url: str, *, proxy_url: str, limits: Limits) -> Transport:
+    """This thread's transport, kept from call to call so that its connections stay open.
+
+    A forked child makes its own: two processes on one connection would read each other's answers.
+    """
+    made_for = (os.getpid(), api_url, proxy_url, limits)
+    if _kept.transport is None or _kept.made_for != made_for:
+        if _kept.transport is not None and _kept.made_for[0] == os.getpid():
+            _kept.transport.close()
+        _kept.transport, _kept.made_for = Transport(api_url, proxy_url=proxy_url, limits=limits), made_for
+    return _kept.transport

@@ -1,0 +1,124 @@
+"""The app's settings: one dict, `settings.ALTEGIO_LOYALTY`, read when used, so that `override_settings` just works."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import dataclass, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+
+SETTING_NAME = "ALTEGIO_LOYALTY"
+
+
+@dataclass(frozen=True, repr=False)
+class LoyaltySettings:
+    """The defaults. Times are in seconds; 0 switches a delay or a limit off."""
+
+    #: Where the API is, with the version and without a slash at the end.
+    API_URL: str = "https://api.alteg.io/api/v1"
+    #: "http://host:port" of a proxy for the calls. The environment's proxies are never used.
+    PROXY_URL: str = ""
+    #: How long to wait for a connection.
+    CONNECT_TIMEOUT: float = 5
+    #: How long to wait for the next piece of an answer.
+    READ_TIMEOUT: float = 15
+    #: How long one call may take altogether; a server that drips bytes is cut off here.
+    TOTAL_TIMEOUT: float = 30
+    #: The largest answer that is read.
+    MAX_ANSWER_BYTES: int = 4 * 1024 * 1024
+    #: Altegio allows 5 requests a second and 200 a minute per IP address; all processes of the site share them.
+    REQUESTS_PER_SECOND: int = 5
+    REQUESTS_PER_MINUTE: int = 200
+    #: How often an operation is tried, and for how long after it was asked for, before a person has to decide.
+    MAX_ATTEMPTS: int = 8
+    RETRY_WINDOW: float = 1800
+    #: The wait before the first retry; it doubles with each, up to RETRY_DELAY_MAX, and is then drawn at random below that.
+    RETRY_DELAY: float = 5
+    RETRY_DELAY_MAX: float = 300
+    #: An effect may still arrive this long after an unanswered call; before that its absence proves nothing.
+    SETTLE_SECONDS: float = 120
+    #: How long a worker may hold an operation before it is taken to have died. Longer than two calls can take.
+    LEASE_SECONDS: float = 120
+    #: Read the visit before each POST, so that what is already there is not done again.
+    LOOK_BEFORE_SEND: bool = True
+    #: Fernet keys for the tokens at rest: the first encrypts, all decrypt. Empty: derived from SECRET_KEY.
+    ENCRYPTION_KEYS: tuple[str, ...] | list[str] = ()
+    #: How long one sweep of due operations may go on.
+    SWEEP_SECONDS: float = 50
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+_NAMES = frozenset(field.name for field in fields(LoyaltySettings))
+_HINTS: dict[str, Any] = typing.get_type_hints(LoyaltySettings)
+_AT_LEAST_ONE = {"CONNECT_TIMEOUT", "READ_TIMEOUT", "TOTAL_TIMEOUT", "MAX_ANSWER_BYTES", "LEASE_SECONDS", "SWEEP_SECONDS"}
+_LONGEST = 10 * 365 * 24 * 3600
+
+
+def _configured() -> dict[str, Any]:
+    given = getattr(django_settings, SETTING_NAME, {})
+    if not isinstance(given, dict):
+        raise ImproperlyConfigured(f"{SETTING_NAME} must be a dict, not {type(given).__name__}.")
+    return given
+
+
+def get_settings() -> LoyaltySettings:
+    """The settings as they are now; unknown keys are left to the system check, which names them."""
+    return LoyaltySettings(**{name: value for name, value in _configured().items() if name in _NAMES})
+
+
+def _type_problem(name: str, value: object) -> str:
+    hint = _HINTS[name]
+    if hint is bool:
+        return "" if isinstance(value, bool) else "must be True or False"
+    if hint is str:
+        return "" if isinstance(value, str) else "must be a text"
+    if hint is int:
+        return "" if isinstance(value, int) and not isinstance(value, bool) else "must be a whole number"
+    if hint is float:
+        return "" if isinstance(value, (int, float)) and not isinstance(value, bool) else "must be a number of seconds"
+    good = isinstance(value, (list, tuple)) and all(isinstance(key, str) for key in value)
+    return "" if good else "must be a list of texts"
+
+
+def is_http_url(url: str) -> bool:
+    """Whether `url` is absolute, http or https, names a host, and carries no login, query or fragment."""
+    try:
+        parts = urlsplit(url)
+        port_is_good = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    extras = parts.query or parts.fragment or parts.username or parts.password
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and port_is_good and not extras and url.isprintable()
+
+
+def _value_problem(name: str, value: Any) -> str:
+    if name == "API_URL" and not is_http_url(value):
+        return "must be an absolute http or https address with the version, such as https://api.alteg.io/api/v1"
+    if name == "PROXY_URL" and value and urlsplit(value).scheme not in ("http", "https"):
+        return "must be empty or an http or https address"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not 0 <= value <= _LONGEST:  # also refuses NaN
+            return "must not be negative, endless or longer than ten years"
+        if name in _AT_LEAST_ONE and value <= 0:
+            return "must be more than 0"
+    return ""
+
+
+def find_problems() -> list[tuple[str, str]]:
+    """(key, what is wrong with it) for each unknown or bad key of the dict; ("", …) where the dict itself is wrong."""
+    try:
+        given = _configured()
+    except ImproperlyConfigured as error:
+        return [("", str(error))]
+    problems = []
+    for name, value in given.items():
+        if name not in _NAMES:
+            problems.append((str(name), f"is unknown; known are {', '.join(sorted(_NAMES))}"))
+        elif problem := _type_problem(name, value) or _value_problem(name, value):
+            problems.append((name, problem))
+    return problems

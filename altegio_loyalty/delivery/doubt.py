@@ -1,0 +1,118 @@
+"""Operations whose outcome nobody knows: look at the visit until the doubt is settled; never send meanwhile."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+
+from altegio_loyalty import exceptions, policy, throttle
+from altegio_loyalty.conf import get_settings
+from altegio_loyalty.delivery.calls import client_for, note_failure, note_success, retry_rules
+from altegio_loyalty.delivery.claims import Claim, announce, committed, database
+from altegio_loyalty.delivery.explained import explained_amount
+from altegio_loyalty.delivery.sending import after_no_effect, effect_columns
+from altegio_loyalty.models import LoyaltyOperation, OperationAttempt, finished
+from altegio_loyalty.policy import Effect, Truth
+from altegio_loyalty.redaction import clean
+
+logger = logging.getLogger(__name__)
+
+Status = LoyaltyOperation.Status
+
+
+def recover(operation: LoyaltyOperation) -> bool:
+    """Put in doubt an operation whose worker did not report before its lease ended; False where it just did."""
+    now = timezone.now()
+    columns: dict[str, Any] = {
+        "status": Status.UNCONFIRMED,
+        "fence": operation.fence + 1,
+        "lookup_count": 0,
+        # The worker may have lived, and sent, until the end of its lease.
+        "unanswered_at": operation.next_attempt_at,
+        "next_attempt_at": now,
+        "last_error": "The worker stopped before it could report.",
+    }
+    with committed():
+        lost = LoyaltyOperation.objects.using(database()).held_by(operation).filter(next_attempt_at__lte=now)
+        if not lost.update(**columns):
+            return False
+        OperationAttempt.objects.using(database()).create(
+            operation=operation,
+            purpose=OperationAttempt.Purpose.SEND if operation.sent_at else OperationAttempt.Purpose.LOOK,
+            started_at=operation.sent_at or now,
+            outcome=OperationAttempt.Outcome.UNKNOWN,
+            error="The worker stopped before it could report.",
+        )
+    for name, value in columns.items():
+        setattr(operation, name, value)
+    announce(operation)
+    return True
+
+
+def look_up(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
+    """Read the visit and settle the doubt if it can be settled. Returns the failure of the read, if it failed."""
+    operation = claim.operation
+    began = timezone.now()
+    try:
+        client = client_for(operation.location)
+        throttle.take_turn(for_person=for_person)
+        outcome = claim.log.call(
+            OperationAttempt.Purpose.LOOK_UP,
+            lambda: client.visit_details(operation.location_id, operation.record_id, operation.visit_id),
+        )
+    except exceptions.ApiError as error:
+        note_failure(operation.location, error)
+        claim.record(last_error=clean(policy.reason_of(error), 500), next_attempt_at=_next_look(operation, error))
+        return error
+    note_success(operation.location)
+    assert outcome.visit is not None
+    effect = policy.effect_on(outcome.visit, operation.target)
+    truth = _truth(operation, effect, began)
+    claim.log.rows[-1].outcome = _ATTEMPT_OUTCOMES[truth]
+    claim.record(**_columns(operation, truth, effect))
+    return None
+
+
+def _truth(operation: LoyaltyOperation, effect: Effect, began: datetime.datetime) -> Truth:
+    if operation.sent_at is None:
+        return Truth.DID_NOT_HAPPEN  # the mark is committed before the first byte leaves: no mark, no byte
+    before = operation.seen_before
+    explained = Decimal(0) if before is not None else explained_amount(operation)
+    return policy.truth_of_lookup(operation.target, effect, explained=explained, is_settled=began >= _settled_at(operation))
+
+
+def _settled_at(operation: LoyaltyOperation) -> datetime.datetime:
+    since = operation.unanswered_at or operation.sent_at or operation.created_at
+    return since + datetime.timedelta(seconds=get_settings().SETTLE_SECONDS)
+
+
+def _next_look(operation: LoyaltyOperation, error: exceptions.ApiError | None = None) -> datetime.datetime:
+    """After the backoff, but no later than the moment from which an absence proves something."""
+    now = timezone.now()
+    if isinstance(error, exceptions.Unauthorized):
+        return now  # the location is paused; due as soon as it goes on
+    regular = now + datetime.timedelta(seconds=policy.backoff(operation.lookup_count, retry_rules(), error))
+    settled_at = _settled_at(operation)
+    must_wait = error is not None and (error.retry_after or isinstance(error, exceptions.RateLimited))
+    return min(regular, settled_at) if settled_at > now and not must_wait else regular
+
+
+def _columns(operation: LoyaltyOperation, truth: Truth, effect: Effect) -> dict[str, Any]:
+    now = timezone.now()
+    if truth is Truth.HAPPENED:
+        outcome = LoyaltyOperation.Outcome.FOUND
+        return finished(Status.SUCCEEDED, now, outcome=outcome, **effect_columns(operation, effect))
+    if truth is Truth.DID_NOT_HAPPEN:
+        return after_no_effect(operation, now, None)
+    return {"next_attempt_at": _next_look(operation)}
+
+
+_ATTEMPT_OUTCOMES = {
+    Truth.HAPPENED: OperationAttempt.Outcome.HAPPENED,
+    Truth.DID_NOT_HAPPEN: OperationAttempt.Outcome.DID_NOT_HAPPEN,
+    Truth.STILL_OPEN: OperationAttempt.Outcome.STILL_OPEN,
+}

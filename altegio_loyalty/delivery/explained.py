@@ -1,0 +1,37 @@
+"""How much of what a visit shows the log accounts for."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from altegio_loyalty import policy
+from altegio_loyalty.delivery.claims import database
+from altegio_loyalty.models import LoyaltyOperation
+
+_PAIRS = {
+    policy.APPLY_WITHDRAWAL: (policy.APPLY_WITHDRAWAL, policy.CANCEL_WITHDRAWAL),
+    policy.CANCEL_WITHDRAWAL: (policy.APPLY_WITHDRAWAL, policy.CANCEL_WITHDRAWAL),
+    policy.APPLY_PROGRAM: (policy.APPLY_PROGRAM, policy.CANCEL_PROGRAM),
+    policy.CANCEL_PROGRAM: (policy.APPLY_PROGRAM, policy.CANCEL_PROGRAM),
+}
+
+
+def in_force(operation: LoyaltyOperation) -> list[LoyaltyOperation]:
+    """The successful applies of the same card (and promotion) on the same visit that no later cancel undid."""
+    apply_kind, cancel_kind = _PAIRS[operation.kind]
+    others = LoyaltyOperation.objects.using(database()).filter(
+        visit_id=operation.visit_id,
+        card_id=operation.card_id,
+        program_id=operation.program_id,
+        kind__in=(apply_kind, cancel_kind),
+        status=LoyaltyOperation.Status.SUCCEEDED,
+    ).exclude(pk=operation.pk)
+    applies: list[LoyaltyOperation] = []
+    for other in others.order_by("finished_at", "pk"):
+        applies = [*applies, other] if other.kind == apply_kind else []
+    return applies
+
+
+def explained_amount(operation: LoyaltyOperation) -> Decimal:
+    """The sum of what those applies took, each as asked where the answer did not show it."""
+    return sum((other.applied_amount or other.amount or Decimal(0) for other in in_force(operation)), Decimal(0))

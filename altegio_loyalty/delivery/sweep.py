@@ -1,0 +1,169 @@
+"""Run what is due: one operation, or everything, fairly across the locations and no longer than it makes sense."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from django.db import DatabaseError
+from django.utils import timezone
+
+from altegio_loyalty import exceptions, policy
+from altegio_loyalty.conf import get_settings
+from altegio_loyalty.delivery.claims import announce, claim_to_look, claim_to_send, committed, database
+from altegio_loyalty.delivery.doubt import look_up, recover
+from altegio_loyalty.delivery.sending import send
+from altegio_loyalty.models import LoyaltyOperation, finished
+from altegio_loyalty.querysets import OperationQuerySet
+
+logger = logging.getLogger(__name__)
+
+Status = LoyaltyOperation.Status
+#: So many failures of Altegio in a row, on different operations, are taken for an outage.
+OUTAGE_FAILURES = 3
+
+
+def _operations() -> OperationQuerySet:
+    return LoyaltyOperation.objects.using(database())
+
+
+def deliver(operation_id: int, *, for_person: bool = False) -> LoyaltyOperation | None:
+    """Do what is due for one operation: send it or look it up. Nothing where nothing is due; None where it is unknown.
+
+    May be called any number of times, by any number of workers at once. API failures do not raise.
+    """
+    operation = _operations().select_related("location").filter(pk=operation_id).first()
+    if operation is None:
+        return None
+    now = timezone.now()
+    if operation.status == Status.SENDING:
+        if not _operations().lease_ran_out(now).filter(pk=operation_id).exists() or not recover(operation):
+            return operation
+    if _operations().due(timezone.now()).filter(pk=operation_id).exists():
+        _work_on(operation, for_person=for_person)
+    return operation
+
+
+def _work_on(operation: LoyaltyOperation, *, for_person: bool = False) -> exceptions.ApiError | None:
+    """Claim the operation and take it one step further; returns the failure of the call, if it failed."""
+    if operation.status == Status.UNCONFIRMED:
+        claim = claim_to_look(operation)
+        return look_up(claim, for_person=for_person) if claim else None
+    if _is_out_of_time(operation):
+        _give_up(operation)
+        return None
+    claim = claim_to_send(operation)
+    return send(claim, for_person=for_person) if claim else None
+
+
+def _is_out_of_time(operation: LoyaltyOperation) -> bool:
+    return operation.expires_at is not None and operation.expires_at <= timezone.now()
+
+
+def _give_up(operation: LoyaltyOperation) -> bool:
+    error = operation.last_error or "It was not tried in time."
+    columns = finished(Status.FAILED, timezone.now(), fence=operation.fence + 1, last_error=error)
+    with committed():
+        given_up = _operations().held_by(operation).update(**columns)
+    if given_up:
+        for name, value in columns.items():
+            setattr(operation, name, value)
+        announce(operation)
+    return bool(given_up)
+
+
+@dataclass
+class Report:
+    """What a sweep did: how many operations ended it in which state, and why it stopped early, if it did."""
+
+    states: Counter[str] = field(default_factory=Counter)
+    stopped: str = ""
+    #: Only the time of one sweep was over: another one can go on at once.
+    is_cut_short: bool = False
+
+    @property
+    def count(self) -> int:
+        return sum(self.states.values())
+
+
+class Sweep:
+    """One pass over what is due. In one pass an operation is sent at most once and looked up at most once."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ends_at = time.monotonic() + seconds
+        self._sent: set[int] = set()
+        self._looked_up: set[int] = set()
+        self._failures_in_a_row = 0
+        self.report = Report()
+
+    def run(self) -> Report:
+        """Raises nothing that Altegio does; a database that fails does raise."""
+        self._put_the_dead_in_doubt()
+        self._give_up_the_late()
+        for operation in self._due_in_turn():
+            error = self._take(operation)
+            self.report.states[operation.status] += 1
+            if self._must_stop(error):
+                break
+        return self.report
+
+    def _put_the_dead_in_doubt(self) -> None:
+        for operation in _operations().lease_ran_out(timezone.now()).select_related("location"):
+            recover(operation)
+
+    def _give_up_the_late(self) -> None:
+        for operation in _operations().out_of_time(timezone.now()).select_related("location"):
+            self.report.states[Status.FAILED] += _give_up(operation)
+
+    def _due_in_turn(self) -> Iterator[LoyaltyOperation]:
+        """One due operation of each location in turn, the longest waiting first, until none is left."""
+        turns = list(_operations().due(timezone.now()).values_list("location_id", flat=True).distinct().order_by())
+        random.shuffle(turns)
+        while turns:
+            for location_id in list(turns):
+                operation = self._next_of(location_id)
+                if operation is None:
+                    turns.remove(location_id)
+                else:
+                    yield operation
+
+    def _next_of(self, location_id: int) -> LoyaltyOperation | None:
+        due = _operations().due(timezone.now()).filter(location_id=location_id)
+        due = due.exclude(status=Status.PENDING, pk__in=self._sent)
+        due = due.exclude(status=Status.UNCONFIRMED, pk__in=self._looked_up)
+        return due.select_related("location").order_by("next_attempt_at", "pk").first()
+
+    def _take(self, operation: LoyaltyOperation) -> exceptions.ApiError | None:
+        done = self._looked_up if operation.status == Status.UNCONFIRMED else self._sent
+        done.add(operation.pk)
+        try:
+            return _work_on(operation)
+        except DatabaseError:
+            # One bad row must not stop the others; a database that is gone stops the next query of the loop.
+            logger.exception("Operation %s could not be worked on; it is taken up again when its lease ends.", operation.pk)
+            return None
+
+    def _must_stop(self, error: exceptions.ApiError | None) -> bool:
+        if isinstance(error, exceptions.RateLimited):
+            self.report.stopped = "the budget of requests is used up"
+        elif error is not None and policy.is_outage(error):
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row >= OUTAGE_FAILURES:
+                self.report.stopped = "Altegio does not work at the moment"
+        else:
+            self._failures_in_a_row = 0
+        if not self.report.stopped and time.monotonic() >= self._ends_at:
+            self.report.stopped, self.report.is_cut_short = "the time of one sweep is over", True
+        return bool(self.report.stopped)
+
+
+def run_due() -> Report:
+    """Run everything that is due now, for SWEEP_SECONDS at the most."""
+    report = Sweep(get_settings().SWEEP_SECONDS).run()
+    if report.stopped:
+        logger.warning("The sweep stopped early: %s. The rest stays due.", report.stopped)
+    return report

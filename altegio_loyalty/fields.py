@@ -1,0 +1,132 @@
+"""A text that is encrypted in the database and hidden on the way to every page, log and traceback."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core import checks
+from django.core.exceptions import FieldError, ImproperlyConfigured
+from django.db import models
+from django.db.models.query_utils import DeferredAttribute
+
+from altegio_loyalty.client.crypto import KeyRing, derive_key
+from altegio_loyalty.conf import get_settings
+from altegio_loyalty.redaction import MASK
+
+_STORED_PREFIX = "fernet:"
+
+
+def key_ring() -> KeyRing:
+    """The keys of ENCRYPTION_KEYS or, where that is empty, keys derived from SECRET_KEY and its fallbacks."""
+    keys = list(get_settings().ENCRYPTION_KEYS)
+    if not keys:
+        secrets = [django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS]
+        keys = [derive_key(secret if isinstance(secret, str) else secret.decode("latin-1")) for secret in secrets]
+    try:
+        return KeyRing(keys)
+    except ValueError:
+        raise ImproperlyConfigured(
+            "ALTEGIO_LOYALTY['ENCRYPTION_KEYS'] holds a key that is not a Fernet key. "
+            "Make one with: python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+        ) from None
+
+
+class Secret:
+    """A token, plain or as it is stored. Shown as a mask everywhere; `reveal()` is the only way to its text."""
+
+    __slots__ = ("_plain", "_stored")
+
+    def __init__(self, plain: str | None = None, *, stored: str = "") -> None:
+        self._plain = plain
+        self._stored = stored
+
+    def reveal(self) -> str:
+        """The text. Raises `UndecryptableToken` where no key can read what is stored."""
+        if self._plain is None:
+            self._plain = key_ring().decrypt(self._stored.removeprefix(_STORED_PREFIX)) if self._stored else ""
+        return self._plain
+
+    def to_stored(self) -> str:
+        """The text for the database column. What was loaded goes back as it is, readable or not."""
+        if not self._stored and self._plain:
+            self._stored = _STORED_PREFIX + key_ring().encrypt(self._plain)
+        return self._stored
+
+    def rotated(self) -> Secret:
+        """The same text, to be encrypted anew with the first key. Raises `UndecryptableToken`."""
+        return Secret(self.reveal())
+
+    def __bool__(self) -> bool:
+        return bool(self._plain or self._stored)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Secret):
+            if self._stored and self._stored == other._stored:
+                return True
+            other = other.reveal()
+        return isinstance(other, str) and hmac.compare_digest(self.reveal().encode(), other.encode())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<Secret {MASK}>" if self else "<Secret empty>"
+
+    def __str__(self) -> str:
+        return MASK if self else ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A pickle (cache, session, task argument) carries the ciphertext, never the token.
+        return _from_stored, (self.to_stored(),)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Secret:
+        return self
+
+
+def _from_stored(stored: str) -> Secret:
+    return Secret(stored=stored)
+
+
+def _to_secret(value: object) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    text = "" if value is None else str(value)
+    return Secret(stored=text) if text.startswith(_STORED_PREFIX) else Secret(text)
+
+
+class _SecretAttribute(DeferredAttribute):
+    def __set__(self, instance: models.Model, value: object) -> None:
+        # A deferred attribute is set by Django itself while it loads; expressions pass through.
+        is_expression = hasattr(value, "resolve_expression")
+        instance.__dict__[self.field.attname] = value if is_expression else _to_secret(value)
+
+
+class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
+    """Encrypted at rest; the attribute is a `Secret`. Cannot be searched, filtered or ordered by."""
+
+    description = "Encrypted text"
+    descriptor_class = _SecretAttribute
+
+    def from_db_value(self, value: str | None, expression: object, connection: object) -> Secret:
+        return Secret(stored=value or "")
+
+    def to_python(self, value: object) -> Any:
+        return _to_secret(value)
+
+    def get_prep_value(self, value: Any) -> Any:
+        if hasattr(value, "resolve_expression"):
+            return value
+        return _to_secret(value).to_stored()
+
+    def value_to_string(self, obj: models.Model) -> str:
+        return _to_secret(self.value_from_object(obj)).to_stored()
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        raise FieldError(f"{self.name} is encrypted and cannot be looked up.")
+
+    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
+        messages = super().check(**kwargs)
+        if self.db_index or self.unique:
+            messages.append(checks.Error("An encrypted field cannot have an index.", obj=self, id="altegio_loyalty.E010"))
+        return messages

@@ -1,0 +1,281 @@
+"""Locations with their credentials, visits, and the log of loyalty operations. No network here."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from altegio_loyalty import policy
+from altegio_loyalty.client.types import Credentials
+from altegio_loyalty.fields import EncryptedTextField, Secret
+from altegio_loyalty.querysets import LocationQuerySet, OperationQuerySet
+from altegio_loyalty.wording import sentence_of
+
+_positive = MinValueValidator(1)
+_TOKEN_FIELDS = frozenset({"partner_token", "user_token"})
+
+
+class Location(models.Model):
+    """A salon, and the tokens with which this site speaks for it."""
+
+    id = models.PositiveBigIntegerField(
+        _("location ID"), primary_key=True, validators=[_positive], help_text=_("The number of the location in Altegio.")
+    )
+    title = models.CharField(_("title"), max_length=200)
+    partner_token = EncryptedTextField(_("partner token"), blank=True, default="")
+    user_token = EncryptedTextField(_("user token"), blank=True, default="")
+    is_active = models.BooleanField(
+        _("active"), default=True, help_text=_("Nothing is sent for a location that is switched off.")
+    )
+    credentials_version = models.PositiveIntegerField(editable=False, default=0)
+    credentials_worked_at = models.DateTimeField(_("tokens last worked at"), null=True, blank=True, editable=False)
+    refused_at = models.DateTimeField(_("tokens refused at"), null=True, blank=True, editable=False)
+    refused_reason = models.CharField(_("reason of the refusal"), max_length=300, blank=True, default="", editable=False)
+
+    objects = LocationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("location")
+        verbose_name_plural = _("locations")
+        ordering = ["title", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.title} ({self.pk})"
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Any, values: Any) -> Location:
+        location = super().from_db(db, field_names, values)
+        location._loaded_tokens = location._tokens()
+        return location
+
+    def _tokens(self) -> tuple[Secret | None, ...]:
+        return tuple(self.__dict__.get(name) for name in sorted(_TOKEN_FIELDS))
+
+    def save(self, *args: Any, update_fields: Any = None, **kwargs: Any) -> None:
+        """Saves; where a token changed, the location is no longer paused and its operations go on."""
+        loaded = getattr(self, "_loaded_tokens", None)
+        # Identity first: loaded and untouched tokens are not decrypted, so a lost key does not stop a change of title.
+        tokens_changed = loaded is not None and any(
+            new is not old and new != old for new, old in zip(self._tokens(), loaded, strict=True)
+        )
+        if tokens_changed and (update_fields is None or _TOKEN_FIELDS & set(update_fields)):
+            self.credentials_version += 1
+            self.refused_at, self.refused_reason = None, ""
+            if update_fields is not None:
+                update_fields = {*update_fields, "credentials_version", "refused_at", "refused_reason"}
+        super().save(*args, update_fields=update_fields, **kwargs)
+        self._loaded_tokens = self._tokens()
+
+    def clean(self) -> None:
+        super().clean()
+        for name in sorted(_TOKEN_FIELDS):
+            token = self.__dict__.get(name)
+            # Only what was typed anew is looked at: a stored token that no key can read must not lock the form.
+            if isinstance(token, Secret) and token._plain and not Credentials(token._plain, "").are_sendable:
+                raise ValidationError({name: _("A token has no spaces, commas or letters outside ASCII.")})
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether Altegio refused the tokens, so that the location's operations wait for new ones."""
+        return self.refused_at is not None
+
+    def credentials(self) -> Credentials:
+        """Raises `UndecryptableToken` where a stored token cannot be read."""
+        return Credentials(self.partner_token.reveal(), self.user_token.reveal())
+
+
+class Visit(models.Model):
+    """A client's arrival, as far as the screens need it. Its truth is in Altegio."""
+
+    id = models.PositiveBigIntegerField(_("visit ID"), primary_key=True, validators=[_positive])
+    location = models.ForeignKey(Location, models.PROTECT, related_name="visits", verbose_name=_("location"))
+    record_id = models.PositiveBigIntegerField(_("appointment ID"), db_index=True, validators=[_positive])
+    client_id = models.PositiveBigIntegerField(_("client ID"), null=True, blank=True)
+    client_name = models.CharField(_("client"), max_length=200, blank=True, default="")
+    client_phone = models.CharField(_("phone"), max_length=40, blank=True, default="")
+    starts_at = models.DateTimeField(_("starts at"), null=True, blank=True, db_index=True)
+    created_at = models.DateTimeField(_("first seen at"), default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name = _("visit")
+        verbose_name_plural = _("visits")
+        ordering = ["-starts_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.client_name} ({self.pk})" if self.client_name else str(self.pk)
+
+
+class LoyaltyOperation(models.Model):
+    """What a person or a program asked for, and what became of it. Never edited or deleted by hand."""
+
+    class Kind(models.TextChoices):
+        APPLY_CARD_WITHDRAWAL = policy.APPLY_WITHDRAWAL, _("withdraw points")
+        CANCEL_CARD_WITHDRAWAL = policy.CANCEL_WITHDRAWAL, _("cancel the withdrawal")
+        APPLY_DISCOUNT_PROGRAM = policy.APPLY_PROGRAM, _("apply a promotion")
+        CANCEL_DISCOUNT_PROGRAM = policy.CANCEL_PROGRAM, _("take a promotion back")
+
+    class Status(models.TextChoices):
+        PENDING = "pending", _("waiting")
+        SENDING = "sending", _("being sent")
+        UNCONFIRMED = "unconfirmed", _("in doubt")
+        SUCCEEDED = "succeeded", _("done")
+        REJECTED = "rejected", _("refused")
+        FAILED = "failed", _("not done, given up")
+        ABANDONED = "abandoned", _("stopped")
+
+    class Outcome(models.TextChoices):
+        """How the state came about, where the state alone does not say it."""
+
+        ALREADY_THERE = "already_there", _("the visit showed it before it was sent")
+        NOTHING_TO_CANCEL = "nothing_to_cancel", _("there was nothing to cancel")
+        FOUND = "found", _("a look-up found the effect")
+        VERDICT_HAPPENED = "verdict_happened", _("a person said that it happened")
+        VERDICT_DID_NOT_HAPPEN = "verdict_did_not_happen", _("a person said that it did not happen")
+
+    kind = models.CharField(_("operation"), max_length=32, choices=Kind.choices)
+    location = models.ForeignKey(Location, models.PROTECT, related_name="operations", verbose_name=_("location"))
+    visit = models.ForeignKey(Visit, models.PROTECT, related_name="operations", verbose_name=_("visit"))
+    record_id = models.PositiveBigIntegerField(_("appointment ID"))
+    card_id = models.PositiveBigIntegerField(_("card ID"), db_index=True)
+    program_id = models.PositiveBigIntegerField(_("promotion ID"), null=True, blank=True)
+    amount = models.DecimalField(_("points asked"), max_digits=12, decimal_places=2, null=True, blank=True)
+    applied_amount = models.DecimalField(_("applied"), max_digits=12, decimal_places=2, null=True, blank=True)
+    returned_amount = models.DecimalField(_("given back"), max_digits=12, decimal_places=2, null=True, blank=True)
+    #: What the visit showed of this card's points, or of this promotion, right before the call; empty if nobody looked.
+    seen_before = models.DecimalField(max_digits=12, decimal_places=2, null=True, blank=True)
+    status = models.CharField(_("state"), max_length=16, choices=Status.choices, default=Status.PENDING)
+    outcome = models.CharField(_("how"), max_length=32, choices=Outcome.choices, blank=True, default="")
+    discrepancy = models.CharField(_("to be looked at"), max_length=300, blank=True, default="")
+    idempotency_key = models.CharField(_("idempotency key"), max_length=150, unique=True)
+    #: visit and card while the operation is open, so that a second one cannot be; NULL, of which there can be many, after.
+    open_key = models.CharField(max_length=64, unique=True, null=True, blank=True, editable=False)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("requested by")
+    )
+    cancels = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="cancelled_by", verbose_name=_("cancels")
+    )
+    attempt_count = models.PositiveIntegerField(_("attempts"), default=0)
+    attempt_limit = models.PositiveIntegerField(null=True, blank=True)
+    lookup_count = models.PositiveIntegerField(_("look-ups"), default=0)
+    #: Counts the claims: whoever claimed the row writes only while its number stands.
+    fence = models.PositiveIntegerField(default=0)
+    #: When something is due; for an operation being sent the end of the lease; NULL once settled.
+    next_attempt_at = models.DateTimeField(_("next try at"), null=True, blank=True, db_index=True)
+    expires_at = models.DateTimeField(_("worth trying until"), null=True, blank=True)
+    #: Written right before the POST of the current claim: without it nothing of this claim left the machine.
+    sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
+    unanswered_at = models.DateTimeField(_("without an answer since"), null=True, blank=True)
+    is_stopping = models.BooleanField(default=False)
+    last_error = models.CharField(_("last error"), max_length=500, blank=True, default="")
+    created_at = models.DateTimeField(_("asked at"), default=timezone.now, db_index=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+
+    objects = OperationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("loyalty operation")
+        verbose_name_plural = _("loyalty operations")
+        ordering = ["-id"]
+        default_permissions = ("view",)
+        permissions = [
+            ("apply_card_withdrawal", _("Can withdraw points on a visit")),
+            ("cancel_card_withdrawal", _("Can cancel a withdrawal of points")),
+            ("apply_discount_program", _("Can apply a promotion to a visit")),
+            ("cancel_discount_program", _("Can take a promotion back")),
+            ("resolve_operation", _("Can decide what became of an operation in doubt")),
+        ]
+        indexes = [
+            models.Index(fields=["status", "created_at"], name="altegio_op_status_created"),
+            models.Index(fields=["location", "created_at"], name="altegio_op_location_created"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk}: {self.get_kind_display()}"
+
+    @property
+    def target(self) -> policy.Target:
+        return policy.Target(self.kind, self.card_id, self.program_id, self.amount)
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in (self.Status.PENDING, self.Status.SENDING, self.Status.UNCONFIRMED)
+
+    @property
+    def sentence(self) -> str:
+        """What happened, or is happening, in plain words in the current language."""
+        return sentence_of(self)
+
+    def make_open_key(self) -> str:
+        return f"{self.visit_id}:{self.card_id}"
+
+
+class OperationAttempt(models.Model):
+    """One HTTP call made for an operation, or one verdict of a person on it. Append only."""
+
+    class Purpose(models.TextChoices):
+        LOOK = "look", _("look before sending")
+        SEND = "send", _("send")
+        LOOK_UP = "look_up", _("look-up in doubt")
+        VERDICT = "verdict", _("verdict of a person")
+
+    class Outcome(models.TextChoices):
+        OK = "ok", _("answered")
+        NOT_DONE = "not_done", _("certainly not done")
+        REFUSED = "refused", _("refused")
+        UNKNOWN = "unknown", _("outcome unknown")
+        HAPPENED = "happened", _("happened")
+        DID_NOT_HAPPEN = "did_not_happen", _("did not happen")
+        STILL_OPEN = "still_open", _("not there yet")
+
+    operation = models.ForeignKey(LoyaltyOperation, models.CASCADE, related_name="attempts", verbose_name=_("operation"))
+    purpose = models.CharField(_("what for"), max_length=16, choices=Purpose.choices)
+    started_at = models.DateTimeField(_("started at"), default=timezone.now)
+    duration_ms = models.PositiveIntegerField(_("took, ms"), null=True, blank=True)
+    http_status = models.PositiveSmallIntegerField(_("HTTP status"), null=True, blank=True)
+    outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome.choices)
+    error = models.CharField(_("error or reason"), max_length=500, blank=True, default="")
+    answer = models.TextField(_("answer"), blank=True, default="")
+    made_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("by")
+    )
+
+    class Meta:
+        verbose_name = _("attempt")
+        verbose_name_plural = _("attempts")
+        ordering = ["id"]
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.get_purpose_display()}: {self.get_outcome_display()}"
+
+
+class RequestBudget(models.Model):
+    """The requests of the last minute that all processes of the site made to one API; see `throttle`."""
+
+    api_url = models.CharField(max_length=200, unique=True)
+    version = models.PositiveBigIntegerField(default=0)
+    #: Milliseconds since the epoch, oldest first, separated by commas.
+    sent_ms = models.TextField(default="", blank=True)
+    blocked_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.api_url
+
+    def moments(self) -> list[int]:
+        return [int(moment) for moment in self.sent_ms.split(",") if moment]
+
+
+def finished(status: str, now: datetime, **columns: Any) -> dict[str, Any]:
+    """The columns that settle an operation: it is no longer due, and its visit and card are free again."""
+    return {"status": status, "next_attempt_at": None, "open_key": None, "finished_at": now, **columns}

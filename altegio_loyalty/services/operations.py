@@ -1,0 +1,242 @@
+"""The four operations. Each writes its row, commits it, and only then calls Altegio."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from altegio_loyalty import tasks
+from altegio_loyalty.conf import get_settings
+from altegio_loyalty.delivery.claims import Claim, claim_columns, committed, database, refuse_open_transaction
+from altegio_loyalty.delivery.explained import in_force
+from altegio_loyalty.delivery.sending import send
+from altegio_loyalty.exceptions import IdempotencyConflict, OperationInProgress
+from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+from altegio_loyalty.services import validation
+
+Kind = LoyaltyOperation.Kind
+Status = LoyaltyOperation.Status
+
+_ARGUMENTS = ("kind", "location_id", "visit_id", "record_id", "card_id", "program_id", "amount")
+
+
+def apply_card_withdrawal(
+    location: Location | int,
+    *,
+    visit_id: int,
+    record_id: int,
+    card_id: int,
+    amount: Any,
+    requested_by: AbstractBaseUser | None = None,
+    idempotency_key: str | None = None,
+    deliver: str = "now",
+) -> LoyaltyOperation:
+    """Take up to `amount` points off a card for a visit; it takes effect once or is truthfully reported as not done.
+
+    `location` is a `Location` or its ID; all ids are Altegio's. `amount` is in points, more than 0, at most 2 decimals.
+    With `deliver="now"` the first call is made before this returns; with "on_commit" the operation joins the open
+    transaction and is sent when that commits. The returned operation says what happened: failures of the API never raise.
+    The same `idempotency_key` with the same arguments returns the first operation and calls nothing.
+
+    Raises `ValidationError` for bad arguments, before anything is written; `IdempotencyConflict` for a key used with other
+    arguments; `OperationInProgress` while another operation on this visit and card is open; `TransactionOpen` for
+    `deliver="now"` inside a transaction. Endpoint: POST /visit/loyalty/apply_card_withdrawal.
+    """
+    return _request(
+        Kind.APPLY_CARD_WITHDRAWAL,
+        location,
+        {"visit_id": visit_id, "record_id": record_id, "card_id": card_id},
+        amount=validation.check_amount(amount),
+        requested_by=requested_by,
+        idempotency_key=idempotency_key,
+        deliver=deliver,
+    )
+
+
+def cancel_card_withdrawal(
+    location: Location | int,
+    *,
+    visit_id: int,
+    record_id: int,
+    card_id: int,
+    requested_by: AbstractBaseUser | None = None,
+    idempotency_key: str | None = None,
+    deliver: str = "now",
+) -> LoyaltyOperation:
+    """Give back all points that the card paid on the visit. Arguments, guarantees and errors as `apply_card_withdrawal`.
+
+    Altegio knows no cancel of a part. Endpoint: POST /visit/loyalty/cancel_card_withdrawal.
+    """
+    return _request(
+        Kind.CANCEL_CARD_WITHDRAWAL,
+        location,
+        {"visit_id": visit_id, "record_id": record_id, "card_id": card_id},
+        requested_by=requested_by,
+        idempotency_key=idempotency_key,
+        deliver=deliver,
+    )
+
+
+def apply_discount_program(
+    location: Location | int,
+    *,
+    visit_id: int,
+    record_id: int,
+    card_id: int,
+    program_id: int,
+    requested_by: AbstractBaseUser | None = None,
+    idempotency_key: str | None = None,
+    deliver: str = "now",
+) -> LoyaltyOperation:
+    """Apply a promotion of the card to the visit. Arguments, guarantees and errors as `apply_card_withdrawal`.
+
+    Endpoint: POST /visit/loyalty/apply_discount_program.
+    """
+    return _request(
+        Kind.APPLY_DISCOUNT_PROGRAM,
+        location,
+        {"visit_id": visit_id, "record_id": record_id, "card_id": card_id, "program_id": program_id},
+        requested_by=requested_by,
+        idempotency_key=idempotency_key,
+        deliver=deliver,
+    )
+
+
+def cancel_discount_program(
+    location: Location | int,
+    *,
+    visit_id: int,
+    record_id: int,
+    card_id: int,
+    program_id: int,
+    requested_by: AbstractBaseUser | None = None,
+    idempotency_key: str | None = None,
+    deliver: str = "now",
+) -> LoyaltyOperation:
+    """Take a promotion back off the visit. Arguments, guarantees and errors as `apply_card_withdrawal`.
+
+    Endpoint: POST /visit/loyalty/cancel_discount_program.
+    """
+    return _request(
+        Kind.CANCEL_DISCOUNT_PROGRAM,
+        location,
+        {"visit_id": visit_id, "record_id": record_id, "card_id": card_id, "program_id": program_id},
+        requested_by=requested_by,
+        idempotency_key=idempotency_key,
+        deliver=deliver,
+    )
+
+
+def _request(
+    kind: str,
+    location: Location | int,
+    ids: dict[str, int],
+    *,
+    amount: Any = None,
+    requested_by: AbstractBaseUser | None,
+    idempotency_key: str | None,
+    deliver: str,
+) -> LoyaltyOperation:
+    using = database()
+    checked_ids = {name: validation.check_id(name, value) for name, value in ids.items()}
+    validation.check_deliver(deliver)
+    validation.check_idempotency_key(idempotency_key)
+    validation.check_requested_by(requested_by)
+    validation.check_settings()
+    if deliver == "now":
+        _refuse_transaction(using)
+    found = validation.check_location(location, using)
+    operation = LoyaltyOperation(
+        kind=kind, location=found, amount=amount, requested_by=requested_by, **checked_ids
+    )
+    operation.idempotency_key = idempotency_key or uuid.uuid4().hex
+    if idempotency_key and (first := _first_with_key(operation, using)):
+        return first
+    visit = validation.check_visit(found, operation.visit_id, using)
+    _set_limits(operation)
+    if deliver == "on_commit":
+        return _write_for_commit(operation, visit, using)
+    return _write_and_send(operation, visit, using)
+
+
+def _refuse_transaction(using: str) -> None:
+    with committed():
+        refuse_open_transaction(using)
+
+
+def _set_limits(operation: LoyaltyOperation) -> None:
+    settings = get_settings()
+    now = timezone.now()
+    operation.created_at = operation.next_attempt_at = now
+    operation.attempt_limit = settings.MAX_ATTEMPTS or None
+    if settings.RETRY_WINDOW:
+        operation.expires_at = now + datetime.timedelta(seconds=settings.RETRY_WINDOW)
+    operation.open_key = operation.make_open_key()
+
+
+def _write_and_send(operation: LoyaltyOperation, visit: Visit | None, using: str) -> LoyaltyOperation:
+    """Insert the row as claimed already, so that nothing else picks it up between the insert and the call."""
+    claim = None
+    if not operation.location.is_paused:
+        for name, value in claim_columns(operation, timezone.now()).items():
+            setattr(operation, name, value)
+    try:
+        with committed():
+            _insert(operation, visit, using)
+    except IntegrityError:
+        return _explain_conflict(operation, using)
+    if operation.status == Status.SENDING:
+        claim = Claim(operation)
+        send(claim, for_person=True)
+    if operation.status == Status.UNCONFIRMED:
+        tasks.ring(operation.pk)
+    return operation
+
+
+def _write_for_commit(operation: LoyaltyOperation, visit: Visit | None, using: str) -> LoyaltyOperation:
+    try:
+        with transaction.atomic(using=using):
+            _insert(operation, visit, using)
+    except IntegrityError:
+        return _explain_conflict(operation, using)
+    tasks.ring_on_commit(operation.pk, using)
+    return operation
+
+
+def _insert(operation: LoyaltyOperation, visit: Visit | None, using: str) -> None:
+    if visit is None:
+        defaults = {"location": operation.location, "record_id": operation.record_id}
+        visit = Visit.objects.using(using).get_or_create(pk=operation.visit_id, defaults=defaults)[0]
+        if visit.location_id != operation.location_id:
+            raise ValidationError({"visit_id": [_("Visit %(visit)s belongs to another location.") % {"visit": visit.pk}]})
+    operation.visit = visit
+    if operation.kind in (Kind.CANCEL_CARD_WITHDRAWAL, Kind.CANCEL_DISCOUNT_PROGRAM):
+        operation.cancels = next(reversed(in_force(operation)), None)
+    operation.save(force_insert=True, using=using)
+
+
+def _first_with_key(operation: LoyaltyOperation, using: str) -> LoyaltyOperation | None:
+    """The operation that has this key already. Raises `IdempotencyConflict` where it was for something else."""
+    same_key = LoyaltyOperation.objects.using(using).filter(idempotency_key=operation.idempotency_key)
+    first = same_key.select_related("location").first()
+    if first is None:
+        return None
+    different = [name for name in _ARGUMENTS if getattr(first, name) != getattr(operation, name)]
+    if different:
+        raise IdempotencyConflict(f"This idempotency key was used before with another {', '.join(different)}.")
+    return first
+
+
+def _explain_conflict(operation: LoyaltyOperation, using: str) -> LoyaltyOperation:
+    """Which of the unique columns was met: the same request once more, or another one on the same visit and card."""
+    if first := _first_with_key(operation, using):
+        return first
+    other = LoyaltyOperation.objects.using(using).filter(open_key=operation.open_key).first()
+    raise OperationInProgress(operation=other) from None

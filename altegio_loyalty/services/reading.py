@@ -1,0 +1,138 @@
+"""Live reads for the screens. An answer that cannot be had is a value that says so, never an exception or an empty list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from altegio_loyalty import conf, exceptions, policy
+from altegio_loyalty.client import Card, VisitDetails
+from altegio_loyalty.delivery.calls import call
+from altegio_loyalty.models import Location, Visit
+from altegio_loyalty.redaction import clean
+
+
+@dataclass(frozen=True)
+class VisitReading:
+    """What Altegio shows of a visit now. `error` is empty, or says why `details` is None."""
+
+    details: VisitDetails | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class CardsReading:
+    """The client's cards now. `error` is empty, or says why they are unknown: no card and no answer differ."""
+
+    cards: tuple[Card, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a connection test. `is_good` is None where Altegio's answer does not say."""
+
+    title: str
+    is_good: bool | None
+    detail: str = ""
+
+
+@dataclass
+class ConnectionReport:
+    """What works with a location's tokens, and what is missing."""
+
+    checks: list[Check] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        return all(check.is_good is not False for check in self.checks)
+
+
+def read_visit(location: Location, *, visit_id: int, record_id: int) -> VisitReading:
+    """What the visit holds now. Endpoint: GET /visit/details/{location_id}/{record_id}/{visit_id}."""
+    try:
+        _check_api_url()
+        outcome = call(location, lambda client: client.visit_details(location.pk, record_id, visit_id))
+    except exceptions.ApiError as error:
+        return VisitReading(error=_shown(error))
+    return VisitReading(outcome.visit)
+
+
+def read_cards(location: Location, *, client_id: int) -> CardsReading:
+    """The client's loyalty cards with their promotions. Endpoint: GET /loyalty/client_cards/{client_id}."""
+    try:
+        _check_api_url()
+        return CardsReading(tuple(call(location, lambda client: client.client_cards(client_id))))
+    except exceptions.ApiError as error:
+        return CardsReading(error=_shown(error))
+
+
+def find_client(visit: Visit) -> str:
+    """Fill in the visit's client from Altegio; returns why that was not possible, or an empty text.
+
+    Endpoint: GET /visits/{visit_id}.
+    """
+    try:
+        _check_api_url()
+        records = call(visit.location, lambda client: client.visit(visit.pk))
+    except exceptions.ApiError as error:
+        return _shown(error)
+    for record in records:
+        if record.client_id and record.location_id in (0, visit.location_id):
+            visit.client_id = record.client_id
+            visit.client_name = clean(record.client_name, 200)
+            visit.client_phone = clean(record.client_phone, 40)
+            visit.save(update_fields=["client_id", "client_name", "client_phone"])
+            return ""
+    return _("Altegio names no client for this visit.")
+
+
+def test_connection(location: Location) -> ConnectionReport:
+    """Try the location's tokens: are they accepted, is the location visible, may the user work with loyalty.
+
+    A success ends a pause of the location. Endpoints: GET /company/{location_id}, GET /user/permissions/{location_id}.
+    """
+    report = ConnectionReport()
+    try:
+        _check_api_url()
+        title = call(location, lambda client: client.company(location.pk))
+    except exceptions.ApiError as error:
+        report.checks.append(Check(_("Altegio accepts the tokens and shows the location"), False, _shown(error)))
+        return report
+    report.checks.append(Check(_("Altegio accepts the tokens and shows the location"), True, clean(title, 200)))
+    _resume(location)
+    report.checks.append(_check_loyalty(location))
+    return report
+
+
+def _check_loyalty(location: Location) -> Check:
+    name = _("The user may work with loyalty")
+    try:
+        access = call(location, lambda client: client.user_permissions(location.pk))
+    except exceptions.ApiError as error:
+        return Check(name, None, _shown(error))
+    if access:
+        return Check(name, True)
+    if access is None:
+        return Check(name, None, _("Altegio's answer does not say."))
+    missing = _("The right “loyalty” (loyalty_access) is missing. Give it to the user of the token in Altegio.")
+    return Check(name, False, missing)
+
+
+def _resume(location: Location) -> None:
+    now = timezone.now()
+    location.refused_at, location.refused_reason, location.credentials_worked_at = None, "", now
+    Location.objects.filter(pk=location.pk, credentials_version=location.credentials_version).update(
+        refused_at=None, refused_reason="", credentials_worked_at=now
+    )
+
+
+def _check_api_url() -> None:
+    if not conf.is_http_url(conf.get_settings().API_URL):
+        raise exceptions.NotSent(_("ALTEGIO_LOYALTY['API_URL'] is not an http or https address. Nothing was sent."))
+
+
+def _shown(error: exceptions.ApiError) -> str:
+    return clean(policy.reason_of(error), 300)

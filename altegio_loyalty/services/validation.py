@@ -1,0 +1,97 @@
+"""Arguments are checked before anything is written or sent. Every problem is a ValidationError that says what to do."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from altegio_loyalty import conf, exceptions
+from altegio_loyalty.client.types import CENT, LARGEST_AMOUNT, LARGEST_ID
+from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+
+DELIVER_CHOICES = ("now", "on_commit")
+
+
+def check_settings() -> None:
+    """Refuse to begin with an API_URL that no request should go to."""
+    url = conf.get_settings().API_URL
+    if not isinstance(url, str) or not conf.is_http_url(url):
+        raise ValidationError(_("ALTEGIO_LOYALTY['API_URL'] is not an http or https address. Nothing was sent."), code="api_url")
+
+
+def check_location(location: Any, using: str) -> Location:
+    """The location as it is stored now, switched on and with both tokens readable."""
+    pk = location.pk if isinstance(location, Location) else check_id("location", location)
+    found = Location.objects.using(using).filter(pk=pk).first()
+    if found is None:
+        raise _problem("location", _("There is no location %(id)s here. Add it first.") % {"id": pk})
+    if not found.is_active:
+        raise _problem("location", _("Location %(id)s is switched off.") % {"id": pk})
+    try:
+        credentials = found.credentials()
+    except exceptions.UndecryptableToken as error:
+        raise _problem("location", str(error)) from None
+    if not credentials.partner_token or not credentials.user_token:
+        raise _problem("location", _("Location %(id)s has no tokens yet. Enter both of them.") % {"id": pk})
+    if not credentials.are_sendable:
+        raise _problem("location", _("A token of location %(id)s holds characters that cannot be sent. Enter it again.") % {"id": pk})
+    return found
+
+
+def check_id(name: str, value: Any) -> int:
+    """An Altegio id: a positive whole number, as an int."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= LARGEST_ID:
+        raise _problem(name, _("%(name)s must be a positive whole number.") % {"name": name})
+    return value
+
+
+def check_amount(value: Any) -> Decimal:
+    """Points: more than 0, at most 2 decimals."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+        raise _problem("amount", _("The amount must be a number of points."))
+    try:
+        amount = Decimal(str(value).strip())
+    except InvalidOperation:
+        raise _problem("amount", _("The amount must be a number of points.")) from None
+    if not amount.is_finite() or amount <= 0:
+        raise _problem("amount", _("The amount must be more than 0 points."))
+    if amount > LARGEST_AMOUNT:
+        raise _problem("amount", _("The amount is out of all proportion: more than %(most)s points.") % {"most": LARGEST_AMOUNT})
+    if amount != amount.quantize(CENT):
+        raise _problem("amount", _("The amount may have 2 decimals at the most."))
+    return amount.quantize(CENT)
+
+
+def check_deliver(value: Any) -> None:
+    if value not in DELIVER_CHOICES:
+        raise _problem("deliver", _('deliver must be "now" or "on_commit".'))
+
+
+def check_idempotency_key(value: Any) -> None:
+    longest = LoyaltyOperation._meta.get_field("idempotency_key").max_length or 0
+    if value is None:
+        return
+    if not isinstance(value, str) or not 0 < len(value) <= longest or not value.isprintable():
+        raise _problem("idempotency_key", _("The idempotency key must be a text of 1 to %(longest)s characters.") % {"longest": longest})
+
+
+def check_requested_by(user: Any) -> None:
+    if user is not None and (not isinstance(user, get_user_model()) or user.pk is None):
+        raise _problem("requested_by", _("requested_by must be a saved %(model)s or None.") % {"model": django_settings.AUTH_USER_MODEL})
+
+
+def check_visit(location: Location, visit_id: int, using: str) -> Visit | None:
+    """The visit, if it is known; never one of another location."""
+    visit = Visit.objects.using(using).filter(pk=visit_id).first()
+    if visit is not None and visit.location_id != location.pk:
+        raise _problem("visit_id", _("Visit %(visit)s belongs to another location.") % {"visit": visit_id})
+    return visit
+
+
+def _problem(name: str, message: str) -> ValidationError:
+    return ValidationError({name: [message]})

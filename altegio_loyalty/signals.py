@@ -1,0 +1,20 @@
+"""What a host site can listen to.
+
+Each is sent after the result is committed, with `operation` (a `LoyaltyOperation`), by `LoyaltyOperation` as the sender.
+A receiver that raises is logged and disturbs nothing.
+"""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+#: The effect is in Altegio (or, for a cancel, there was nothing to undo).
+operation_succeeded = Signal()
+#: Altegio refused, or the visit already showed what was asked for; nothing was done.
+operation_rejected = Signal()
+#: Out of attempts or out of time, and known not to have happened.
+operation_failed = Signal()
+#: A person withdrew the operation before it took effect.
+operation_abandoned = Signal()
+#: A person must look: in doubt, or the visit shows more than the log explains.
+operation_needs_attention = Signal()

@@ -1,0 +1,46 @@
+"""Celery's part: a doorbell and a clock. What is due is in the database; a lost or doubled message changes nothing."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import current_app, shared_task
+from django.db import transaction
+
+from altegio_loyalty import delivery
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(name="altegio_loyalty.tasks.retry_due_operations", ignore_result=True)  # type: ignore[untyped-decorator]
+def retry_due_operations() -> None:
+    """Run everything that is due. The one entry for Celery beat; twice at once is harmless."""
+    delivery.run_due()
+
+
+@shared_task(name="altegio_loyalty.tasks.deliver_operation", ignore_result=True)  # type: ignore[untyped-decorator]
+def deliver_operation(operation_id: int) -> None:
+    """Do what is due for one operation, if anything is."""
+    delivery.deliver(operation_id, for_person=True)
+
+
+def ring(operation_id: int) -> None:
+    """Ask a worker to look at the operation soon. Never raises: without a broker the next sweep finds it.
+
+    A site without a broker in its Celery settings has no worker to ask.
+    """
+    if not current_app.conf.broker_url and not current_app.conf.task_always_eager:
+        return
+    try:
+        deliver_operation.apply_async((operation_id,), retry=False)
+    except Exception:
+        # Whatever the transport raises, and each has errors of its own: the operation is in the database already.
+        logger.warning("No worker could be told of operation %s; the next sweep takes it.", operation_id, exc_info=True)
+
+
+def ring_on_commit(operation_id: int, using: str) -> None:
+    """`ring`, when the open transaction commits; at once where none is open."""
+    connection = transaction.get_connection(using)
+    if not connection.in_atomic_block and not connection.get_autocommit():
+        return  # manual transactions have no such hook; the next sweep after the commit finds the operation
+    transaction.on_commit(lambda: ring(operation_id), using=using, robust=True)

@@ -1,0 +1,106 @@
+"""One budget of requests for all processes of the site, since Altegio counts per IP address.
+
+It lives in the database that every site has. The requests of the last minute are kept, and a request is booked by a
+conditional update, so any number of processes share it without a lock. People at the desk may use all of it, the backlog
+leaves them a share. Altegio's limits: 5 a second and 200 a minute (developer.alteg.io, "Rate limits").
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import time
+from bisect import bisect_right
+
+from django.db import DatabaseError
+from django.db.models import Q
+from django.utils import timezone
+
+from altegio_loyalty import exceptions
+from altegio_loyalty.conf import get_settings
+from altegio_loyalty.models import RequestBudget
+
+logger = logging.getLogger(__name__)
+
+#: The longest wait for a turn, in seconds: a person is looking at the page.
+PATIENCE = 5.0
+#: A little more than the windows, since requests do not arrive at the pace at which they leave.
+SECOND_MS, MINUTE_MS = 1_100, 61_000
+_BOOKING_TRIES = 50
+
+
+def take_turn(*, count: int = 1, for_person: bool = False, patience: float = PATIENCE) -> None:
+    """Book `count` requests, waiting up to `patience` seconds for them.
+
+    Raises `exceptions.Throttled`, with the wait in seconds, where they are further away than that. Where the budget
+    itself fails, the request goes ahead: Altegio's own limit still stands, and its 429 is handled.
+    """
+    settings = get_settings()
+    limits = [
+        (SECOND_MS, _share(settings.REQUESTS_PER_SECOND, count, for_person)),
+        (MINUTE_MS, _share(settings.REQUESTS_PER_MINUTE, count, for_person)),
+    ]
+    limits = [(window, limit) for window, limit in limits if limit]
+    deadline = time.monotonic() + patience
+    try:
+        while (wait := _book(settings.API_URL[:200], count, limits)) > 0:
+            if time.monotonic() + wait > deadline:
+                raise exceptions.Throttled(retry_after=wait)
+            time.sleep(wait)
+    except DatabaseError:
+        logger.warning("The shared budget of requests could not be used; going on without it.", exc_info=True)
+
+
+def _share(limit: int, count: int, for_person: bool) -> int:
+    """The part of a limit that may be used: all of it at the desk, three quarters for the backlog; 0 is no limit."""
+    if not limit or for_person:
+        return max(limit, count) if limit else 0
+    return max(limit - -(-limit // 4), count)
+
+
+def _book(api_url: str, count: int, limits: list[tuple[int, int]]) -> float:
+    """Book the requests, or say how many seconds are missing."""
+    for _ in range(_BOOKING_TRIES):
+        budget = RequestBudget.objects.get_or_create(api_url=api_url)[0]
+        now_ms = time.time_ns() // 1_000_000
+        if budget.blocked_until and (blocked := (budget.blocked_until - timezone.now()).total_seconds()) > 0:
+            # A block beyond what anybody sets comes from a clock that was put back.
+            if blocked <= 2 * 3600:
+                return blocked
+        moments = _recent(budget.moments(), now_ms)
+        if (wait := _missing_ms(moments, now_ms, count, limits)) > 0:
+            return wait / 1000
+        booked = ",".join(map(str, [*moments, *[now_ms] * count]))
+        unchanged = RequestBudget.objects.filter(pk=budget.pk, version=budget.version)
+        if unchanged.update(version=budget.version + 1, sent_ms=booked):
+            return 0
+    return 0.05  # so much company that no booking went through: a short wait, then again
+
+
+def _recent(moments: list[int], now_ms: int) -> list[int]:
+    """The moments that still count, in order; those in the future come from a clock that was put back."""
+    return sorted(moment for moment in moments if now_ms - MINUTE_MS < moment <= now_ms + 1_000)
+
+
+def _missing_ms(moments: list[int], now_ms: int, count: int, limits: list[tuple[int, int]]) -> int:
+    """Milliseconds until `count` more requests fit into every window."""
+    wait = 0
+    for window, limit in limits:
+        inside = moments[bisect_right(moments, now_ms - window) :]
+        surplus = len(inside) + count - limit
+        if surplus > 0:
+            wait = max(wait, inside[surplus - 1] + window - now_ms)
+    return wait
+
+
+def block_for(seconds: float) -> None:
+    """Hold every request back for so long: Altegio said that its limit, which counts per IP address, is used up."""
+    if seconds <= 0:
+        return
+    until = timezone.now() + datetime.timedelta(seconds=seconds)
+    try:
+        budget = RequestBudget.objects.get_or_create(api_url=get_settings().API_URL[:200])[0]
+        sooner = Q(blocked_until__isnull=True) | Q(blocked_until__lt=until)
+        RequestBudget.objects.filter(sooner, pk=budget.pk).update(blocked_until=until)
+    except DatabaseError:
+        logger.warning("The shared budget of requests could not be blocked; going on without it.", exc_info=True)

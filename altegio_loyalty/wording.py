@@ -1,0 +1,131 @@
+"""What an operation's state means, as one plain sentence for the person at the desk, in that person's language."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
+from django.utils.formats import date_format, number_format
+from django.utils.translation import gettext as _
+
+from altegio_loyalty import policy
+
+if TYPE_CHECKING:
+    from altegio_loyalty.models import LoyaltyOperation
+
+
+def points(amount: Decimal | None) -> str:
+    """`100` for 100.00 and `99.50` for 99.50, in the person's number format."""
+    if amount is None:
+        return "?"
+    return number_format(amount, decimal_pos=0 if amount == int(amount) else 2)
+
+
+def clock(moment: object) -> str:
+    """The time of day, with seconds, in the current time zone."""
+    return date_format(timezone.localtime(moment), "H:i:s") if timezone.is_aware(moment) else date_format(moment, "H:i:s")  # type: ignore[arg-type]
+
+
+def sentence_of(operation: LoyaltyOperation) -> str:
+    """What happened, or is happening, to the operation."""
+    return _SENTENCES[operation.status](operation)
+
+
+def _succeeded(operation: LoyaltyOperation) -> str:
+    if operation.outcome == operation.Outcome.VERDICT_HAPPENED:
+        return _("Done: a person confirmed that it happened.")
+    return _DONE[operation.kind](operation)
+
+
+def _withdrawn(operation: LoyaltyOperation) -> str:
+    taken, asked = operation.applied_amount, operation.amount
+    if taken is None or asked is None:
+        return _("Done, but Altegio's answer does not show how many points were taken. Look at the visit.")
+    figures = {"taken": points(taken), "asked": points(asked)}
+    if taken == asked:
+        return _("Done: %(taken)s points taken.") % figures
+    if taken == 0:
+        return _("Nothing was taken (0 of %(asked)s points): the card is empty, or nothing is left to pay.") % figures
+    if taken < asked:
+        return _("Less than asked: %(taken)s of %(asked)s points taken.") % figures
+    return _("The visit shows more than was asked: %(taken)s points instead of %(asked)s. A person must look.") % figures
+
+
+def _given_back(operation: LoyaltyOperation) -> str:
+    if operation.outcome == operation.Outcome.NOTHING_TO_CANCEL:
+        return _("Nothing to cancel: the visit shows no points taken from this card.")
+    if operation.returned_amount is None:
+        return _("Done: the points are back on the card.")
+    return _("Done: %(returned)s points given back.") % {"returned": points(operation.returned_amount)}
+
+
+def _promotion_applied(operation: LoyaltyOperation) -> str:
+    if operation.applied_amount is None:
+        return _("Done: the promotion is applied.")
+    if operation.applied_amount == 0:
+        return _("Nothing was taken off: Altegio accepted the promotion, but it does not reduce this bill.")
+    return _("Done: the promotion is applied, %(taken)s off the bill.") % {"taken": points(operation.applied_amount)}
+
+
+def _promotion_cancelled(operation: LoyaltyOperation) -> str:
+    if operation.outcome == operation.Outcome.NOTHING_TO_CANCEL:
+        return _("Nothing to take back: the visit does not show this promotion.")
+    return _("Done: the promotion is taken back.")
+
+
+def _rejected(operation: LoyaltyOperation) -> str:
+    if operation.outcome == operation.Outcome.ALREADY_THERE:
+        if operation.kind == policy.APPLY_WITHDRAWAL:
+            return _(
+                "Not done again: the visit already shows %(there)s points taken from this card, "
+                "perhaps in Altegio's own screen."
+            ) % {"there": points(operation.seen_before)}
+        return _("Not done again: the visit already shows this promotion, perhaps applied in Altegio's own screen.")
+    return _("Refused by Altegio, nothing was changed: %(reason)s") % {"reason": operation.last_error}
+
+
+def _pending(operation: LoyaltyOperation) -> str:
+    if operation.location.is_paused:
+        return _("Not done yet: Altegio does not accept this location's tokens. It goes on when they are renewed.")
+    if not operation.last_error:
+        return _("Waiting to be sent.")
+    figures = {"reason": operation.last_error, "time": clock(operation.next_attempt_at) if operation.next_attempt_at else "?"}
+    return _("Not done yet, it goes on by itself at %(time)s: %(reason)s") % figures
+
+
+def _sending(operation: LoyaltyOperation) -> str:
+    return _("Being sent now.")
+
+
+def _unconfirmed(operation: LoyaltyOperation) -> str:
+    if operation.is_stopping:
+        return _("Altegio did not answer; we are checking whether it happened, and will not send it again.")
+    return _("Altegio did not answer; we are checking, do not repeat it.")
+
+
+def _failed(operation: LoyaltyOperation) -> str:
+    if operation.outcome == operation.Outcome.VERDICT_DID_NOT_HAPPEN:
+        return _("Not done: a person confirmed that it did not happen.")
+    return _("Not done, and no longer tried: %(reason)s") % {"reason": operation.last_error}
+
+
+def _abandoned(operation: LoyaltyOperation) -> str:
+    return _("Stopped before it took effect: nothing was changed.")
+
+
+_DONE = {
+    policy.APPLY_WITHDRAWAL: _withdrawn,
+    policy.CANCEL_WITHDRAWAL: _given_back,
+    policy.APPLY_PROGRAM: _promotion_applied,
+    policy.CANCEL_PROGRAM: _promotion_cancelled,
+}
+_SENTENCES = {
+    "pending": _pending,
+    "sending": _sending,
+    "unconfirmed": _unconfirmed,
+    "succeeded": _succeeded,
+    "rejected": _rejected,
+    "failed": _failed,
+    "abandoned": _abandoned,
+}
