@@ -1,0 +1,23 @@
+"""Figures as the screens show them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django import template
+
+from altegio_loyalty.wording import points as in_points
+
+register = template.Library()
+
+
+@register.filter
+def points(amount: Decimal | None) -> str:
+    """`100` for 100.00 and `99.50` for 99.50."""
+    return in_points(amount)
+
+
+@register.filter
+def unlocalized(number: int | None) -> str:
+    """An Altegio number as it stands in Altegio, without separators of thousands."""
+    return "" if number is None else str(number)
