@@ -2,7 +2,6 @@
 
 altegio_loyalty.E001  an unknown or bad key of ALTEGIO_LOYALTY
 altegio_loyalty.E002  ENCRYPTION_KEYS holds something that is not a Fernet key
-altegio_loyalty.E010  an encrypted field with an index (see fields)
 altegio_loyalty.W001  the lease can end before the two calls of one attempt do
 altegio_loyalty.W002  (deploy) the tokens are encrypted with a key derived from SECRET_KEY
 altegio_loyalty.W003  (deploy) the API is called without TLS
@@ -76,7 +75,8 @@ def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
     if settings.API_URL.startswith("http:") and not settings.API_URL.startswith(_LOOPBACK):
         messages.append(
             checks.Warning(
-                "ALTEGIO_LOYALTY['API_URL'] is not https: the tokens travel in the clear.", id="altegio_loyalty.W003"
+                "ALTEGIO_LOYALTY['API_URL'] is not https: the tokens travel in the clear.",
+                id="altegio_loyalty.W003",
             )
         )
     return messages

@@ -55,7 +55,14 @@ class LoyaltySettings:
 
 _NAMES = frozenset(field.name for field in fields(LoyaltySettings))
 _HINTS: dict[str, Any] = typing.get_type_hints(LoyaltySettings)
-_AT_LEAST_ONE = {"CONNECT_TIMEOUT", "READ_TIMEOUT", "TOTAL_TIMEOUT", "MAX_ANSWER_BYTES", "LEASE_SECONDS", "SWEEP_SECONDS"}
+_AT_LEAST_ONE = {
+    "CONNECT_TIMEOUT",
+    "READ_TIMEOUT",
+    "TOTAL_TIMEOUT",
+    "MAX_ANSWER_BYTES",
+    "LEASE_SECONDS",
+    "SWEEP_SECONDS",
+}
 _LONGEST = 10 * 365 * 24 * 3600
 
 
@@ -80,25 +87,39 @@ def _type_problem(name: str, value: object) -> str:
     if hint is int:
         return "" if isinstance(value, int) and not isinstance(value, bool) else "must be a whole number"
     if hint is float:
-        return "" if isinstance(value, (int, float)) and not isinstance(value, bool) else "must be a number of seconds"
+        return (
+            ""
+            if isinstance(value, (int, float)) and not isinstance(value, bool)
+            else "must be a number of seconds"
+        )
     good = isinstance(value, (list, tuple)) and all(isinstance(key, str) for key in value)
     return "" if good else "must be a list of texts"
 
 
-def is_http_url(url: str) -> bool:
+def is_http_url(url: object) -> bool:
     """Whether `url` is absolute, http or https, names a host, and carries no login, query or fragment."""
+    if not isinstance(url, str):
+        return False
     try:
         parts = urlsplit(url)
         port_is_good = parts.port is None or parts.port > 0
     except ValueError:
         return False
     extras = parts.query or parts.fragment or parts.username or parts.password
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and port_is_good and not extras and url.isprintable()
+    return (
+        parts.scheme in ("http", "https")
+        and bool(parts.hostname)
+        and port_is_good
+        and not extras
+        and url.isprintable()
+    )
 
 
 def _value_problem(name: str, value: Any) -> str:
     if name == "API_URL" and not is_http_url(value):
-        return "must be an absolute http or https address with the version, such as https://api.alteg.io/api/v1"
+        return (
+            "must be an absolute http or https address with the version, such as https://api.alteg.io/api/v1"
+        )
     if name == "PROXY_URL" and value and urlsplit(value).scheme not in ("http", "https"):
         return "must be empty or an http or https address"
     if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -6,7 +6,6 @@ import hmac
 from typing import Any
 
 from django.conf import settings as django_settings
-from django.core import checks
 from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
@@ -23,7 +22,9 @@ def key_ring() -> KeyRing:
     keys = list(get_settings().ENCRYPTION_KEYS)
     if not keys:
         secrets = [django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS]
-        keys = [derive_key(secret if isinstance(secret, str) else secret.decode("latin-1")) for secret in secrets]
+        keys = [
+            derive_key(secret if isinstance(secret, str) else secret.decode("latin-1")) for secret in secrets
+        ]
     try:
         return KeyRing(keys)
     except ValueError:
@@ -45,7 +46,9 @@ class Secret:
     def reveal(self) -> str:
         """The text. Raises `UndecryptableToken` where no key can read what is stored."""
         if self._plain is None:
-            self._plain = key_ring().decrypt(self._stored.removeprefix(_STORED_PREFIX)) if self._stored else ""
+            self._plain = (
+                key_ring().decrypt(self._stored.removeprefix(_STORED_PREFIX)) if self._stored else ""
+            )
         return self._plain
 
     def to_stored(self) -> str:
@@ -124,9 +127,3 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
 
     def get_lookup(self, lookup_name: str) -> Any:
         raise FieldError(f"{self.name} is encrypted and cannot be looked up.")
-
-    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
-        messages = super().check(**kwargs)
-        if self.db_index or self.unique:
-            messages.append(checks.Error("An encrypted field cannot have an index.", obj=self, id="altegio_loyalty.E010"))
-        return messages

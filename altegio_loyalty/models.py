@@ -26,7 +26,10 @@ class Location(models.Model):
     """A salon, and the tokens with which this site speaks for it."""
 
     id = models.PositiveBigIntegerField(
-        _("location ID"), primary_key=True, validators=[_positive], help_text=_("The number of the location in Altegio.")
+        _("location ID"),
+        primary_key=True,
+        validators=[_positive],
+        help_text=_("The number of the location in Altegio."),
     )
     title = models.CharField(_("title"), max_length=200)
     partner_token = EncryptedTextField(_("partner token"), blank=True, default="")
@@ -35,9 +38,13 @@ class Location(models.Model):
         _("active"), default=True, help_text=_("Nothing is sent for a location that is switched off.")
     )
     credentials_version = models.PositiveIntegerField(editable=False, default=0)
-    credentials_worked_at = models.DateTimeField(_("tokens last worked at"), null=True, blank=True, editable=False)
+    credentials_worked_at = models.DateTimeField(
+        _("tokens last worked at"), null=True, blank=True, editable=False
+    )
     refused_at = models.DateTimeField(_("tokens refused at"), null=True, blank=True, editable=False)
-    refused_reason = models.CharField(_("reason of the refusal"), max_length=300, blank=True, default="", editable=False)
+    refused_reason = models.CharField(
+        _("reason of the refusal"), max_length=300, blank=True, default="", editable=False
+    )
 
     objects = LocationQuerySet.as_manager()
 
@@ -50,8 +57,8 @@ class Location(models.Model):
         return f"{self.title} ({self.pk})"
 
     @classmethod
-    def from_db(cls, db: str | None, field_names: Any, values: Any) -> Location:
-        location = super().from_db(db, field_names, values)
+    def from_db(cls, db: str | None, field_names: Any, values: Any, **kwargs: Any) -> Location:
+        location = super().from_db(db, field_names, values, **kwargs)
         location._loaded_tokens = location._tokens()
         return location
 
@@ -140,14 +147,18 @@ class LoyaltyOperation(models.Model):
         VERDICT_DID_NOT_HAPPEN = "verdict_did_not_happen", _("a person said that it did not happen")
 
     kind = models.CharField(_("operation"), max_length=32, choices=Kind.choices)
-    location = models.ForeignKey(Location, models.PROTECT, related_name="operations", verbose_name=_("location"))
+    location = models.ForeignKey(
+        Location, models.PROTECT, related_name="operations", verbose_name=_("location")
+    )
     visit = models.ForeignKey(Visit, models.PROTECT, related_name="operations", verbose_name=_("visit"))
     record_id = models.PositiveBigIntegerField(_("appointment ID"))
     card_id = models.PositiveBigIntegerField(_("card ID"), db_index=True)
     program_id = models.PositiveBigIntegerField(_("promotion ID"), null=True, blank=True)
     amount = models.DecimalField(_("points asked"), max_digits=12, decimal_places=2, null=True, blank=True)
     applied_amount = models.DecimalField(_("applied"), max_digits=12, decimal_places=2, null=True, blank=True)
-    returned_amount = models.DecimalField(_("given back"), max_digits=12, decimal_places=2, null=True, blank=True)
+    returned_amount = models.DecimalField(
+        _("given back"), max_digits=12, decimal_places=2, null=True, blank=True
+    )
     #: What the visit showed of this card's points, or of this promotion, right before the call; empty if nobody looked.
     seen_before = models.DecimalField(max_digits=12, decimal_places=2, null=True, blank=True)
     status = models.CharField(_("state"), max_length=16, choices=Status.choices, default=Status.PENDING)
@@ -157,7 +168,12 @@ class LoyaltyOperation(models.Model):
     #: visit and card while the operation is open, so that a second one cannot be; NULL, of which there can be many, after.
     open_key = models.CharField(max_length=64, unique=True, null=True, blank=True, editable=False)
     requested_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("requested by")
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("requested by"),
     )
     cancels = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="cancelled_by", verbose_name=_("cancels")
@@ -235,7 +251,9 @@ class OperationAttempt(models.Model):
         DID_NOT_HAPPEN = "did_not_happen", _("did not happen")
         STILL_OPEN = "still_open", _("not there yet")
 
-    operation = models.ForeignKey(LoyaltyOperation, models.CASCADE, related_name="attempts", verbose_name=_("operation"))
+    operation = models.ForeignKey(
+        LoyaltyOperation, models.CASCADE, related_name="attempts", verbose_name=_("operation")
+    )
     purpose = models.CharField(_("what for"), max_length=16, choices=Purpose.choices)
     started_at = models.DateTimeField(_("started at"), default=timezone.now)
     duration_ms = models.PositiveIntegerField(_("took, ms"), null=True, blank=True)
@@ -244,7 +262,12 @@ class OperationAttempt(models.Model):
     error = models.CharField(_("error or reason"), max_length=500, blank=True, default="")
     answer = models.TextField(_("answer"), blank=True, default="")
     made_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("by")
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("by"),
     )
 
     class Meta:

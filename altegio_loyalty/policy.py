@@ -1,4 +1,4 @@
-"""What an answer or a failure means, and whether and when to try again. Pure: no database, no network, no clock, no Django."""
+"""What an answer or a failure means, and whether and when to try again. Pure: no database, network, clock or Django."""
 
 from __future__ import annotations
 
@@ -139,7 +139,9 @@ def backoff(
     return wait
 
 
-def may_try_again(*, attempt_count: int, attempt_limit: int | None, next_at: float, expires_at: float | None) -> bool:
+def may_try_again(
+    *, attempt_count: int, attempt_limit: int | None, next_at: float, expires_at: float | None
+) -> bool:
     """Whether another attempt fits into the limits. Both moments are seconds on the same clock."""
     has_attempts = attempt_limit is None or attempt_count < attempt_limit
     return has_attempts and (expires_at is None or next_at < expires_at)

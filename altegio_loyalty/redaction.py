@@ -10,7 +10,9 @@ _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _AUTHORIZATION = re.compile(r"\bBearer\s+[^\s\"'<>]+", re.IGNORECASE)
 _USER_TOKEN = re.compile(r"\bUser\s+(?=[^\s\"'<>]*\d)[^\s\"'<>,]{16,}")
 _TOKEN_FIELD = re.compile(r"(\"(?:partner_token|user_token|password|login)\"\s*:\s*\")[^\"]*", re.IGNORECASE)
-_PHONE = re.compile(r"(\"(?:phone|email|client_phone|display_name|name|surname|patronymic)\"\s*:\s*\")[^\"]*", re.IGNORECASE)
+_PHONE = re.compile(
+    r"(\"(?:phone|email|client_phone|display_name|name|surname|patronymic)\"\s*:\s*\")[^\"]*", re.IGNORECASE
+)
 
 
 def clean(text: str, limit: int) -> str:

@@ -12,13 +12,13 @@ from altegio_loyalty import delivery
 logger = logging.getLogger(__name__)
 
 
-@shared_task(name="altegio_loyalty.tasks.retry_due_operations", ignore_result=True)  # type: ignore[untyped-decorator]
+@shared_task(name="altegio_loyalty.tasks.retry_due_operations", ignore_result=True)
 def retry_due_operations() -> None:
     """Run everything that is due. The one entry for Celery beat; twice at once is harmless."""
     delivery.run_due()
 
 
-@shared_task(name="altegio_loyalty.tasks.deliver_operation", ignore_result=True)  # type: ignore[untyped-decorator]
+@shared_task(name="altegio_loyalty.tasks.deliver_operation", ignore_result=True)
 def deliver_operation(operation_id: int) -> None:
     """Do what is due for one operation, if anything is."""
     delivery.deliver(operation_id, for_person=True)
@@ -35,7 +35,9 @@ def ring(operation_id: int) -> None:
         deliver_operation.apply_async((operation_id,), retry=False)
     except Exception:
         # Whatever the transport raises, and each has errors of its own: the operation is in the database already.
-        logger.warning("No worker could be told of operation %s; the next sweep takes it.", operation_id, exc_info=True)
+        logger.warning(
+            "No worker could be told of operation %s; the next sweep takes it.", operation_id, exc_info=True
+        )
 
 
 def ring_on_commit(operation_id: int, using: str) -> None:

@@ -63,10 +63,8 @@ def _book(api_url: str, count: int, limits: list[tuple[int, int]]) -> float:
     for _ in range(_BOOKING_TRIES):
         budget = RequestBudget.objects.get_or_create(api_url=api_url)[0]
         now_ms = time.time_ns() // 1_000_000
-        if budget.blocked_until and (blocked := (budget.blocked_until - timezone.now()).total_seconds()) > 0:
-            # A block beyond what anybody sets comes from a clock that was put back.
-            if blocked <= 2 * 3600:
-                return blocked
+        if (blocked := _blocked_seconds(budget)) > 0:
+            return blocked
         moments = _recent(budget.moments(), now_ms)
         if (wait := _missing_ms(moments, now_ms, count, limits)) > 0:
             return wait / 1000
@@ -75,6 +73,14 @@ def _book(api_url: str, count: int, limits: list[tuple[int, int]]) -> float:
         if unchanged.update(version=budget.version + 1, sent_ms=booked):
             return 0
     return 0.05  # so much company that no booking went through: a short wait, then again
+
+
+def _blocked_seconds(budget: RequestBudget) -> float:
+    """How long every request is held back; a block longer than anybody sets comes from a clock that was put back."""
+    if budget.blocked_until is None:
+        return 0
+    seconds = (budget.blocked_until - timezone.now()).total_seconds()
+    return seconds if 0 < seconds <= 2 * 3600 else 0
 
 
 def _recent(moments: list[int], now_ms: int) -> list[int]:
@@ -103,4 +109,6 @@ def block_for(seconds: float) -> None:
         sooner = Q(blocked_until__isnull=True) | Q(blocked_until__lt=until)
         RequestBudget.objects.filter(sooner, pk=budget.pk).update(blocked_until=until)
     except DatabaseError:
-        logger.warning("The shared budget of requests could not be blocked; going on without it.", exc_info=True)
+        logger.warning(
+            "The shared budget of requests could not be blocked; going on without it.", exc_info=True
+        )

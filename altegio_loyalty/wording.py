@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -22,9 +23,11 @@ def points(amount: Decimal | None) -> str:
     return number_format(amount, decimal_pos=0 if amount == int(amount) else 2)
 
 
-def clock(moment: object) -> str:
+def clock(moment: datetime.datetime | None) -> str:
     """The time of day, with seconds, in the current time zone."""
-    return date_format(timezone.localtime(moment), "H:i:s") if timezone.is_aware(moment) else date_format(moment, "H:i:s")  # type: ignore[arg-type]
+    if moment is None:
+        return "?"
+    return date_format(timezone.localtime(moment) if timezone.is_aware(moment) else moment, "H:i:s")
 
 
 def sentence_of(operation: LoyaltyOperation) -> str:
@@ -46,10 +49,16 @@ def _withdrawn(operation: LoyaltyOperation) -> str:
     if taken == asked:
         return _("Done: %(taken)s points taken.") % figures
     if taken == 0:
-        return _("Nothing was taken (0 of %(asked)s points): the card is empty, or nothing is left to pay.") % figures
+        return (
+            _("Nothing was taken (0 of %(asked)s points): the card is empty, or nothing is left to pay.")
+            % figures
+        )
     if taken < asked:
         return _("Less than asked: %(taken)s of %(asked)s points taken.") % figures
-    return _("The visit shows more than was asked: %(taken)s points instead of %(asked)s. A person must look.") % figures
+    return (
+        _("The visit shows more than was asked: %(taken)s points instead of %(asked)s. A person must look.")
+        % figures
+    )
 
 
 def _given_back(operation: LoyaltyOperation) -> str:
@@ -65,7 +74,9 @@ def _promotion_applied(operation: LoyaltyOperation) -> str:
         return _("Done: the promotion is applied.")
     if operation.applied_amount == 0:
         return _("Nothing was taken off: Altegio accepted the promotion, but it does not reduce this bill.")
-    return _("Done: the promotion is applied, %(taken)s off the bill.") % {"taken": points(operation.applied_amount)}
+    return _("Done: the promotion is applied, %(taken)s off the bill.") % {
+        "taken": points(operation.applied_amount)
+    }
 
 
 def _promotion_cancelled(operation: LoyaltyOperation) -> str:
@@ -81,16 +92,23 @@ def _rejected(operation: LoyaltyOperation) -> str:
                 "Not done again: the visit already shows %(there)s points taken from this card, "
                 "perhaps in Altegio's own screen."
             ) % {"there": points(operation.seen_before)}
-        return _("Not done again: the visit already shows this promotion, perhaps applied in Altegio's own screen.")
+        return _(
+            "Not done again: the visit already shows this promotion, perhaps applied in Altegio's own screen."
+        )
     return _("Refused by Altegio, nothing was changed: %(reason)s") % {"reason": operation.last_error}
 
 
 def _pending(operation: LoyaltyOperation) -> str:
     if operation.location.is_paused:
-        return _("Not done yet: Altegio does not accept this location's tokens. It goes on when they are renewed.")
+        return _(
+            "Not done yet: Altegio does not accept this location's tokens. It goes on when they are renewed."
+        )
     if not operation.last_error:
         return _("Waiting to be sent.")
-    figures = {"reason": operation.last_error, "time": clock(operation.next_attempt_at) if operation.next_attempt_at else "?"}
+    figures = {
+        "reason": operation.last_error,
+        "time": clock(operation.next_attempt_at),
+    }
     return _("Not done yet, it goes on by itself at %(time)s: %(reason)s") % figures
 
 

@@ -2,7 +2,15 @@
 
 from altegio_loyalty.client.api import AltegioClient, Outcome
 from altegio_loyalty.client.transport import Answer, Limits, Transport, shared_transport
-from altegio_loyalty.client.types import Card, Credentials, LoyaltyTransaction, Program, Record, VisitDetails, VisitLine
+from altegio_loyalty.client.types import (
+    Card,
+    Credentials,
+    LoyaltyTransaction,
+    Program,
+    Record,
+    VisitDetails,
+    VisitLine,
+)
 
 __all__ = [
     "AltegioClient",

@@ -47,7 +47,9 @@ class AltegioClient:
         return self._transport.request("GET", path, self._credentials, query=query)
 
     def _post(self, path: str, payload: dict[str, Any], send_within: float | None) -> Outcome:
-        answer = self._transport.request("POST", path, self._credentials, payload=payload, send_within=send_within)
+        answer = self._transport.request(
+            "POST", path, self._credentials, payload=payload, send_within=send_within
+        )
         return Outcome(answer, _visit_of_success(answer))
 
     def apply_card_withdrawal(
@@ -72,7 +74,13 @@ class AltegioClient:
         )
 
     def cancel_card_withdrawal(
-        self, location_id: int, card_id: int, *, record_id: int, visit_id: int, send_within: float | None = None
+        self,
+        location_id: int,
+        card_id: int,
+        *,
+        record_id: int,
+        visit_id: int,
+        send_within: float | None = None,
     ) -> Outcome:
         """POST /visit/loyalty/cancel_card_withdrawal/{location_id}/{card_id}: give back all the card paid on the visit."""
         path = f"/visit/loyalty/cancel_card_withdrawal/{location_id}/{card_id}"
@@ -114,11 +122,17 @@ class AltegioClient:
     def visit(self, visit_id: int) -> list[Record]:
         """GET /visits/{visit_id}: the appointments of a visit."""
         answer = self._get(f"/visits/{visit_id}")
-        return _read(answer, lambda body: [Record.parse(row) for row in to_objects(to_object(body).get("records"))])
+        return _read(
+            answer, lambda body: [Record.parse(row) for row in to_objects(to_object(body).get("records"))]
+        )
 
-    def records(self, location_id: int, *, start_date: str, end_date: str, page: int = 1, count: int = 50) -> list[Record]:
+    def records(
+        self, location_id: int, *, start_date: str, end_date: str, page: int = 1, count: int = 50
+    ) -> list[Record]:
         """GET /records/{location_id}: a page of appointments; dates as YYYY-MM-DD, both included, in the location's time."""
-        answer = self._get(f"/records/{location_id}", start_date=start_date, end_date=end_date, page=page, count=count)
+        answer = self._get(
+            f"/records/{location_id}", start_date=start_date, end_date=end_date, page=page, count=count
+        )
         return _read(answer, lambda body: [Record.parse(row) for row in to_objects(body)])
 
     def client_cards(self, client_id: int) -> list[Card]:
@@ -148,10 +162,14 @@ class AltegioClient:
         Raises `Refused` where Altegio asks for a second factor, which this API cannot give.
         """
         partner = Credentials(self._credentials.partner_token, "")
-        answer = self._transport.request("POST", "/auth", partner, payload={"login": login, "password": password})
+        answer = self._transport.request(
+            "POST", "/auth", partner, payload={"login": login, "password": password}
+        )
         token = _read(answer, lambda body: to_text(to_object(body).get("user_token")))
         if not token:
-            raise exceptions.Refused("Altegio asks for a second factor; take the user token from its own screens.")
+            raise exceptions.Refused(
+                "Altegio asks for a second factor; take the user token from its own screens."
+            )
         return token
 
 

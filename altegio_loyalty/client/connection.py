@@ -38,7 +38,9 @@ class Exchange:
 
         Two clocks, since the monotonic one may stand still while a machine sleeps and the other may be set.
         """
-        if not self.is_sent and (time.monotonic() >= self.send_before or time.time() >= self.send_before_clock):
+        if not self.is_sent and (
+            time.monotonic() >= self.send_before or time.time() >= self.send_before_clock
+        ):
             raise TooLate("the time in which this might be sent has passed")
 
     def seconds_left(self) -> float:
@@ -122,11 +124,11 @@ class WatchedAdapter(HTTPAdapter):
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, **kwargs)
         self._watch(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **kwargs)  # type: ignore[no-untyped-call]
+        manager = super().proxy_manager_for(proxy, **kwargs)
         self._watch(manager)
         return manager
 

@@ -14,9 +14,9 @@ from altegio_loyalty.exceptions import UndecryptableToken
 
 def derive_key(secret: str) -> str:
     """A Fernet key that belongs to `secret` and to this use of it alone."""
-    material = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"altegio_loyalty tokens at rest").derive(
-        secret.encode()
-    )
+    material = HKDF(
+        algorithm=hashes.SHA256(), length=32, salt=None, info=b"altegio_loyalty tokens at rest"
+    ).derive(secret.encode())
     return base64.urlsafe_b64encode(material).decode()
 
 

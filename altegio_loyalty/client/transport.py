@@ -104,7 +104,13 @@ class Transport:
                 content = self._read(response, exchange)
         except exceptions.ApiError:
             raise
-        except (requests.RequestException, HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+        except (
+            requests.RequestException,
+            HTTPError,
+            http.client.HTTPException,
+            OSError,
+            ValueError,
+        ) as error:
             # ValueError: http.client and urllib3 raise it, or a subclass, for headers and URLs beyond repair.
             raise _failure(error, exchange, secrets) from None
         finally:
@@ -125,7 +131,8 @@ class Transport:
             size += len(piece)
             if size > self.limits.answer_bytes:
                 raise exceptions.UnreadableAnswer(
-                    f"Altegio's answer is larger than {self.limits.answer_bytes} bytes.", http_status=response.status_code
+                    f"Altegio's answer is larger than {self.limits.answer_bytes} bytes.",
+                    http_status=response.status_code,
                 )
             pieces.append(piece)
         return b"".join(pieces)
@@ -137,7 +144,9 @@ def _values(payload: Mapping[str, Any] | None, *names: str) -> list[str]:
 
 def _headers(credentials: Credentials) -> dict[str, str]:
     if not credentials.are_sendable:
-        raise exceptions.NotSent("The tokens hold characters that cannot stand in a request; enter them again.")
+        raise exceptions.NotSent(
+            "The tokens hold characters that cannot stand in a request; enter them again."
+        )
     authorization = f"Bearer {credentials.partner_token}"
     if credentials.user_token:
         authorization += f", User {credentials.user_token}"
@@ -154,7 +163,12 @@ def _root_cause(error: BaseException) -> BaseException:
     """The error at the bottom: requests and urllib3 wrap it up to four times, in words for their own developers."""
     for _ in range(10):
         first = error.args[0] if error.args else None
-        below = getattr(error, "reason", None) or getattr(first, "reason", None) or error.__cause__ or error.__context__
+        below = (
+            getattr(error, "reason", None)
+            or getattr(first, "reason", None)
+            or error.__cause__
+            or error.__context__
+        )
         if not isinstance(below, BaseException):
             break
         error = below
@@ -178,24 +192,37 @@ def _parse(content: bytes) -> Any:
 
 def _judge(response: requests.Response, content: bytes, secrets: tuple[str, ...]) -> Answer:
     status = response.status_code
-    text = redact(content[: 8 * PREVIEW_CHARACTERS].decode("utf-8", "replace"), secrets=secrets, limit=PREVIEW_CHARACTERS)
+    text = redact(
+        content[: 8 * PREVIEW_CHARACTERS].decode("utf-8", "replace"),
+        secrets=secrets,
+        limit=PREVIEW_CHARACTERS,
+    )
     try:
         body = _parse(content)
     except (ValueError, ArithmeticError, RecursionError):
         # ArithmeticError: a decimal with an exponent beyond the machine's.
         body = None
         if 200 <= status < 300:
-            raise exceptions.UnreadableAnswer("Altegio's answer is not JSON.", http_status=status, body=text) from None
+            raise exceptions.UnreadableAnswer(
+                "Altegio's answer is not JSON.", http_status=status, body=text
+            ) from None
     message = redact(_message(body), secrets=secrets, limit=300)
     if error := _http_error(status):
         raise error(
-            message or f"HTTP {status}", http_status=status, body=text, retry_after=_retry_after(response.headers)
+            message or f"HTTP {status}",
+            http_status=status,
+            body=text,
+            retry_after=_retry_after(response.headers),
         )
     if not isinstance(body, (dict, list)):
-        raise exceptions.UnreadableAnswer("Altegio's answer is neither an object nor a list.", http_status=status, body=text)
+        raise exceptions.UnreadableAnswer(
+            "Altegio's answer is neither an object nor a list.", http_status=status, body=text
+        )
     says_success = isinstance(body, dict) and "success" in body
-    if says_success and not to_flag(body["success"]):
-        raise exceptions.Refused(message or "Altegio answered without success.", http_status=status, body=text)
+    if isinstance(body, dict) and says_success and not to_flag(body["success"]):
+        raise exceptions.Refused(
+            message or "Altegio answered without success.", http_status=status, body=text
+        )
     return Answer(status, _unwrap(body), text, claims_success=says_success)
 
 

@@ -1,4 +1,4 @@
-"""Altegio's answers as plain values. Strict: what cannot be understood raises `Malformed`, so that nobody decides on a guess.
+"""Altegio's answers as plain values. Strict: what cannot be understood raises `Malformed`; nobody decides on a guess.
 
 Field names and meanings: developer.alteg.io, B2B V1, "visit details" and the loyalty pages; ids may come as texts, amounts
 with float noise or as texts, empty objects as `[]`.
@@ -48,7 +48,12 @@ def to_id(value: object) -> int:
         return 0
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
         value = Decimal(value.strip())
-    if isinstance(value, bool) or not isinstance(value, (int, Decimal)) or not 0 <= value <= LARGEST_ID or value != int(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, Decimal))
+        or not 0 <= value <= LARGEST_ID
+        or value != int(value)
+    ):
         raise Malformed("an id is not a whole number")
     return int(value)
 
@@ -177,7 +182,9 @@ class VisitDetails:
             raise Malformed("the answer does not show the visit's loyalty transactions")
         payments = to_objects(visit.get("payment_transactions", []))
         return cls(
-            transactions=tuple(LoyaltyTransaction.parse(row) for row in to_objects(visit["loyalty_transactions"])),
+            transactions=tuple(
+                LoyaltyTransaction.parse(row) for row in to_objects(visit["loyalty_transactions"])
+            ),
             lines=tuple(VisitLine.parse(row) for row in to_objects(visit.get("items", []))),
             paid=sum((to_money(row.get("amount", 0)) for row in payments), Decimal(0)),
         )
@@ -204,14 +211,20 @@ class VisitDetails:
         return sum((line.cost for line in self.lines), Decimal(0))
 
     @property
+    def covered(self) -> Decimal:
+        """What loyalty of any sort covers of the total."""
+        covering = (8, 9, 11)  # gift card, membership, client account
+        rows = (
+            row.amount
+            for row in self.transactions
+            if row.is_withdrawal or row.is_discount or row.type_id in covering
+        )
+        return sum(rows, Decimal(0))
+
+    @property
     def left_to_pay(self) -> Decimal:
         """The lines less what loyalty and payments cover; the reference gives no figure of its own."""
-        covering = (8, 9, 11)  # gift card, membership, client account
-        covered = sum(
-            (row.amount for row in self.transactions if row.is_withdrawal or row.is_discount or row.type_id in covering),
-            Decimal(0),
-        )
-        return max(self.total - covered - self.paid, Decimal(0))
+        return max(self.total - self.covered - self.paid, Decimal(0))
 
 
 @dataclass(frozen=True)

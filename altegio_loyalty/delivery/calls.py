@@ -43,7 +43,9 @@ def client_for(location: Location) -> AltegioClient:
         raise exceptions.Unauthorized(str(error)) from None
     if not credentials.partner_token or not credentials.user_token:
         raise exceptions.Unauthorized("A token of this location is missing.")
-    return AltegioClient(shared_transport(settings.API_URL, proxy_url=settings.PROXY_URL, limits=limits), credentials)
+    return AltegioClient(
+        shared_transport(settings.API_URL, proxy_url=settings.PROXY_URL, limits=limits), credentials
+    )
 
 
 def call(location: Location, ask: Callable[[AltegioClient], Result], *, for_person: bool = True) -> Result:

@@ -66,7 +66,9 @@ def look_up(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
         )
     except exceptions.ApiError as error:
         note_failure(operation.location, error)
-        claim.record(last_error=clean(policy.reason_of(error), 500), next_attempt_at=_next_look(operation, error))
+        claim.record(
+            last_error=clean(policy.reason_of(error), 500), next_attempt_at=_next_look(operation, error)
+        )
         return error
     note_success(operation.location)
     assert outcome.visit is not None
@@ -82,7 +84,9 @@ def _truth(operation: LoyaltyOperation, effect: Effect, began: datetime.datetime
         return Truth.DID_NOT_HAPPEN  # the mark is committed before the first byte leaves: no mark, no byte
     before = operation.seen_before
     explained = Decimal(0) if before is not None else explained_amount(operation)
-    return policy.truth_of_lookup(operation.target, effect, explained=explained, is_settled=began >= _settled_at(operation))
+    return policy.truth_of_lookup(
+        operation.target, effect, explained=explained, is_settled=began >= _settled_at(operation)
+    )
 
 
 def _settled_at(operation: LoyaltyOperation) -> datetime.datetime:

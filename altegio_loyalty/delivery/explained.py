@@ -19,13 +19,17 @@ _PAIRS = {
 def in_force(operation: LoyaltyOperation) -> list[LoyaltyOperation]:
     """The successful applies of the same card (and promotion) on the same visit that no later cancel undid."""
     apply_kind, cancel_kind = _PAIRS[operation.kind]
-    others = LoyaltyOperation.objects.using(database()).filter(
-        visit_id=operation.visit_id,
-        card_id=operation.card_id,
-        program_id=operation.program_id,
-        kind__in=(apply_kind, cancel_kind),
-        status=LoyaltyOperation.Status.SUCCEEDED,
-    ).exclude(pk=operation.pk)
+    others = (
+        LoyaltyOperation.objects.using(database())
+        .filter(
+            visit_id=operation.visit_id,
+            card_id=operation.card_id,
+            program_id=operation.program_id,
+            kind__in=(apply_kind, cancel_kind),
+            status=LoyaltyOperation.Status.SUCCEEDED,
+        )
+        .exclude(pk=operation.pk)
+    )
     applies: list[LoyaltyOperation] = []
     for other in others.order_by("finished_at", "pk"):
         applies = [*applies, other] if other.kind == apply_kind else []
@@ -34,4 +38,6 @@ def in_force(operation: LoyaltyOperation) -> list[LoyaltyOperation]:
 
 def explained_amount(operation: LoyaltyOperation) -> Decimal:
     """The sum of what those applies took, each as asked where the answer did not show it."""
-    return sum((other.applied_amount or other.amount or Decimal(0) for other in in_force(operation)), Decimal(0))
+    return sum(
+        (other.applied_amount or other.amount or Decimal(0) for other in in_force(operation)), Decimal(0)
+    )

@@ -89,11 +89,15 @@ def _post(claim: Claim, client: AltegioClient) -> exceptions.ApiError | None:
         return error
     note_success(operation.location)
     if not claim.record(**success_columns(operation, outcome)):
-        logger.warning("Operation %s was done, but its lease had ended; a look-up will find it.", operation.pk)
+        logger.warning(
+            "Operation %s was done, but its lease had ended; a look-up will find it.", operation.pk
+        )
     return None
 
 
-def _request_for(operation: LoyaltyOperation, client: AltegioClient, send_within: float) -> Callable[[], Outcome]:
+def _request_for(
+    operation: LoyaltyOperation, client: AltegioClient, send_within: float
+) -> Callable[[], Outcome]:
     kinds = LoyaltyOperation.Kind
     where = {"record_id": operation.record_id, "visit_id": operation.visit_id}
     location_id, card_id = operation.location_id, operation.card_id
@@ -138,7 +142,9 @@ def _cancel_columns(operation: LoyaltyOperation, effect: Effect) -> dict[str, An
     if operation.seen_before is not None:
         columns["returned_amount"] = max(operation.seen_before - effect.amount, Decimal(0))
     if effect.is_there:
-        columns["discrepancy"] = f"Altegio answered with success, but the visit still shows {points(effect.amount)}."
+        columns["discrepancy"] = (
+            f"Altegio answered with success, but the visit still shows {points(effect.amount)}."
+        )
     return columns
 
 
@@ -161,7 +167,9 @@ def _record_failure(claim: Claim, error: exceptions.ApiError, meaning: Meaning) 
     elif meaning is Meaning.TOKENS_REFUSED:
         columns = after_no_effect(operation, now, error, uses_attempt=False, wait=0)
     else:
-        columns = after_no_effect(operation, now, error, uses_attempt=not isinstance(error, exceptions.Throttled))
+        columns = after_no_effect(
+            operation, now, error, uses_attempt=not isinstance(error, exceptions.Throttled)
+        )
     claim.record(**{"last_error": last_error, **columns})
 
 

@@ -39,10 +39,8 @@ def deliver(operation_id: int, *, for_person: bool = False) -> LoyaltyOperation 
     operation = _operations().select_related("location").filter(pk=operation_id).first()
     if operation is None:
         return None
-    now = timezone.now()
-    if operation.status == Status.SENDING:
-        if not _operations().lease_ran_out(now).filter(pk=operation_id).exists() or not recover(operation):
-            return operation
+    if operation.status == Status.SENDING and not (_lease_ran_out(operation) and recover(operation)):
+        return operation
     if _operations().due(timezone.now()).filter(pk=operation_id).exists():
         _work_on(operation, for_person=for_person)
     return operation
@@ -58,6 +56,10 @@ def _work_on(operation: LoyaltyOperation, *, for_person: bool = False) -> except
         return None
     claim = claim_to_send(operation)
     return send(claim, for_person=for_person) if claim else None
+
+
+def _lease_ran_out(operation: LoyaltyOperation) -> bool:
+    return operation.next_attempt_at is not None and operation.next_attempt_at <= timezone.now()
 
 
 def _is_out_of_time(operation: LoyaltyOperation) -> bool:
@@ -121,7 +123,9 @@ class Sweep:
 
     def _due_in_turn(self) -> Iterator[LoyaltyOperation]:
         """One due operation of each location in turn, the longest waiting first, until none is left."""
-        turns = list(_operations().due(timezone.now()).values_list("location_id", flat=True).distinct().order_by())
+        turns = list(
+            _operations().due(timezone.now()).values_list("location_id", flat=True).distinct().order_by()
+        )
         random.shuffle(turns)
         while turns:
             for location_id in list(turns):
@@ -144,7 +148,9 @@ class Sweep:
             return _work_on(operation)
         except DatabaseError:
             # One bad row must not stop the others; a database that is gone stops the next query of the loop.
-            logger.exception("Operation %s could not be worked on; it is taken up again when its lease ends.", operation.pk)
+            logger.exception(
+                "Operation %s could not be worked on; it is taken up again when its lease ends.", operation.pk
+            )
             return None
 
     def _must_stop(self, error: exceptions.ApiError | None) -> bool:

@@ -32,7 +32,9 @@ def retry_operation(operation: LoyaltyOperation, by: AbstractBaseUser | None = N
     if operation.status in (Status.PENDING, Status.UNCONFIRMED):
         return _change(operation, ring=True, next_attempt_at=max(now, _first_possible(operation, now)))
     if operation.status != Status.FAILED:
-        raise OperationNotAllowed(_("Only an operation that waits, is in doubt or was given up can be tried again."))
+        raise OperationNotAllowed(
+            _("Only an operation that waits, is in doubt or was given up can be tried again.")
+        )
     settings = get_settings()
     window = datetime.timedelta(seconds=settings.RETRY_WINDOW)
     try:
@@ -96,7 +98,11 @@ def settle_operation(
 
 
 def _change(
-    operation: LoyaltyOperation, *, ring: bool = False, verdict: OperationAttempt | None = None, **columns: Any
+    operation: LoyaltyOperation,
+    *,
+    ring: bool = False,
+    verdict: OperationAttempt | None = None,
+    **columns: Any,
 ) -> LoyaltyOperation:
     """Write the decision unless the operation changed meanwhile; a worker that is on it loses its claim."""
     using = database()

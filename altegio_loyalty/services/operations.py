@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from altegio_loyalty import tasks
 from altegio_loyalty.conf import get_settings
-from altegio_loyalty.delivery.claims import Claim, claim_columns, committed, database, refuse_open_transaction
+from altegio_loyalty.delivery.claims import Claim, claim_columns, committed, database
 from altegio_loyalty.delivery.explained import in_force
 from altegio_loyalty.delivery.sending import send
 from altegio_loyalty.exceptions import IdempotencyConflict, OperationInProgress
@@ -150,12 +150,9 @@ def _request(
     validation.check_idempotency_key(idempotency_key)
     validation.check_requested_by(requested_by)
     validation.check_settings()
-    if deliver == "now":
-        _refuse_transaction(using)
     found = validation.check_location(location, using)
-    operation = LoyaltyOperation(
-        kind=kind, location=found, amount=amount, requested_by=requested_by, **checked_ids
-    )
+    who: dict[str, Any] = {"requested_by": requested_by}
+    operation = LoyaltyOperation(kind=kind, location=found, amount=amount, **checked_ids, **who)
     operation.idempotency_key = idempotency_key or uuid.uuid4().hex
     if idempotency_key and (first := _first_with_key(operation, using)):
         return first
@@ -164,11 +161,6 @@ def _request(
     if deliver == "on_commit":
         return _write_for_commit(operation, visit, using)
     return _write_and_send(operation, visit, using)
-
-
-def _refuse_transaction(using: str) -> None:
-    with committed():
-        refuse_open_transaction(using)
 
 
 def _set_limits(operation: LoyaltyOperation) -> None:
@@ -215,7 +207,9 @@ def _insert(operation: LoyaltyOperation, visit: Visit | None, using: str) -> Non
         defaults = {"location": operation.location, "record_id": operation.record_id}
         visit = Visit.objects.using(using).get_or_create(pk=operation.visit_id, defaults=defaults)[0]
         if visit.location_id != operation.location_id:
-            raise ValidationError({"visit_id": [_("Visit %(visit)s belongs to another location.") % {"visit": visit.pk}]})
+            raise ValidationError(
+                {"visit_id": [_("Visit %(visit)s belongs to another location.") % {"visit": visit.pk}]}
+            )
     operation.visit = visit
     if operation.kind in (Kind.CANCEL_CARD_WITHDRAWAL, Kind.CANCEL_DISCOUNT_PROGRAM):
         operation.cancels = next(reversed(in_force(operation)), None)
@@ -230,7 +224,9 @@ def _first_with_key(operation: LoyaltyOperation, using: str) -> LoyaltyOperation
         return None
     different = [name for name in _ARGUMENTS if getattr(first, name) != getattr(operation, name)]
     if different:
-        raise IdempotencyConflict(f"This idempotency key was used before with another {', '.join(different)}.")
+        raise IdempotencyConflict(
+            f"This idempotency key was used before with another {', '.join(different)}."
+        )
     return first
 
 

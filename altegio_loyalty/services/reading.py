@@ -99,9 +99,13 @@ def test_connection(location: Location) -> ConnectionReport:
         _check_api_url()
         title = call(location, lambda client: client.company(location.pk))
     except exceptions.ApiError as error:
-        report.checks.append(Check(_("Altegio accepts the tokens and shows the location"), False, _shown(error)))
+        report.checks.append(
+            Check(_("Altegio accepts the tokens and shows the location"), False, _shown(error))
+        )
         return report
-    report.checks.append(Check(_("Altegio accepts the tokens and shows the location"), True, clean(title, 200)))
+    report.checks.append(
+        Check(_("Altegio accepts the tokens and shows the location"), True, clean(title, 200))
+    )
     _resume(location)
     report.checks.append(_check_loyalty(location))
     return report
@@ -117,7 +121,9 @@ def _check_loyalty(location: Location) -> Check:
         return Check(name, True)
     if access is None:
         return Check(name, None, _("Altegio's answer does not say."))
-    missing = _("The right “loyalty” (loyalty_access) is missing. Give it to the user of the token in Altegio.")
+    missing = _(
+        "The right “loyalty” (loyalty_access) is missing. Give it to the user of the token in Altegio."
+    )
     return Check(name, False, missing)
 
 
@@ -131,7 +137,9 @@ def _resume(location: Location) -> None:
 
 def _check_api_url() -> None:
     if not conf.is_http_url(conf.get_settings().API_URL):
-        raise exceptions.NotSent(_("ALTEGIO_LOYALTY['API_URL'] is not an http or https address. Nothing was sent."))
+        raise exceptions.NotSent(
+            _("ALTEGIO_LOYALTY['API_URL'] is not an http or https address. Nothing was sent.")
+        )
 
 
 def _shown(error: exceptions.ApiError) -> str:

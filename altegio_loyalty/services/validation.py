@@ -20,14 +20,16 @@ DELIVER_CHOICES = ("now", "on_commit")
 def check_settings() -> None:
     """Refuse to begin with an API_URL that no request should go to."""
     url = conf.get_settings().API_URL
-    if not isinstance(url, str) or not conf.is_http_url(url):
-        raise ValidationError(_("ALTEGIO_LOYALTY['API_URL'] is not an http or https address. Nothing was sent."), code="api_url")
+    if not conf.is_http_url(url):
+        raise ValidationError(
+            _("ALTEGIO_LOYALTY['API_URL'] is not an http or https address. Nothing was sent."), code="api_url"
+        )
 
 
 def check_location(location: Any, using: str) -> Location:
     """The location as it is stored now, switched on and with both tokens readable."""
     pk = location.pk if isinstance(location, Location) else check_id("location", location)
-    found = Location.objects.using(using).filter(pk=pk).first()
+    found: Location | None = Location.objects.using(using).filter(pk=pk).first()
     if found is None:
         raise _problem("location", _("There is no location %(id)s here. Add it first.") % {"id": pk})
     if not found.is_active:
@@ -39,7 +41,11 @@ def check_location(location: Any, using: str) -> Location:
     if not credentials.partner_token or not credentials.user_token:
         raise _problem("location", _("Location %(id)s has no tokens yet. Enter both of them.") % {"id": pk})
     if not credentials.are_sendable:
-        raise _problem("location", _("A token of location %(id)s holds characters that cannot be sent. Enter it again.") % {"id": pk})
+        raise _problem(
+            "location",
+            _("A token of location %(id)s holds characters that cannot be sent. Enter it again.")
+            % {"id": pk},
+        )
     return found
 
 
@@ -61,7 +67,10 @@ def check_amount(value: Any) -> Decimal:
     if not amount.is_finite() or amount <= 0:
         raise _problem("amount", _("The amount must be more than 0 points."))
     if amount > LARGEST_AMOUNT:
-        raise _problem("amount", _("The amount is out of all proportion: more than %(most)s points.") % {"most": LARGEST_AMOUNT})
+        raise _problem(
+            "amount",
+            _("The amount is out of all proportion: more than %(most)s points.") % {"most": LARGEST_AMOUNT},
+        )
     if amount != amount.quantize(CENT):
         raise _problem("amount", _("The amount may have 2 decimals at the most."))
     return amount.quantize(CENT)
@@ -77,12 +86,18 @@ def check_idempotency_key(value: Any) -> None:
     if value is None:
         return
     if not isinstance(value, str) or not 0 < len(value) <= longest or not value.isprintable():
-        raise _problem("idempotency_key", _("The idempotency key must be a text of 1 to %(longest)s characters.") % {"longest": longest})
+        raise _problem(
+            "idempotency_key",
+            _("The idempotency key must be a text of 1 to %(longest)s characters.") % {"longest": longest},
+        )
 
 
 def check_requested_by(user: Any) -> None:
     if user is not None and (not isinstance(user, get_user_model()) or user.pk is None):
-        raise _problem("requested_by", _("requested_by must be a saved %(model)s or None.") % {"model": django_settings.AUTH_USER_MODEL})
+        raise _problem(
+            "requested_by",
+            _("requested_by must be a saved %(model)s or None.") % {"model": django_settings.AUTH_USER_MODEL},
+        )
 
 
 def check_visit(location: Location, visit_id: int, using: str) -> Visit | None:

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from altegio_loyalty.sandbox import Sandbox, seed
 from altegio_loyalty.sandbox.statefile import StateFileError
@@ -76,7 +77,8 @@ class Command(BaseCommand):
 
     def _seed(self, sandbox: Sandbox, options: dict[str, Any]) -> None:
         if options["seed"] == "demo":
-            seed.fill(sandbox.ledger, datetime.now(UTC).date())
+            # The day as the site counts it, so that both sides seed the same visits.
+            seed.fill(sandbox.ledger, timezone.localdate(datetime.now(UTC)))
 
     def _introduce(self, sandbox: Sandbox) -> None:
         self.stdout.write("A local Altegio is running.")

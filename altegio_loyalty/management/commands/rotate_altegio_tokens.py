@@ -26,5 +26,5 @@ class Command(BaseCommand):
         self.stdout.write(f"Encrypted the tokens of {rotated_count} locations with the first key.")
         if unreadable:
             raise CommandError(
-                f"No key can read the tokens of locations {', '.join(unreadable)}. Add the old key, or enter the tokens again."
+                f"No key can read the tokens of locations {', '.join(unreadable)}. Add the old key, or enter them again."
             )
