@@ -1,0 +1,244 @@
+"""What Altegio would keep in its database, as plain records, and how they turn into JSON and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+SERVICE = 1
+PRODUCT = 7
+
+PROMOTION_DISCOUNT = 1
+PROGRAM_ACCRUAL = 2
+CARD_WITHDRAWAL = 3
+
+ROW_TITLES = {
+    PROMOTION_DISCOUNT: "Promotion discount",
+    PROGRAM_ACCRUAL: "Loyalty program accrual",
+    CARD_WITHDRAWAL: "Loyalty card withdrawal",
+}
+
+FIRST_IDS = {
+    "location": 4564,
+    "client": 4240788,
+    "card": 9210520,
+    "program": 20802,
+    "visit": 118389447,
+    "record": 140967944,
+    "service": 2560779,
+    "product": 5048384,
+    "sale": 96063258,
+    "row": 22988861,
+    "payment": 31041050,
+}
+"""Where each kind of id starts: far apart, so that who confuses two kinds gets a 404 and not another row."""
+
+CENT = Decimal("0.01")
+
+
+def money(value: Decimal | int | str) -> Decimal:
+    """The value rounded to cents."""
+    return Decimal(value).quantize(CENT, rounding=ROUND_HALF_UP)
+
+
+@dataclass
+class Location:
+    id: int
+    title: str
+    chain_id: int
+    timezone: str = "UTC"
+    is_visible: bool = True
+    """False: the user has no rights here at all; everything under this location answers 403."""
+    loyalty_access: bool = True
+    """False: the user lacks the loyalty right; the four loyalty POSTs answer 403."""
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
+
+
+@dataclass
+class Client:
+    id: int
+    name: str
+    phone: str
+
+
+@dataclass
+class Program:
+    id: int
+    title: str
+    percent: Decimal
+    chain_id: int
+
+
+@dataclass
+class Card:
+    id: int
+    client_id: int
+    chain_id: int
+    title: str
+    balance: Decimal
+    program_ids: list[int] = field(default_factory=list)
+    type_id: int = 10992
+
+    @property
+    def number(self) -> str:
+        """The printed number: sixteen digits with leading zeros, which is not the id."""
+        return f"{self.chain_id:06d}{self.id:010d}"[-16:]
+
+
+@dataclass
+class Line:
+    """One service or one sold product of a visit."""
+
+    item_id: int
+    item_type_id: int
+    title: str
+    cost: Decimal
+    record_id: int
+    sale_id: int = 0
+    """The product sale's id (`goods_transaction_id`); 0 for a service."""
+
+    @property
+    def is_product(self) -> bool:
+        return self.item_type_id == PRODUCT
+
+
+@dataclass
+class Row:
+    """One loyalty transaction of a visit, charged to one line (or to none)."""
+
+    id: int
+    type_id: int
+    amount: Decimal
+    card_id: int
+    program_id: int = 0
+    item_id: int = 0
+    item_type_id: int = 0
+    record_id: int = 0
+    sale_id: int = 0
+    by: str = ""
+
+    @property
+    def is_discount(self) -> bool:
+        return self.type_id == PROMOTION_DISCOUNT
+
+    @property
+    def is_withdrawal(self) -> bool:
+        return self.type_id == CARD_WITHDRAWAL
+
+
+@dataclass
+class Payment:
+    id: int
+    amount: Decimal
+    at: datetime
+
+
+@dataclass
+class Visit:
+    id: int
+    location_id: int
+    client_id: int | None
+    record_ids: list[int]
+    starts_at: datetime
+    lines: list[Line] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    payments: list[Payment] = field(default_factory=list)
+    attendance: int = 1
+
+    @property
+    def record_id(self) -> int:
+        """The first appointment; most visits have no other."""
+        return self.record_ids[0]
+
+    @property
+    def cost(self) -> Decimal:
+        return sum((line.cost for line in self.lines), Decimal())
+
+    @property
+    def left_to_pay(self) -> Decimal:
+        covered = sum((row.amount for row in self.rows if row.is_discount or row.is_withdrawal), Decimal())
+        paid = sum((payment.amount for payment in self.payments), Decimal())
+        return max(self.cost - covered - paid, Decimal())
+
+
+@dataclass
+class Effect:
+    """Something that really changed in the books, by whomever."""
+
+    kind: str
+    visit_id: int
+    card_id: int
+    program_id: int
+    amount: Decimal
+    at: datetime
+    by: str
+
+
+@dataclass
+class Books:
+    locations: dict[int, Location] = field(default_factory=dict)
+    clients: dict[int, Client] = field(default_factory=dict)
+    cards: dict[int, Card] = field(default_factory=dict)
+    programs: dict[int, Program] = field(default_factory=dict)
+    visits: dict[int, Visit] = field(default_factory=dict)
+    effects: list[Effect] = field(default_factory=list)
+    next_ids: dict[str, int] = field(default_factory=lambda: dict(FIRST_IDS))
+
+
+_TABLES: dict[str, type[Any]] = {
+    "locations": Location,
+    "clients": Client,
+    "cards": Card,
+    "programs": Program,
+    "visits": Visit,
+}
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "Decimal": Decimal,
+    "datetime": datetime.fromisoformat,
+    "list[Line]": lambda rows: [_read(Line, row) for row in rows],
+    "list[Row]": lambda rows: [_read(Row, row) for row in rows],
+    "list[Payment]": lambda rows: [_read(Payment, row) for row in rows],
+}
+
+
+def to_plain(books: Books) -> dict[str, Any]:
+    """The books as values that JSON can hold."""
+    tables = {name: [_plain(item) for item in getattr(books, name).values()] for name in _TABLES}
+    return {**tables, "effects": [_plain(effect) for effect in books.effects], "next_ids": books.next_ids}
+
+
+def from_plain(plain: dict[str, Any]) -> Books:
+    """The books that `to_plain` wrote. Raises KeyError, TypeError or ValueError on anything else."""
+    tables = {name: {row["id"]: _read(kind, row) for row in plain[name]} for name, kind in _TABLES.items()}
+    effects = [_read(Effect, row) for row in plain["effects"]]
+    return Books(**tables, effects=effects, next_ids={**FIRST_IDS, **plain["next_ids"]})
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value
+
+
+def _read(kind: type[Any], plain: dict[str, Any]) -> Any:
+    readers = {item.name: _READERS.get(str(item.type), _as_is) for item in dataclasses.fields(kind)}
+    return kind(**{name: readers[name](value) for name, value in plain.items()})
+
+
+def _as_is(value: Any) -> Any:
+    return value

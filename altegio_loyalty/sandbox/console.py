@@ -1,0 +1,179 @@
+"""The sandbox's own page and control API, outside /api/v1: for a person, or a test in another process.
+
+Only for this machine: the Host must be a loopback name, and a POST that a browser says came from another site
+is refused, since any web page could otherwise post to localhost.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from altegio_loyalty.sandbox.faults import FAULTS
+from altegio_loyalty.sandbox.ledger import NotInBooks, RefusedRepeat
+from altegio_loyalty.sandbox.page import CSP, render
+from altegio_loyalty.sandbox.snapshot import Json, fault_state, snapshot
+from altegio_loyalty.sandbox.wire import Answer, Request, failure
+
+if TYPE_CHECKING:
+    from altegio_loyalty.sandbox.server import Sandbox
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+SEEN_AT = {"/_sandbox/faults": "/#faults", "/_sandbox/screen": "/#books", "/_sandbox/rights": "/#books"}
+"""Where on the page the result of a form is seen."""
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": CSP,
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Console:
+    """Answers everything that is not the API."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._actions: dict[str, Callable[[Json], Json]] = {
+            "/_sandbox/faults": self._switch_on,
+            "/_sandbox/heal": self._heal,
+            "/_sandbox/down": self._down,
+            "/_sandbox/tokens": self._rotate,
+            "/_sandbox/rights": self._rights,
+            "/_sandbox/screen": self._screen,
+        }
+
+    def answer(self, request: Request) -> Answer:
+        if not self._is_from_here(request):
+            return failure(403, "The sandbox's own pages answer only to this machine.")
+        if request.method in ("GET", "HEAD"):
+            return self._show(request)
+        action = self._actions.get(request.path)
+        if action is None or request.method != "POST":
+            return failure(404, "There is no such page.")
+        return self._act(request, action)
+
+    def _show(self, request: Request) -> Answer:
+        if request.path == "/":
+            return self._page()
+        if request.path == "/_sandbox/state":
+            return Answer(200, snapshot(self._sandbox))
+        return failure(404, "There is no such page.")
+
+    def _page(self, problem: str = "") -> Answer:
+        html = render(snapshot(self._sandbox), problem).encode("utf-8", errors="replace")
+        return Answer(
+            400 if problem else 200, html, headers=PAGE_HEADERS, content_type="text/html; charset=utf-8"
+        )
+
+    def _act(self, request: Request, action: Callable[[Json], Json]) -> Answer:
+        is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+        try:
+            result = action(_form(request) if is_form else _object(request))
+        except (ValueError, TypeError, ArithmeticError, NotInBooks, RefusedRepeat) as error:
+            problem = str(error) or type(error).__name__
+            return self._page(problem) if is_form else failure(400, problem)
+        if is_form:
+            return Answer(303, b"", headers={"Location": SEEN_AT.get(request.path, "/")})
+        return Answer(200, result)
+
+    def _is_from_here(self, request: Request) -> bool:
+        host = request.headers.get("host", "")
+        name = urlsplit(f"//{host}").hostname
+        if name not in (*LOOPBACK, self._sandbox.host):
+            return False
+        if request.method in ("GET", "HEAD"):
+            return True
+        is_same_origin = request.headers.get("origin", f"http://{host}") == f"http://{host}"
+        return is_same_origin and request.headers.get("sec-fetch-site", "none") in ("same-origin", "none")
+
+    # The actions
+
+    def _switch_on(self, fields: Json) -> Json:
+        fields = {name: value for name, value in fields.items() if value not in ("", None)}
+        name = str(fields.pop("name", ""))
+        if name == "refuse_connections":
+            raise ValueError(
+                "refuse_connections would close this page too; switch it on from Python, or use down."
+            )
+        readers: dict[str, Callable[[Any], Any]] = {
+            "times": int,
+            "probability": float,
+            "seed": int,
+            "effect": _yes,
+        }
+        if name in FAULTS:
+            readers |= {
+                key: type(usual) for key, usual in FAULTS[name].parameters.items() if usual is not None
+            }
+        return fault_state(
+            self._sandbox.fail(
+                name, **{key: readers.get(key, _as_is)(value) for key, value in fields.items()}
+            )
+        )
+
+    def _heal(self, fields: Json) -> Json:
+        self._sandbox.heal(fields.get("name") or None)
+        return {}
+
+    def _down(self, fields: Json) -> Json:
+        if _yes(fields.get("down", True)):
+            self._sandbox.go_down()
+        else:
+            self._sandbox.come_back()
+        return {"is_down": self._sandbox.is_down}
+
+    def _rotate(self, fields: Json) -> Json:
+        partner_token, user_token = self._sandbox.rotate_tokens()
+        return {"partner_token": partner_token, "user_token": user_token}
+
+    def _rights(self, fields: Json) -> Json:
+        ledger = self._sandbox.ledger
+        with ledger.change():
+            location = ledger.location(_number(fields, "location_id"))
+            location.is_visible = _yes(fields.get("is_visible", location.is_visible))
+            location.loyalty_access = _yes(fields.get("loyalty_access", location.loyalty_access))
+            return {"is_visible": location.is_visible, "loyalty_access": location.loyalty_access}
+
+    def _screen(self, fields: Json) -> Json:
+        """Somebody clicks in Altegio's own screen."""
+        ledger, action = self._sandbox.ledger, fields.get("action")
+        visit_id, card_id = _number(fields, "visit_id"), _number(fields, "card_id")
+        if action == "withdraw":
+            return {"amount": str(ledger.withdraw(visit_id, card_id, str(fields.get("amount", ""))))}
+        if action == "cancel_withdrawal":
+            return {"amount": str(ledger.cancel_withdrawal(visit_id, card_id))}
+        if action == "apply_program":
+            return {"amount": str(ledger.apply_program(visit_id, card_id, _number(fields, "program_id")))}
+        if action == "cancel_program":
+            return {"amount": str(ledger.cancel_program(visit_id, card_id, _number(fields, "program_id")))}
+        raise ValueError("The action is withdraw, cancel_withdrawal, apply_program or cancel_program.")
+
+
+def _form(request: Request) -> Json:
+    return dict(parse_qsl(request.body.decode("utf-8"), keep_blank_values=True))
+
+
+def _object(request: Request) -> Json:
+    body = json.loads(request.body or b"{}")
+    if not isinstance(body, dict):
+        raise ValueError("Send a JSON object.")
+    return body
+
+
+def _number(fields: Json, name: str) -> int:
+    try:
+        return int(fields[name])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{name} must be a number.") from None
+
+
+def _yes(value: Any) -> bool:
+    return value if isinstance(value, bool) else str(value).lower() in ("1", "true", "yes", "on")
+
+
+def _as_is(value: Any) -> Any:
+    return value

@@ -1,0 +1,189 @@
+"""The faults that can be switched on: their names, and which request meets which.
+
+A request meets at most one fault: the first one switched on that matches it and has times left. So faults
+that were switched on one after another, each with `times=1`, play one after another.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FaultKind:
+    description: str
+    effect: bool
+    """Whether the request is carried out all the same; `fail(..., effect=…)` says otherwise where `can_choose`."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """What else `fail` takes for this fault, with the values used when it is not given."""
+    can_choose: bool = True
+    """False where the answer is made from the real one, so that there must be a real one."""
+
+
+def _spoilt(description: str, **parameters: Any) -> FaultKind:
+    return FaultKind(f"Carried out; {description}", True, parameters, can_choose=False)
+
+
+FAULTS: dict[str, FaultKind] = {
+    "cut_before": FaultKind("The connection is reset once the request was read; not carried out.", False),
+    "cut_after": FaultKind("Carried out, then the connection is reset without an answer.", True),
+    "cut_mid_answer": _spoilt("the connection closes after half of the answer's bytes."),
+    "hang": FaultKind("Silence for some seconds, then carried out and answered.", True, {"seconds": 60.0}),
+    "hang_after": FaultKind(
+        "Carried out, then silence for some seconds, then a reset.", True, {"seconds": 60.0}
+    ),
+    "drip": _spoilt("the answer comes one byte at a time, some seconds apart.", seconds=0.05),
+    "late_effect": FaultKind(
+        "Reset at once; carried out some seconds later.", True, {"seconds": 2.0}, can_choose=False
+    ),
+    "status_401": FaultKind("401, as after a changed password; not carried out.", False),
+    "status_402": FaultKind("402, the location's licence has expired; not carried out.", False),
+    "status_403": FaultKind("403, the user may not; not carried out.", False),
+    "status_404": FaultKind("404 without a message; not carried out.", False),
+    "status_422": FaultKind("422 with a map of fields; not carried out.", False),
+    "status_500": FaultKind("500 with the vendor's error body; not carried out.", False),
+    "status_502_html": FaultKind("502 with a gateway's HTML page; not carried out.", False),
+    "status_503": FaultKind("503 with plain text; not carried out.", False, {"retry_after": None}),
+    "rate_limited": FaultKind(
+        "429 whose message names a useless number of seconds; not carried out.", False, {"retry_after": None}
+    ),
+    "html": FaultKind("200 with an HTML page, as from a captive portal; not carried out.", False),
+    "broken_json": FaultKind("Carried out; 200 with something that only begins like JSON.", True),
+    "truncated_json": _spoilt("a complete HTTP answer whose JSON stops half-way."),
+    "empty": FaultKind("Carried out; 200 with no body at all.", True),
+    "success_false": FaultKind("200 with success: false; not carried out.", False),
+    "error_after_effect": FaultKind("Carried out, then 500.", True),
+    "string_ids": _spoilt("ids and amounts come as strings."),
+    "bare": _spoilt("the data comes without its envelope."),
+    "huge": _spoilt("the answer is padded to some megabytes.", megabytes=8.0),
+    "redirect": FaultKind(
+        "302 to another host; not carried out.", False, {"location": "http://127.0.0.1:9/somewhere-else"}
+    ),
+    "nan": _spoilt("amounts and balances are NaN, Infinity and 1e999."),
+    "deep": _spoilt("the data is a list nested very deep.", levels=100_000),
+    "nul_text": _spoilt("texts hold NUL, a lone surrogate and a <script>."),
+    "refuse_connections": FaultKind(
+        "The whole server refuses connections (from Python only; no path, times or probability).",
+        False,
+        can_choose=False,
+    ),
+}
+"""Every fault by name."""
+
+
+@dataclass
+class Fault:
+    """A fault that is switched on."""
+
+    name: str
+    path: str
+    times: int | None
+    probability: float
+    effect: bool
+    parameters: dict[str, Any]
+    dice: random.Random = field(repr=False)
+    hits: int = 0
+    """How many requests have met it."""
+
+    @property
+    def is_spent(self) -> bool:
+        return self.times is not None and self.hits >= self.times
+
+    def meets(self, subject: str) -> bool:
+        return not self.is_spent and self.path in subject and self.dice.random() < self.probability
+
+
+class FaultBoard:
+    """The switches. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+        self._wake = threading.Event()
+
+    def switch_on(
+        self,
+        name: str,
+        *,
+        path: str = "",
+        times: int | None = None,
+        probability: float = 1.0,
+        seed: int | None = None,
+        effect: bool | None = None,
+        **parameters: Any,
+    ) -> Fault:
+        """Switches a fault on. Raises ValueError for an unknown name or parameter, or a senseless number."""
+        kind = _kind(name)
+        unknown = sorted(set(parameters) - set(kind.parameters))
+        if unknown:
+            takes = ", ".join(kind.parameters) or "none of its own"
+            raise ValueError(f"The fault {name} takes no {', '.join(unknown)}; it takes {takes}.")
+        if effect is not None and effect != kind.effect and not kind.can_choose:
+            raise ValueError(f"The fault {name} cannot choose its effect.")
+        if times is not None and times < 1:
+            raise ValueError("times must be at least 1, or None for until it is healed.")
+        if not 0 <= probability <= 1:
+            raise ValueError("probability must be between 0 and 1.")
+        fault = Fault(
+            name=name,
+            path=path,
+            times=times,
+            probability=probability,
+            effect=kind.effect if effect is None else effect,
+            parameters={**kind.parameters, **parameters},
+            dice=random.Random(seed),
+        )
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def switch_off(self, name: str | None = None) -> None:
+        """Switches one fault off, or all, and wakes every request that hangs."""
+        if name is not None:
+            _kind(name)
+        with self._lock:
+            self._faults = [fault for fault in self._faults if name not in (None, fault.name)]
+        self.wake()
+
+    def pick(self, subject: str) -> Fault | None:
+        """The fault that this request meets, counted as a hit."""
+        with self._lock:
+            for fault in self._faults:
+                if fault.meets(subject):
+                    fault.hits += 1
+                    return fault
+            return None
+
+    @property
+    def switched_on(self) -> list[Fault]:
+        """The faults that can still be met."""
+        with self._lock:
+            return [fault for fault in self._faults if not fault.is_spent]
+
+    def sleep(self, seconds: float) -> None:
+        """Waits, but no longer than until somebody switches a fault off or the server stops."""
+        self._wake.wait(seconds)
+
+    def wake(self, *, for_good: bool = False) -> None:
+        """Ends every wait now. Later ones wait again, or with `for_good` not before `calm_down`."""
+        with self._lock:
+            sleeping = self._wake
+            if not for_good:
+                self._wake = threading.Event()
+        sleeping.set()
+
+    def calm_down(self) -> None:
+        """Waits wait again."""
+        with self._lock:
+            self._wake = threading.Event()
+
+
+def _kind(name: str) -> FaultKind:
+    try:
+        return FAULTS[name]
+    except KeyError:
+        raise ValueError(f"There is no fault {name!r}. There are: {', '.join(FAULTS)}.") from None

@@ -1,0 +1,388 @@
+"""The rules of the books: what a withdrawal, a promotion and their cancels do to cards and visits.
+
+Called from Python, a verb stands for a click in Altegio's own screen; the API calls it with `by="api"`.
+Visits, cards, programs and so on are given as objects or as their ids.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import ROUND_DOWN, Decimal
+from typing import Literal, TypeVar
+
+from altegio_loyalty.sandbox.books import (
+    CARD_WITHDRAWAL,
+    CENT,
+    PRODUCT,
+    PROGRAM_ACCRUAL,
+    PROMOTION_DISCOUNT,
+    SERVICE,
+    Books,
+    Card,
+    Client,
+    Effect,
+    Line,
+    Location,
+    Payment,
+    Program,
+    Row,
+    Visit,
+    money,
+)
+
+SCREEN = "altegio screen"
+API = "api"
+DEFAULT_CHAIN = 145071
+
+Amount = Decimal | int | str
+LineSpec = tuple[str, Amount] | tuple[str, Amount, str]
+
+T = TypeVar("T")
+
+
+class NotInBooks(LookupError):
+    """No such location, visit, record, card or program, or not one that belongs to the others."""
+
+
+class RefusedRepeat(ValueError):
+    """The rules in force do not allow the same thing twice on one visit."""
+
+
+@dataclass
+class Rules:
+    """What the vendor leaves open. The defaults are the worst case for a caller who sends twice: it shows."""
+
+    repeat_withdrawal: Literal["add", "replace", "refuse"] = "add"
+    repeat_promotion: Literal["add", "refuse"] = "add"
+
+
+class Ledger:
+    """The books behind one lock. `lock` may be taken for a consistent look at several things at once."""
+
+    def __init__(self, books: Books | None = None, saves: Callable[[], None] | None = None) -> None:
+        self.books = books or Books()
+        self.rules = Rules()
+        self.lock = threading.RLock()
+        self.saves = saves
+        self._depth = 0
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """Everything inside is one change: nobody sees half of it and it is saved once."""
+        with self.lock:
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+            if self._depth == 0 and self.saves is not None:
+                self.saves()
+
+    # Filling the books
+
+    def add_location(
+        self,
+        *,
+        title: str = "Salon",
+        id: int | None = None,
+        chain_id: int = DEFAULT_CHAIN,
+        timezone: str = "UTC",
+    ) -> Location:
+        with self.change():
+            location = Location(self._new_id("location", id, self.books.locations), title, chain_id, timezone)
+            location.zone  # noqa: B018  an unknown time zone must fail here and not in the first answer
+            self.books.locations[location.id] = location
+            return location
+
+    def add_client(
+        self, *, name: str = "Jane Doe", phone: str = "+13155550175", id: int | None = None
+    ) -> Client:
+        with self.change():
+            client = Client(self._new_id("client", id, self.books.clients), name, phone)
+            self.books.clients[client.id] = client
+            return client
+
+    def add_program(
+        self,
+        *,
+        title: str = "Birthday",
+        percent: Amount = 10,
+        id: int | None = None,
+        chain_id: int = DEFAULT_CHAIN,
+    ) -> Program:
+        with self.change():
+            program = Program(
+                self._new_id("program", id, self.books.programs), title, Decimal(percent), chain_id
+            )
+            self.books.programs[program.id] = program
+            return program
+
+    def add_card(
+        self,
+        client: Client | int,
+        *,
+        balance: Amount = 0,
+        title: str = "Gold",
+        programs: Iterable[Program | int] = (),
+        id: int | None = None,
+        chain_id: int = DEFAULT_CHAIN,
+    ) -> Card:
+        with self.change():
+            owner = self.books.clients[_id(client)]
+            linked = [self.books.programs[_id(program)].id for program in programs]
+            card_id = self._new_id("card", id, self.books.cards)
+            card = Card(card_id, owner.id, chain_id, title, money(balance), linked)
+            self.books.cards[card.id] = card
+            return card
+
+    def add_visit(
+        self,
+        location: Location | int,
+        client: Client | int | None,
+        *,
+        lines: Iterable[LineSpec] = (("Haircut", 3000),),
+        starts_at: datetime | None = None,
+        id: int | None = None,
+        record_id: int | None = None,
+        attendance: int = 1,
+    ) -> Visit:
+        """A visit with one appointment. A line is (title, cost), a service, or (title, cost, "product")."""
+        starts_at = starts_at or datetime.now(UTC)
+        if starts_at.tzinfo is None:
+            raise ValueError("starts_at needs a time zone.")
+        with self.change():
+            visit = Visit(
+                id=self._new_id("visit", id, self.books.visits),
+                location_id=self.books.locations[_id(location)].id,
+                client_id=None if client is None else self.books.clients[_id(client)].id,
+                record_ids=[],
+                starts_at=starts_at,
+                attendance=attendance,
+            )
+            self.add_record(visit, lines=lines, id=record_id)
+            self.books.visits[visit.id] = visit
+            return visit
+
+    def add_record(self, visit: Visit | int, *, lines: Iterable[LineSpec] = (), id: int | None = None) -> int:
+        """One more appointment on the same visit, with its lines; returns the record's id."""
+        with self.change():
+            visit = visit if isinstance(visit, Visit) else self.visit(visit)
+            known = (record for other in self.books.visits.values() for record in other.record_ids)
+            record_id = self._new_id("record", id, known)
+            new_lines = [self._line(record_id, spec) for spec in lines]
+            visit.record_ids.append(record_id)
+            visit.lines.extend(new_lines)
+            return record_id
+
+    # What Altegio does
+
+    def withdraw(self, visit: Visit | int, card: Card | int, amount: Amount, *, by: str = SCREEN) -> Decimal:
+        """Takes points off the card for the visit, never more than it holds or is left to pay; says how many.
+
+        Raises RefusedRepeat if `rules.repeat_withdrawal` is "refuse" and the visit shows the card already.
+        """
+        with self.change():
+            visit, card = self._pair(visit, card)
+            if self.rules.repeat_withdrawal != "add" and self.withdrawn(visit.id, card.id):
+                if self.rules.repeat_withdrawal == "refuse":
+                    raise RefusedRepeat("This card was already used for this visit.")
+                self.cancel_withdrawal(visit, card, by=by)
+            applied = money(min(Decimal(amount), card.balance, visit.left_to_pay))
+            if applied <= 0:
+                return Decimal()
+            for line, share in _shares(visit.lines, applied):
+                visit.rows.append(self._row(CARD_WITHDRAWAL, share, card, line, by=by))
+            card.balance -= applied
+            self._note("apply_card_withdrawal", visit, card, 0, applied, by)
+            return applied
+
+    def cancel_withdrawal(self, visit: Visit | int, card: Card | int, *, by: str = SCREEN) -> Decimal:
+        """Gives back everything that the card paid on the visit; says how much (0: there was nothing)."""
+        with self.change():
+            visit, card = self._pair(visit, card)
+            gone = [row for row in visit.rows if row.is_withdrawal and row.card_id == card.id]
+            returned = self._remove(visit, gone)
+            if gone:
+                card.balance += returned
+                self._note("cancel_card_withdrawal", visit, card, 0, returned, by)
+            return returned
+
+    def apply_program(
+        self, visit: Visit | int, card: Card | int, program: Program | int, *, by: str = SCREEN
+    ) -> Decimal:
+        """Applies the promotion to every line of the visit; says how much it took off.
+
+        Twice is twice the discount, unless `rules.repeat_promotion` is "refuse", which raises RefusedRepeat.
+        """
+        with self.change():
+            visit, card = self._pair(visit, card)
+            program = self._linked(card, program)
+            if self.rules.repeat_promotion == "refuse" and self._promotion_rows(visit, card, program):
+                raise RefusedRepeat("This promotion was already applied to this visit.")
+            amounts = [(line, money(line.cost * program.percent / 100)) for line in visit.lines]
+            total = sum((amount for _, amount in amounts), Decimal())
+            for line, amount in amounts:
+                if amount:
+                    visit.rows.append(
+                        self._row(PROMOTION_DISCOUNT, amount, card, line, program_id=program.id, by=by)
+                    )
+            if total:
+                self._note("apply_discount_program", visit, card, program.id, total, by)
+            return total
+
+    def cancel_program(
+        self, visit: Visit | int, card: Card | int, program: Program | int, *, by: str = SCREEN
+    ) -> Decimal:
+        """Takes the promotion back; says how much it had taken off (0: it was not applied)."""
+        with self.change():
+            visit, card = self._pair(visit, card)
+            program = self._linked(card, program)
+            gone = self._promotion_rows(visit, card, program)
+            total = self._remove(visit, gone)
+            if gone:
+                self._note("cancel_discount_program", visit, card, program.id, total, by)
+            return total
+
+    def accrue(self, visit: Visit | int, card: Card | int, amount: Amount, *, by: str = SCREEN) -> None:
+        """Points earned on the visit: a row that is neither a withdrawal nor a discount."""
+        with self.change():
+            visit, card = self._pair(visit, card)
+            visit.rows.append(self._row(PROGRAM_ACCRUAL, money(amount), card, None, by=by))
+            card.balance += money(amount)
+            self._note("accrue", visit, card, 0, money(amount), by)
+
+    def pay(self, visit: Visit | int, amount: Amount) -> None:
+        """The client pays part of the visit in money, which leaves less to pay with points."""
+        with self.change():
+            visit = self.visit(_id(visit))
+            payment = Payment(self._new_id("payment", None, ()), money(amount), datetime.now(UTC))
+            visit.payments.append(payment)
+
+    def set_balance(self, card: Card | int, balance: Amount) -> None:
+        """The balance changes in a way that no visit shows: a manual transaction, points that ran out."""
+        with self.change():
+            self.card(_id(card)).balance = money(balance)
+
+    # Looking things up
+
+    def location(self, location_id: int) -> Location:
+        return _found(self.books.locations, location_id, "location")
+
+    def client(self, client_id: int) -> Client:
+        return _found(self.books.clients, client_id, "client")
+
+    def card(self, card_id: int) -> Card:
+        return _found(self.books.cards, card_id, "card")
+
+    def visit(self, visit_id: int) -> Visit:
+        return _found(self.books.visits, visit_id, "visit")
+
+    def balance(self, card: Card | int) -> Decimal:
+        with self.lock:
+            return self.card(_id(card)).balance
+
+    def left_to_pay(self, visit: Visit | int) -> Decimal:
+        with self.lock:
+            return self.visit(_id(visit)).left_to_pay
+
+    def withdrawn(self, visit: Visit | int, card: Card | int) -> Decimal:
+        """What the card has paid on the visit so far."""
+        with self.lock:
+            rows = self.visit(_id(visit)).rows
+            return sum(
+                (row.amount for row in rows if row.is_withdrawal and row.card_id == _id(card)), Decimal()
+            )
+
+    def discounted(self, visit: Visit | int, program: Program | int) -> Decimal:
+        """What the promotion has taken off the visit so far."""
+        with self.lock:
+            rows = self.visit(_id(visit)).rows
+            return sum(
+                (row.amount for row in rows if row.is_discount and row.program_id == _id(program)), Decimal()
+            )
+
+    @property
+    def effects(self) -> list[Effect]:
+        """Everything that really happened, in order."""
+        with self.lock:
+            return list(self.books.effects)
+
+    # Inside
+
+    def _pair(self, visit: Visit | int, card: Card | int) -> tuple[Visit, Card]:
+        visit, card = self.visit(_id(visit)), self.card(_id(card))
+        chain_id = self.location(visit.location_id).chain_id
+        if card.client_id != visit.client_id or card.chain_id != chain_id:
+            raise NotInBooks(f"Card {card.id} is not one of visit {visit.id}'s client.")
+        return visit, card
+
+    def _linked(self, card: Card, program: Program | int) -> Program:
+        if _id(program) not in card.program_ids:
+            raise NotInBooks(f"Program {_id(program)} is not linked to card {card.id}.")
+        return _found(self.books.programs, _id(program), "program")
+
+    def _line(self, record_id: int, spec: LineSpec) -> Line:
+        title, cost, kind = spec if len(spec) == 3 else (*spec, "service")
+        if kind not in ("service", "product"):
+            raise ValueError(f"A line is a service or a product, not {kind!r}.")
+        if money(cost) < 0:
+            raise ValueError("A line cannot cost less than nothing.")
+        item_id = self._new_id(kind, None, ())
+        if kind == "service":
+            return Line(item_id, SERVICE, title, money(cost), record_id)
+        return Line(item_id, PRODUCT, title, money(cost), 0, self._new_id("sale", None, ()))
+
+    def _row(
+        self, type_id: int, amount: Decimal, card: Card, line: Line | None, *, program_id: int = 0, by: str
+    ) -> Row:
+        row = Row(self._new_id("row", None, ()), type_id, amount, card.id, program_id, by=by)
+        if line is not None:
+            row.item_id, row.item_type_id = line.item_id, line.item_type_id
+            row.record_id, row.sale_id = line.record_id, line.sale_id
+        return row
+
+    def _promotion_rows(self, visit: Visit, card: Card, program: Program) -> list[Row]:
+        return [
+            row
+            for row in visit.rows
+            if row.is_discount and (row.card_id, row.program_id) == (card.id, program.id)
+        ]
+
+    def _remove(self, visit: Visit, gone: list[Row]) -> Decimal:
+        ids = {row.id for row in gone}
+        visit.rows = [row for row in visit.rows if row.id not in ids]
+        return sum((row.amount for row in gone), Decimal())
+
+    def _note(self, kind: str, visit: Visit, card: Card, program_id: int, amount: Decimal, by: str) -> None:
+        self.books.effects.append(Effect(kind, visit.id, card.id, program_id, amount, datetime.now(UTC), by))
+
+    def _new_id(self, kind: str, wanted: int | None, taken: Iterable[int]) -> int:
+        new_id = self.books.next_ids[kind] if wanted is None else wanted
+        if wanted is not None and new_id in taken:
+            raise ValueError(f"There is a {kind} {new_id} already.")
+        self.books.next_ids[kind] = max(self.books.next_ids[kind], new_id + 1)
+        return new_id
+
+
+def _id(thing: Location | Client | Card | Program | Visit | int) -> int:
+    return thing if isinstance(thing, int) else thing.id
+
+
+def _found(table: dict[int, T], key: int, what: str) -> T:
+    try:
+        return table[key]
+    except KeyError:
+        raise NotInBooks(f"There is no {what} {key}.") from None
+
+
+def _shares(lines: list[Line], amount: Decimal) -> list[tuple[Line, Decimal]]:
+    """The amount spread over the lines in proportion to their cost; the last line takes the remainder."""
+    priced = [line for line in lines if line.cost]
+    total = sum((line.cost for line in priced), Decimal())
+    shares = [(amount * line.cost / total).quantize(CENT, rounding=ROUND_DOWN) for line in priced[:-1]]
+    shares.append(amount - sum(shares, Decimal()))
+    return [(line, share) for line, share in zip(priced, shares, strict=True) if share]

@@ -1,0 +1,60 @@
+"""The switches of a sandbox that runs in another process."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+
+class SandboxRemote:
+    """Drives a running sandbox through its control API. `address` is the page's, `http://127.0.0.1:8001`."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address.rstrip("/")
+        # A proxy from the environment has no business between two processes of one machine.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def state(self) -> dict[str, Any]:
+        """The books, the faults, the last requests and effects."""
+        return self._call("state")
+
+    def fail(self, name: str, **options: Any) -> dict[str, Any]:
+        """As `Sandbox.fail`. Raises ValueError for what the sandbox does not understand."""
+        return self._call("faults", {"name": name, **options})
+
+    def heal(self, name: str | None = None) -> None:
+        self._call("heal", {"name": name})
+
+    def go_down(self) -> None:
+        self._call("down", {"down": True})
+
+    def come_back(self) -> None:
+        self._call("down", {"down": False})
+
+    def rotate_tokens(self) -> tuple[str, str]:
+        tokens = self._call("tokens", {})
+        return tokens["partner_token"], tokens["user_token"]
+
+    def click(self, action: str, *, visit_id: int, card_id: int, **fields: Any) -> str:
+        """Somebody clicks in Altegio's own screen; returns the amount that it came to.
+
+        The action is withdraw (with `amount`), cancel_withdrawal, apply_program or cancel_program (with
+        `program_id`).
+        """
+        fields = {"action": action, "visit_id": visit_id, "card_id": card_id, **fields}
+        return str(self._call("screen", fields)["amount"])
+
+    def _call(self, what: str, fields: dict[str, Any] | None = None) -> dict[str, Any]:
+        body = None if fields is None else json.dumps(fields).encode()
+        request = urllib.request.Request(
+            f"{self.address}/_sandbox/{what}", body, {"Content-Type": "application/json"}
+        )
+        try:
+            with self._opener.open(request, timeout=10) as answer:
+                result: dict[str, Any] = json.load(answer)
+                return result
+        except urllib.error.HTTPError as error:
+            with error:
+                raise ValueError(json.load(error)["meta"]["message"]) from None

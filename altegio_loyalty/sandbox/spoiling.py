@@ -1,0 +1,158 @@
+"""The faults that replace or spoil the answer itself. What happens to the connection is in `connection`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from altegio_loyalty.sandbox.faults import Fault
+from altegio_loyalty.sandbox.wire import (
+    Answer,
+    Literal,
+    encode,
+    failure,
+    forbidden,
+    not_found,
+    unauthorized,
+)
+
+HTML = "text/html; charset=utf-8"
+ABSURD_NUMBERS = ("NaN", "1e999", "Infinity", "-Infinity")
+NASTY_TEXT = "\u0000\ud800<script>alert(1)</script>"
+
+Finish = Callable[[Answer], Answer]
+"""Puts an answer into its envelope if the one who asks is to get it so."""
+
+
+def replacement(fault: Fault) -> Answer | None:
+    """The answer that the fault gives whatever the books say; None when it spoils the real one."""
+    make = _REPLACEMENTS.get(fault.name)
+    return make(fault) if make else None
+
+
+def spoil(fault: Fault, real: Answer, finish: Finish) -> Answer:
+    """The real answer, spoilt; an error of the books' own (404, 422, …) as well, where that makes sense."""
+    change = _CHANGES.get(fault.name)
+    return change(fault, real, finish) if change else finish(real)
+
+
+def _page(status: int, title: str) -> Answer:
+    html = f"<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center></body></html>"
+    return Answer(status, html.encode(), content_type=HTML)
+
+
+def _rate_limited(fault: Fault) -> Answer:
+    return replace(rate_limit_answer(), headers=_retry_after(fault))
+
+
+def rate_limit_answer() -> Answer:
+    """The vendor's 429. The number of seconds it names is as unreliable as the real one."""
+    return failure(429, "Request limit exceeded, try again in 0 seconds.")
+
+
+def _unavailable(fault: Fault) -> Answer:
+    return Answer(503, b"Service Unavailable", headers=_retry_after(fault), content_type="text/plain")
+
+
+def _retry_after(fault: Fault) -> dict[str, str]:
+    value = fault.parameters["retry_after"]
+    return {} if value is None else {"Retry-After": str(value)}
+
+
+def _redirect(fault: Fault) -> Answer:
+    return Answer(302, b"", headers={"Location": str(fault.parameters["location"])}, content_type=HTML)
+
+
+def _wrong_field(fault: Fault) -> Answer:
+    return failure(422, "Validation failed", {"record_id": ["The record cannot be changed."]})
+
+
+_REPLACEMENTS: dict[str, Callable[[Fault], Answer]] = {
+    "status_401": lambda fault: unauthorized(),
+    "status_402": lambda fault: failure(402, "The location's licence has expired."),
+    "status_403": lambda fault: forbidden(),
+    "status_404": lambda fault: not_found(),
+    "status_422": _wrong_field,
+    "status_500": lambda fault: failure(500, "An error occurred"),
+    "status_502_html": lambda fault: _page(502, "502 Bad Gateway"),
+    "status_503": _unavailable,
+    "rate_limited": _rate_limited,
+    "html": lambda fault: _page(200, "Welcome to the hotel's network"),
+    "success_false": lambda fault: failure(200, "An error occurred"),
+    "error_after_effect": lambda fault: failure(500, "An error occurred"),
+    "redirect": _redirect,
+    "empty": lambda fault: Answer(200, b""),
+    "broken_json": lambda fault: Answer(200, b'{"success":true,"data":{"loyalty_transactions":[{"id":1,}'),
+}
+
+
+def _truncated(fault: Fault, real: Answer, finish: Finish) -> Answer:
+    text = encode(finish(real).body)
+    return replace(finish(real), body=text[: len(text) // 2])
+
+
+def _bare(fault: Fault, real: Answer, finish: Finish) -> Answer:
+    return replace(real, has_envelope=False)
+
+
+def _huge(fault: Fault, real: Answer, finish: Finish) -> Answer:
+    body = finish(real).body
+    padding = "x" * int(float(fault.parameters["megabytes"]) * 1024 * 1024)
+    padded = {**body, "padding": padding} if isinstance(body, dict) else [*body, padding]
+    return replace(finish(real), body=padded)
+
+
+def _deep(fault: Fault, real: Answer, finish: Finish) -> Answer:
+    levels = int(fault.parameters["levels"])
+    return finish(replace(real, body=Literal("[" * levels + "]" * levels)))
+
+
+def _nan(fault: Fault, real: Answer, finish: Finish) -> Answer:
+    count = 0
+
+    def absurd(key: str, value: Any) -> Any:
+        nonlocal count
+        if key not in ("amount", "balance"):
+            return value
+        count += 1
+        return Literal(ABSURD_NUMBERS[(count - 1) % len(ABSURD_NUMBERS)])
+
+    return finish(replace(real, body=_changed(real.body, absurd)))
+
+
+def _string_ids(fault: Fault, real: Answer, finish: Finish) -> Answer:
+    def as_text(key: str, value: Any) -> Any:
+        is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
+        wanted = key == "id" or key.endswith("_id") or key in ("amount", "balance", "cost")
+        return str(value) if is_number and wanted else value
+
+    return finish(replace(real, body=_changed(real.body, as_text)))
+
+
+def _nul_text(fault: Fault, real: Answer, finish: Finish) -> Answer:
+    def nasty(key: str, value: Any) -> Any:
+        return value + NASTY_TEXT if isinstance(value, str) else value
+
+    return finish(replace(real, body=_changed(real.body, nasty)))
+
+
+_CHANGES: dict[str, Callable[[Fault, Answer, Finish], Answer]] = {
+    "truncated_json": _truncated,
+    "bare": _bare,
+    "huge": _huge,
+    "deep": _deep,
+    "nan": _nan,
+    "string_ids": _string_ids,
+    "nul_text": _nul_text,
+}
+
+
+def _changed(value: Any, change: Callable[[str, Any], Any], key: str = "") -> Any:
+    """The same JSON with every plain value passed through `change`, together with the key it stands under."""
+    if isinstance(value, dict):
+        return {name: _changed(item, change, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_changed(item, change, key) for item in value]
+    return change(key, value)

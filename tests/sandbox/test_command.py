@@ -1,0 +1,113 @@
+"""manage.py altegio_sandbox, as a person starts and stops it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from django.core.management import CommandError, call_command
+
+from altegio_loyalty.sandbox import Sandbox
+
+ROOT = Path(__file__).parents[2]
+
+
+class Running:
+    def __init__(self, *options: str) -> None:
+        words = [sys.executable, "manage.py", "altegio_sandbox", "--port", "0", *options]
+        self.process = subprocess.Popen(
+            words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.output = ""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output += line
+            if "Ctrl-C" in line:
+                break
+
+    def value(self, label: str) -> str:
+        line = next(line for line in self.output.splitlines() if label in line)
+        return line.rpartition(" ")[2]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        rest, _ = self.process.communicate(timeout=20)
+        self.output += rest
+        return self.process.returncode
+
+
+@pytest.fixture
+def start() -> Iterator[type[Running]]:
+    started: list[Running] = []
+
+    class Kept(Running):
+        def __init__(self, *options: str) -> None:
+            started.append(self)
+            super().__init__(*options)
+
+    yield Kept
+    for running in started:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_says_where_and_how_and_ends_cleanly(start, number):
+    running = start()
+    headers = {
+        "Authorization": f"Bearer {running.value('Partner token')}, User {running.value('User token')}"
+    }
+    answer = requests.get(running.value("API URL") + "/company/4564", headers=headers, timeout=5)
+    assert answer.json()["title"] == "Salon on Main Street"
+    assert requests.get(running.value("Page"), timeout=5).status_code == 200
+    assert running.stop(number) == 0
+    assert "Traceback" not in running.output
+    assert running.output.endswith("Stopped.\n")
+
+
+def test_limits_the_rate_unless_told_otherwise(start):
+    def statuses(running: Running) -> set[int]:
+        return {
+            requests.get(running.value("API URL") + "/company/1", timeout=5).status_code for _ in range(8)
+        }
+
+    assert 429 in statuses(start())
+    assert 429 not in statuses(start("--no-rate-limit"))
+
+
+def test_keeps_its_books_in_a_file(start, tmp_path: Path):
+    file = str(tmp_path / "books.json")
+    first = start("--state", file, "--seed", "empty")
+    requests.post(first.value("Page") + "_sandbox/tokens", json={}, timeout=5)
+    first.stop()
+    second = start("--state", file)
+    assert second.value("User token") == "sandbox-user-token-2"
+
+
+def test_taken_port_says_what_to_do():
+    with Sandbox() as sandbox, pytest.raises(CommandError, match="choose another port with --port"):
+        call_command("altegio_sandbox", port=sandbox.port)
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_port_that_is_none_says_what_to_do(port):
+    with pytest.raises(CommandError, match="--port a number"):
+        call_command("altegio_sandbox", port=port)
+
+
+def test_broken_state_file_says_what_to_do(tmp_path: Path):
+    file = tmp_path / "books.json"
+    file.write_text("{")
+    with pytest.raises(CommandError, match="delete this one"):
+        call_command("altegio_sandbox", port=0, state=str(file))
+
+
+def test_unknown_host_is_an_error():
+    with pytest.raises(CommandError, match="Cannot listen"):
+        call_command("altegio_sandbox", port=0, host="256.0.0.1")

@@ -1,0 +1,214 @@
+"""The page and the control API."""
+
+from __future__ import annotations
+
+import html.parser
+
+import pytest
+import requests
+
+from altegio_loyalty.sandbox import FAULTS, SandboxRemote
+from tests.sandbox.scene import Scene
+
+
+def page(scene: Scene, **headers: str) -> requests.Response:
+    return requests.get(scene.sandbox.address + "/", headers=headers, timeout=5)
+
+
+def press(
+    scene: Scene, button: str, /, headers: dict[str, str] | None = None, **fields: object
+) -> requests.Response:
+    url = f"{scene.sandbox.address}/_sandbox/{button}"
+    return requests.post(url, data=fields, headers=headers, timeout=5, allow_redirects=False)
+
+
+@pytest.fixture
+def remote(scene: Scene) -> SandboxRemote:
+    return SandboxRemote(scene.sandbox.address)
+
+
+def test_page_shows_the_books_the_requests_and_every_fault(scene: Scene):
+    scene.withdraw(100)
+    text = page(scene).text
+    assert "Main Street" in text
+    assert "2920.00" in text
+    assert "900.00" in text
+    assert scene.withdrawal_path in text
+    for name in FAULTS:
+        assert (f"<code>{name}</code>" in text) == (name != "refuse_connections")
+
+
+def test_page_is_well_formed(scene: Scene):
+    class Checker(html.parser.HTMLParser):
+        open_tags: list[str] = []
+
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            if tag not in ("meta", "input", "br"):
+                self.open_tags.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert self.open_tags.pop() == tag
+
+    scene.withdraw(10)
+    scene.apply_program()
+    scene.sandbox.fail("cut_after")
+    checker = Checker()
+    checker.feed(page(scene).text)
+    assert checker.open_tags == []
+
+
+def test_page_escapes_what_comes_from_outside(scene: Scene):
+    evil = "<script>alert(1)</script>\"'"
+    ledger = scene.sandbox.ledger
+    location = ledger.add_location(title=evil)
+    client = ledger.add_client(name=evil)
+    card = ledger.add_card(client, title=evil, balance=9, programs=[ledger.add_program(title=evil)])
+    visit = ledger.add_visit(location, client, lines=[(evil, 10)])
+    ledger.withdraw(visit, card, 1, by=evil)
+    scene.sandbox.fail("cut_after", path=evil)
+    scene.caller.get("/<script>alert(1)</script>?x=<script>alert(1)</script>")
+    scene.caller.post("/auth", evil)
+    assert "<script>alert(1)" not in page(scene).text
+
+
+def test_page_allows_nothing_from_elsewhere(scene: Scene):
+    policy = page(scene).headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert "https://" not in page(scene).text
+
+
+def test_page_survives_texts_that_are_no_unicode(scene: Scene):
+    scene.sandbox.ledger.add_client(name="\ud800\u0000")
+    scene.sandbox.ledger.add_card(scene.sandbox.ledger.add_client(name="\ud800"), balance=1)
+    assert page(scene).status_code == 200
+
+
+def test_form_switches_a_fault_on_and_off(scene: Scene):
+    answer = press(scene, "faults", name="status_503", path="apply", times="2", retry_after="9")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/#faults")
+    assert scene.withdraw().headers["Retry-After"] == "9"
+    assert "1 times left" in page(scene).text
+    press(scene, "heal", name="status_503")
+    assert scene.withdraw().status_code == 200
+
+
+def test_form_with_a_mistake_says_so(scene: Scene):
+    answer = press(scene, "faults", name="<b>")
+    assert answer.status_code == 400
+    assert "There is no fault &#x27;&lt;b&gt;&#x27;" in answer.text
+
+
+def test_form_takes_altegio_down_and_brings_it_back(scene: Scene):
+    press(scene, "down", down="yes")
+    with pytest.raises(requests.ConnectionError):
+        scene.withdraw()
+    assert "Bring Altegio back" in page(scene).text
+    press(scene, "down", down="")
+    assert scene.withdraw().status_code == 200
+
+
+def test_form_clicks_in_altegios_own_screen(scene: Scene):
+    ids = {"visit_id": scene.visit.id, "card_id": scene.card.id, "program_id": scene.program.id}
+    press(scene, "screen", action="withdraw", amount="12.50", **ids)
+    press(scene, "screen", action="apply_program", **ids)
+    assert scene.withdrawn == 12.5
+    assert {effect.by for effect in scene.sandbox.effects} == {"altegio screen"}
+    press(scene, "screen", action="cancel_withdrawal", **ids)
+    press(scene, "screen", action="cancel_program", **ids)
+    assert scene.visit.rows == []
+
+
+def test_form_takes_rights_away(scene: Scene):
+    press(scene, "rights", location_id=scene.location.id, loyalty_access="")
+    assert scene.withdraw().status_code == 403
+    press(scene, "rights", location_id=scene.location.id, loyalty_access="yes", is_visible="")
+    assert scene.caller.get(f"/company/{scene.location.id}").status_code == 403
+
+
+def test_form_rotates_the_tokens(scene: Scene):
+    press(scene, "tokens")
+    assert scene.withdraw().status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example"},
+    ],
+)
+def test_post_from_another_site_is_refused(scene: Scene, headers):
+    assert press(scene, "down", headers, down="yes").status_code == 403
+    assert not scene.sandbox.is_down
+
+
+def test_post_from_the_page_itself_is_accepted(scene: Scene):
+    headers = {"Origin": scene.sandbox.address, "Sec-Fetch-Site": "same-origin"}
+    assert press(scene, "heal", headers, name="").status_code == 303
+
+
+def test_page_under_another_name_is_refused(scene: Scene):
+    answer = page(scene, Host="rebound.example")
+    assert answer.status_code == 403
+    assert scene.sandbox.user_token not in answer.text
+
+
+def test_get_changes_nothing(scene: Scene):
+    answer = requests.get(scene.sandbox.address + "/_sandbox/down", timeout=5)
+    assert answer.status_code == 404
+    assert not scene.sandbox.is_down
+
+
+def test_faults_and_rate_limit_do_not_touch_the_page(scene: Scene):
+    scene.sandbox.fail("status_500")
+    assert page(scene).status_code == 200
+    assert scene.sandbox.requests == []
+
+
+def test_remote_switches_faults(scene: Scene, remote: SandboxRemote):
+    state = remote.fail("hang", path="details", seconds=0.01, times=3)
+    assert state["parameters"] == {"seconds": 0.01}
+    assert remote.state()["faults"][0]["times_left"] == 3
+    remote.heal()
+    assert remote.state()["faults"] == []
+
+
+def test_remote_reports_mistakes(remote: SandboxRemote):
+    with pytest.raises(ValueError, match="cut_before"):
+        remote.fail("explode")
+    with pytest.raises(ValueError, match="from Python"):
+        remote.fail("refuse_connections")
+
+
+def test_remote_sees_effects_and_requests(scene: Scene, remote: SandboxRemote):
+    scene.withdraw(100)
+    state = remote.state()
+    assert state["effects"][0]["amount"] == "100.00"
+    assert state["requests"][0]["operation"] == "apply_card_withdrawal"
+    assert state["user_token"] == scene.sandbox.user_token
+    assert state["locations"][0]["visits"][0]["left_to_pay"] == "2920.00"
+
+
+def test_remote_clicks_rotates_and_takes_down(scene: Scene, remote: SandboxRemote):
+    ids = {"visit_id": scene.visit.id, "card_id": scene.card.id}
+    assert remote.click("withdraw", amount="5", **ids) == "5.00"
+    assert remote.click("cancel_withdrawal", **ids) == "5.00"
+    assert remote.rotate_tokens() == (scene.sandbox.partner_token, scene.sandbox.user_token)
+    remote.go_down()
+    assert scene.sandbox.is_down
+    remote.come_back()
+    assert not scene.sandbox.is_down
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"visit_id": 1}, {"visit_id": "x", "card_id": 1}, {"visit_id": 1, "card_id": 1}]
+)
+def test_remote_click_on_nothing_is_a_mistake(remote: SandboxRemote, fields):
+    with pytest.raises(ValueError, match=r"."):
+        remote._call("screen", {"action": "withdraw", "amount": 1, **fields})

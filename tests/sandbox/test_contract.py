@@ -1,0 +1,84 @@
+"""Every answer of the sandbox is one that the vendor's contract declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jsonschema
+import pytest
+import requests
+
+from tests.sandbox import contract
+from tests.sandbox.scene import Scene
+
+SUCCESSES: dict[str, Callable[[Scene], requests.Response]] = {
+    "apply_card_withdrawal": lambda scene: scene.withdraw(100),
+    "cancel_card_withdrawal": lambda scene: scene.cancel_withdrawal(),
+    "apply_discount_program": lambda scene: scene.apply_program(),
+    "cancel_discount_program": lambda scene: scene.cancel_program(),
+    "visit_details": lambda scene: scene.caller.get(scene.details_path),
+    "loyalty_transactions": lambda scene: scene.caller.get(f"/visit/loyalty/transactions/{scene.visit.id}"),
+    "client_cards": lambda scene: scene.caller.get(scene.cards_path),
+    "visit": lambda scene: scene.caller.get(f"/visits/{scene.visit.id}"),
+    "records": lambda scene: scene.caller.get(f"/records/{scene.location.id}"),
+    "location": lambda scene: scene.caller.get(f"/company/{scene.location.id}"),
+    "auth": lambda scene: scene.caller.post(
+        "/auth", {"login": scene.sandbox.access.login, "password": scene.sandbox.access.password}
+    ),
+}
+
+
+def test_every_operation_of_the_contract_is_tried_here():
+    assert set(SUCCESSES) == set(contract.operations())
+
+
+@pytest.mark.parametrize("name", SUCCESSES)
+def test_success_fits_the_contract(scene, name):
+    scene.sandbox.ledger.withdraw(scene.visit, scene.card, 5)
+    scene.sandbox.ledger.apply_program(scene.visit, scene.card, scene.program)
+    scene.sandbox.ledger.accrue(scene.visit, scene.card, 3)
+    scene.sandbox.ledger.pay(scene.visit, "10.50")
+    answer = SUCCESSES[name](scene)
+    assert answer.ok
+    assert contract.check(answer) == name
+
+
+@pytest.mark.parametrize("name", SUCCESSES)
+def test_unauthorized_fits_the_contract(scene, name):
+    scene.caller.session.headers["Authorization"] = "Bearer nobody, User nobody"
+    answer = SUCCESSES[name](scene)
+    assert answer.status_code == 401
+    contract.check(answer)
+
+
+@pytest.mark.parametrize(
+    "path", ["/visits/1", "/visit/loyalty/transactions/1", "/loyalty/client_cards/1", "/company/1"]
+)
+def test_not_found_fits_the_contract(scene, path):
+    answer = scene.caller.get(path)
+    assert answer.status_code == 404
+    contract.check(answer)
+
+
+def test_forbidden_fits_the_contract(scene):
+    scene.location.loyalty_access = False
+    answer = scene.withdraw()
+    assert answer.status_code == 403
+    contract.check(answer)
+
+
+def test_invalid_fits_the_contract(scene):
+    answer = scene.caller.post(scene.withdrawal_path, {})
+    assert answer.status_code == 422
+    contract.check(answer)
+
+
+def test_visit_without_a_client_fits_the_contract(scene):
+    visit = scene.sandbox.ledger.add_visit(scene.location, None)
+    contract.check(scene.caller.get(f"/visits/{visit.id}"))
+
+
+def test_the_check_itself_sees_a_wrong_answer(scene):
+    scene.sandbox.fail("string_ids")
+    with pytest.raises(jsonschema.ValidationError):
+        contract.check(scene.withdraw())

@@ -1,0 +1,170 @@
+"""Starting, stopping, and what happens to connections meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from altegio_loyalty.sandbox import Sandbox
+from tests.sandbox.scene import Caller, Scene, open_scene
+
+ROOT = Path(__file__).parents[2]
+
+SPEND = """
+import sys
+import requests
+
+url, authorization, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
+body = {"visit_id": int(sys.argv[4]), "record_id": int(sys.argv[5]), "amount": 0.25}
+with requests.Session() as session:
+    session.trust_env = False
+    session.headers["Authorization"] = authorization
+    for _ in range(times):
+        try:
+            session.post(url, json=body, timeout=10)
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+            pass
+"""
+
+
+def test_restart_keeps_port_books_and_tokens(scene: Scene):
+    scene.withdraw(100)
+    port = scene.sandbox.port
+    scene.sandbox.restart()
+    assert scene.sandbox.port == port
+    assert scene.withdrawn == 100
+    assert scene.caller.get(scene.cards_path).status_code == 200
+
+
+def test_stop_cuts_an_idle_connection_at_once(scene: Scene):
+    connection = http.client.HTTPConnection("127.0.0.1", scene.sandbox.port, timeout=5)
+    connection.connect()
+    assert connection.sock is not None
+    began = time.monotonic()
+    scene.sandbox.stop()
+    with contextlib.suppress(ConnectionResetError):
+        assert connection.sock.recv(1) == b""
+    assert time.monotonic() - began < 1
+    connection.close()
+
+
+def test_stop_leaves_no_thread():
+    before = threading.active_count()
+    with Sandbox() as sandbox:
+        scene = open_scene(sandbox)
+        scene.withdraw()
+        assert threading.active_count() > before
+    assert threading.active_count() == before
+
+
+def test_stop_twice_and_start_twice_are_harmless():
+    sandbox = Sandbox()
+    sandbox.stop()
+    assert sandbox.start() is sandbox.start()
+    sandbox.stop()
+    sandbox.stop()
+    assert not sandbox.is_running
+
+
+def test_stopped_server_refuses_connections(scene: Scene):
+    scene.sandbox.stop()
+    with pytest.raises(requests.ConnectionError):
+        scene.caller.get("/company/1")
+
+
+def test_taken_port_is_an_error():
+    with Sandbox() as sandbox, pytest.raises(OSError, match="in use"):
+        Sandbox(port=sandbox.port).start()
+
+
+def test_start_takes_milliseconds():
+    began = time.monotonic()
+    for _ in range(20):
+        with Sandbox():
+            pass
+    assert (time.monotonic() - began) / 20 < 0.05
+
+
+def test_two_sandboxes_know_nothing_of_each_other():
+    with Sandbox() as first, Sandbox() as second:
+        assert first.port != second.port
+        location = first.ledger.add_location()
+        assert Caller(first).get(f"/company/{location.id}").status_code == 200
+        assert Caller(second).get(f"/company/{location.id}").status_code == 404
+
+
+def test_address_in_use_by_ipv6():
+    try:
+        sandbox = Sandbox(host="::1").start()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with sandbox:
+        assert requests.get(sandbox.address + "/", timeout=5).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"POST /api/v1/auth HTTP/1.1\r\nHost: x\r\nContent-Length: ten\r\n\r\n", b"400"),
+        (b"POST /api/v1/auth HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n", b"413"),
+        (b"POST /api/v1/auth HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", b"411"),
+        (b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n", b"404"),
+        (b"NONSENSE\r\n\r\n", b"400"),
+    ],
+)
+def test_senseless_request_is_answered_and_the_server_lives(scene: Scene, head, status):
+    with socket.create_connection(("127.0.0.1", scene.sandbox.port), timeout=5) as raw:
+        raw.sendall(head)
+        assert status in raw.recv(4096)
+    assert scene.caller.get(scene.cards_path).status_code == 200
+
+
+def test_needs_neither_django_nor_anything_else_installed():
+    code = (
+        "import sys; import altegio_loyalty.sandbox as s; s.Sandbox().start().stop(); "
+        "print([m for m in sys.modules if m.split('.')[0] in ('django', 'celery', 'requests', 'cryptography')])"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_several_processes_under_fire__books_and_effects_agree(scene: Scene):
+    for seed, name in enumerate(
+        ("cut_before", "cut_after", "cut_mid_answer", "error_after_effect", "status_500")
+    ):
+        scene.sandbox.fail(name, probability=0.1, seed=seed)
+    authorization = str(scene.caller.session.headers["Authorization"])
+    url = scene.sandbox.url + scene.withdrawal_path
+    words = [url, authorization, "60", str(scene.visit.id), str(scene.visit.record_id)]
+    workers = [subprocess.Popen([sys.executable, "-c", SPEND, *words]) for _ in range(3)]
+    assert [worker.wait(60) for worker in workers] == [0, 0, 0]
+    effects = scene.sandbox.effects
+    assert len(scene.sandbox.requests) == 180
+    assert 60 < len(effects) < 180
+    assert sum(effect.amount for effect in effects) == scene.withdrawn == 1000 - scene.balance
+
+
+def test_hundred_connections_at_once(scene: Scene):
+    def call() -> None:
+        caller = Caller(scene.sandbox)
+        statuses.extend([caller.get(scene.cards_path).status_code for _ in range(5)])
+        caller.session.close()
+
+    statuses: list[int] = []
+    threads = [threading.Thread(target=call) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 500
