@@ -38,8 +38,8 @@ class AltegioLoyaltyError(Exception):
 class ApiError(AltegioLoyaltyError):
     """The call to Altegio failed.
 
-    `http_status` is None where no answer came; `body` is the start of the answer, without secrets;
-    `retry_after` is the server's own wish, in seconds.
+    The message is plain words; `detail` is what a developer wants to know beside them. `http_status` is None where no
+    answer came; `body` is the start of the answer, without secrets; `retry_after` is the server's own wish, in seconds.
     """
 
     def __init__(
@@ -49,8 +49,10 @@ class ApiError(AltegioLoyaltyError):
         http_status: int | None = None,
         body: str = "",
         retry_after: float | None = None,
+        detail: str = "",
     ) -> None:
         super().__init__(message)
+        self.detail = detail
         self.http_status = http_status
         self.body = body
         self.retry_after = retry_after

@@ -23,11 +23,14 @@ def points(amount: Decimal | None) -> str:
     return number_format(amount, decimal_pos=0 if amount == int(amount) else 2)
 
 
+def as_local(moment: datetime.datetime) -> datetime.datetime:
+    """The moment in the current time zone; as it is where the site has USE_TZ off."""
+    return timezone.localtime(moment) if timezone.is_aware(moment) else moment
+
+
 def clock(moment: datetime.datetime | None) -> str:
     """The time of day, with seconds, in the current time zone."""
-    if moment is None:
-        return "?"
-    return date_format(timezone.localtime(moment) if timezone.is_aware(moment) else moment, "H:i:s")
+    return date_format(as_local(moment), "H:i:s") if moment else "?"
 
 
 def sentence_of(operation: LoyaltyOperation) -> str:

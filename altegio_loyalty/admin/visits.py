@@ -8,20 +8,21 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from altegio_loyalty.admin.operate import BUTTONS, MOST_VISITS, Operate, operate_url, read_for_screen
-from altegio_loyalty.admin.presentation import status_badge
+from altegio_loyalty.admin.presentation import outside_transactions, status_badge
 from altegio_loyalty.admin.visit_forms import Offers
 from altegio_loyalty.models import LoyaltyOperation, Visit
+from altegio_loyalty.wording import as_local
 
 Kind = LoyaltyOperation.Kind
 
@@ -45,8 +46,7 @@ class DayFilter(admin.SimpleListFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Visit]) -> QuerySet[Visit]:
-        now = timezone.localtime() if timezone.is_aware(timezone.now()) else timezone.now()
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        midnight = as_local(timezone.now()).replace(hour=0, minute=0, second=0, microsecond=0)
         day = datetime.timedelta(days=1)
         if self.value() == "week":
             return queryset.filter(starts_at__gte=midnight - 6 * day, starts_at__lt=midnight + day)
@@ -76,7 +76,7 @@ def _action(kind: Kind) -> Callable[..., HttpResponse | None]:
 class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """A list that finds the visit, and a page of its own instead of a form: a visit is changed in Altegio."""
 
-    list_display = ("client", "starts_at", "location", "id", "record_id", "last_operation")
+    list_display = ("client", "time", "salon", "id", "last_operation")
     list_display_links = ("client",)
     list_filter = (DayFilter, "location")
     list_select_related = ("location",)
@@ -141,6 +141,14 @@ class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
                 visit.last_operation_row = operations.get(visit.last_operation_id)
         return response
 
+    @admin.display(description=gettext_lazy("when"), ordering="starts_at")
+    def time(self, visit: Visit) -> str:
+        return date_format(as_local(visit.starts_at), "j M H:i") if visit.starts_at else ""
+
+    @admin.display(description=gettext_lazy("location"), ordering="location__title")
+    def salon(self, visit: Visit) -> str:
+        return visit.location.title
+
     @admin.display(description=gettext_lazy("last operation"))
     def last_operation(self, visit: Any) -> str:
         operation = getattr(visit, "last_operation_row", None)
@@ -159,11 +167,11 @@ class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def page_url(self, visit_id: int) -> str:
         return reverse(f"{self.admin_site.name}:altegio_loyalty_visit_change", args=[visit_id])
 
-    @transaction.non_atomic_requests
+    @outside_transactions
     def operate_view(self, request: HttpRequest, kind: str) -> HttpResponse:
         return Operate(self, request, kind).respond()
 
-    @transaction.non_atomic_requests
+    @outside_transactions
     def change_view(
         self,
         request: HttpRequest,
@@ -180,7 +188,7 @@ class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": visit.client_name or _("Visit %(id)s") % {"id": visit.pk},
+            "title": self._title(visit),
             "visit": visit,
             **self._live_context(request, visit),
             **self._log_context(visit),
@@ -188,6 +196,11 @@ class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/altegio_loyalty/visit/page.html", context)
+
+    @staticmethod
+    def _title(visit: Visit) -> str:
+        title = visit.client_name or _("Visit %(id)s") % {"id": visit.pk}
+        return f"{title}, {date_format(as_local(visit.starts_at), 'j M H:i')}" if visit.starts_at else title
 
     def _live_context(self, request: HttpRequest, visit: Visit) -> dict[str, Any]:
         details, cards = read_for_screen(visit)

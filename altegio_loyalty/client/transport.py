@@ -177,10 +177,9 @@ def _root_cause(error: BaseException) -> BaseException:
 
 def _failure(error: Exception, exchange: Exchange, secrets: tuple[str, ...]) -> exceptions.ApiError:
     cause = _root_cause(error)
-    text = redact(f"{type(cause).__name__}: {cause}", secrets=secrets, limit=200)
-    if exchange.is_sent:
-        return exceptions.NoAnswer(f"Altegio did not answer ({text})")
-    return exceptions.NotSent(f"Altegio could not be reached ({text})")
+    detail = redact(f"{type(cause).__name__}: {cause}", secrets=secrets, limit=200)
+    failure = exceptions.NoAnswer if exchange.is_sent else exceptions.NotSent
+    return failure(detail=detail)
 
 
 def _parse(content: bytes) -> Any:

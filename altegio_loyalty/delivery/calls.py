@@ -104,7 +104,8 @@ class AttemptLog:
         except exceptions.ApiError as error:
             meaning = policy.meaning_of_send(error)
             row.outcome = _OUTCOMES.get(meaning, OperationAttempt.Outcome.UNKNOWN)
-            row.http_status, row.error, row.answer = error.http_status, clean(str(error), 500), error.body
+            row.http_status, row.answer = error.http_status, error.body
+            row.error = clean(f"{error} {error.detail}".strip(), 500)
             raise
         else:
             row.outcome, row.http_status, row.answer = (

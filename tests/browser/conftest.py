@@ -1,0 +1,99 @@
+"""A receptionist in front of a real browser, a real site and a real sandbox."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.utils import timezone
+
+from altegio_loyalty.models import Location, Visit
+
+#: Where pictures are kept: `SCREENSHOTS=docs/screenshots make test` renews those of the documentation.
+SCREENSHOTS = os.environ.get("SCREENSHOTS", "")
+
+
+class Desk:
+    """One location of the sandbox, known to the site, with a client whose card holds 500 points."""
+
+    def __init__(self, sandbox: Any, settings: Any, site_url: str) -> None:
+        self.sandbox, self.ledger, self.site_url = sandbox, sandbox.ledger, site_url
+        settings.ALTEGIO_LOYALTY = {
+            **settings.ALTEGIO_LOYALTY,
+            "READ_TIMEOUT": 1,
+            "TOTAL_TIMEOUT": 2,
+            "RETRY_DELAY": 0,
+        }
+        settings.ALTEGIO_LOYALTY["SETTLE_SECONDS"] = 1
+        self.program = self.ledger.add_program(title="Birthday", percent=10)
+        self.client = self.ledger.add_client(name="Jane Miller", phone="+13155550175")
+        self.card = self.ledger.add_card(self.client, balance="500", title="Gold", programs=[self.program])
+        self.salon = self.ledger.add_location(title="Salon on Main Street")
+        tokens = {"partner_token": sandbox.partner_token, "user_token": sandbox.user_token}
+        self.location = Location.objects.create(id=self.salon.id, title=self.salon.title, **tokens)
+
+    def visit(self, name: str = "Jane Miller", lines: Any = (("Haircut", "300"), ("Shampoo", "20"))) -> Any:
+        there = self.ledger.add_visit(self.salon, self.client, lines=lines)
+        Visit.objects.create(
+            id=there.id,
+            location=self.location,
+            record_id=there.record_id,
+            client_id=self.client.id,
+            client_name=name,
+            client_phone="+13155550175",
+            starts_at=timezone.now(),
+        )
+        return there
+
+    def taken(self, visit: Any) -> Decimal:
+        return self.ledger.withdrawn(visit.id, self.card.id)
+
+
+@pytest.fixture
+def desk(altegio_sandbox_settings: Any, settings: Any, live_server: Any) -> Desk:
+    return Desk(altegio_sandbox_settings, settings, live_server.url)
+
+
+@pytest.fixture
+def log_in(page: Any, desk: Desk) -> Callable[..., Any]:
+    """Log a new member of staff in, with just these permissions; by default a receptionist's."""
+    receptionist = (
+        "view_visit",
+        "view_loyaltyoperation",
+        "apply_card_withdrawal",
+        "cancel_card_withdrawal",
+        "apply_discount_program",
+        "cancel_discount_program",
+    )
+
+    def enter(*permissions: str) -> Any:
+        person = get_user_model().objects.create_user("reception", password="reception", is_staff=True)
+        wanted = permissions or receptionist
+        person.user_permissions.set(
+            Permission.objects.filter(content_type__app_label="altegio_loyalty", codename__in=wanted)
+        )
+        page.goto(f"{desk.site_url}/admin/login/")
+        page.fill("#id_username", "reception")
+        page.fill("#id_password", "reception")
+        page.click("[type=submit]")
+        return page
+
+    return enter
+
+
+@pytest.fixture
+def picture(page: Any) -> Callable[[str], None]:
+    """Keep a picture of the page, where pictures are asked for."""
+
+    def take(name: str) -> None:
+        if SCREENSHOTS:
+            Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=f"{SCREENSHOTS}/{name}.png", full_page=True)
+
+    return take
