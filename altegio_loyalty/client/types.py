@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
+from altegio_loyalty.redaction import clean
+
 CENT = Decimal("0.01")
 LARGEST_AMOUNT = Decimal("9999999999.99")
 LARGEST_ID = 2**63 - 1
+LONGEST_TEXT = 300
 TYPE_DISCOUNT = 1
 TYPE_WITHDRAWAL = 3
 
@@ -96,8 +99,10 @@ def to_objects(value: object) -> Iterator[Mapping[str, Any]]:
 
 
 def to_text(value: object) -> str:
-    """A text for the screen; whatever is no text or number becomes an empty one."""
-    return str(value) if isinstance(value, (str, int, Decimal)) and not isinstance(value, bool) else ""
+    """A text that every database and page can hold; whatever is no text or number becomes an empty one."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
+        return ""
+    return clean(str(value), LONGEST_TEXT)
 
 
 def to_flag(value: object) -> bool:
