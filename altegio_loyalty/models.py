@@ -45,6 +45,7 @@ class Location(models.Model):
     refused_reason = models.CharField(
         _("reason of the refusal"), max_length=300, blank=True, default="", editable=False
     )
+    visits_read_at = models.DateTimeField(_("visits last read at"), null=True, blank=True, editable=False)
 
     objects = LocationQuerySet.as_manager()
 
@@ -52,6 +53,7 @@ class Location(models.Model):
         verbose_name = _("location")
         verbose_name_plural = _("locations")
         ordering = ["title", "id"]
+        permissions = [("all_locations", _("Can work in all locations"))]
 
     def __str__(self) -> str:
         return f"{self.title} ({self.pk})"
@@ -98,6 +100,35 @@ class Location(models.Model):
         return Credentials(self.partner_token.reveal(), self.user_token.reveal())
 
 
+class LocationAccess(models.Model):
+    """A location given to a person or a group. As long as nobody is given any, nobody is bound; see `access`."""
+
+    location = models.ForeignKey(Location, models.CASCADE, related_name="access", verbose_name=_("location"))
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+", verbose_name=_("person")
+    )
+    group = models.ForeignKey(
+        "auth.Group", models.CASCADE, null=True, blank=True, related_name="+", verbose_name=_("group")
+    )
+
+    class Meta:
+        verbose_name = _("access to a location")
+        verbose_name_plural = _("access to locations")
+        constraints = [
+            models.UniqueConstraint(fields=["location", "user"], name="altegio_access_once_user"),
+            models.UniqueConstraint(fields=["location", "group"], name="altegio_access_once_group"),
+            models.CheckConstraint(
+                condition=models.Q(user__isnull=False, group__isnull=True)
+                | models.Q(user__isnull=True, group__isnull=False),
+                name="altegio_access_user_or_group",
+                violation_error_message=_("Choose a person or a group, not both."),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user or self.group}: {self.location}"
+
+
 class Visit(models.Model):
     """A client's arrival, as far as the screens need it. Its truth is in Altegio."""
 
@@ -109,11 +140,20 @@ class Visit(models.Model):
     client_phone = models.CharField(_("phone"), max_length=40, blank=True, default="")
     starts_at = models.DateTimeField(_("starts at"), null=True, blank=True, db_index=True)
     created_at = models.DateTimeField(_("first seen at"), default=timezone.now, editable=False)
+    #: As Altegio showed them at `read_at`; the visit's page reads them anew.
+    due_amount = models.DecimalField(
+        _("left to pay"), max_digits=12, decimal_places=2, null=True, blank=True, editable=False
+    )
+    covered_amount = models.DecimalField(
+        _("applied"), max_digits=12, decimal_places=2, null=True, blank=True, editable=False
+    )
+    read_at = models.DateTimeField(_("read at"), null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = _("visit")
         verbose_name_plural = _("visits")
         ordering = ["-starts_at", "-id"]
+        permissions = [("view_client_phone", _("Can see the phones of clients"))]
 
     def __str__(self) -> str:
         return f"{self.client_name} ({self.pk})" if self.client_name else str(self.pk)
@@ -175,6 +215,8 @@ class LoyaltyOperation(models.Model):
         related_name="+",
         verbose_name=_("requested by"),
     )
+    #: The same for all operations that were asked for together, on several visits.
+    batch = models.UUIDField(_("batch"), null=True, blank=True, db_index=True, editable=False)
     cancels = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="cancelled_by", verbose_name=_("cancels")
     )

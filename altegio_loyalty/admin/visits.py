@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -18,18 +17,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from altegio_loyalty.admin.operate import BUTTONS, MOST_VISITS, Operate, operate_url, read_for_screen
+from altegio_loyalty.admin.operate import BUTTONS, MOST_VISITS, Operate, operate_url
 from altegio_loyalty.admin.presentation import outside_transactions, status_badge
-from altegio_loyalty.admin.visit_forms import Offers
+from altegio_loyalty.admin.visit_page import VisitPage
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.wording import as_local
 
 Kind = LoyaltyOperation.Kind
-
-#: So many of a visit's operations are shown on its page; the log has all.
-OPERATIONS_SHOWN = 20
-#: While an operation is open its page looks again by itself, in seconds.
-LOOK_AGAIN_SECONDS = 5
 
 
 class DayFilter(admin.SimpleListFilter):
@@ -185,64 +179,4 @@ class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
         if not self.has_view_permission(request, visit):
             raise PermissionDenied
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": self._title(visit),
-            "visit": visit,
-            **self._live_context(request, visit),
-            **self._log_context(visit),
-            **(extra_context or {}),
-        }
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, "admin/altegio_loyalty/visit/page.html", context)
-
-    @staticmethod
-    def _title(visit: Visit) -> str:
-        title = visit.client_name or _("Visit %(id)s") % {"id": visit.pk}
-        return f"{title}, {date_format(as_local(visit.starts_at), 'j M H:i')}" if visit.starts_at else title
-
-    def _live_context(self, request: HttpRequest, visit: Visit) -> dict[str, Any]:
-        details, cards = read_for_screen(visit)
-        allowed = {kind: self.may(request, kind) for kind in Kind}
-        offers = {kind: Offers(kind, details, cards) for kind in Kind}
-
-        def choices(kind: Kind) -> list[dict[str, str]]:
-            return [
-                {
-                    "label": label,
-                    "url": operate_url(self, kind, [visit.pk], choice=value) if allowed[kind] else "",
-                }
-                for value, label in offers[kind].choices
-            ]
-
-        return {
-            "details": details.details,
-            "reading_error": details.error,
-            "cards": self._cards(choices(Kind.APPLY_CARD_WITHDRAWAL), cards.cards),
-            "cards_error": cards.error,
-            "withdrawals": choices(Kind.CANCEL_CARD_WITHDRAWAL),
-            "promotions": choices(Kind.CANCEL_DISCOUNT_PROGRAM),
-            "programs": choices(Kind.APPLY_DISCOUNT_PROGRAM),
-            "buttons": [
-                {"label": BUTTONS[kind], "url": operate_url(self, kind, [visit.pk])}
-                for kind in Kind
-                if allowed[kind]
-            ],
-            "read_at": timezone.now(),
-        }
-
-    @staticmethod
-    def _cards(choices: list[dict[str, str]], cards: Sequence[Any]) -> list[dict[str, Any]]:
-        return [{**choice, "card": card} for choice, card in zip(choices, cards, strict=True)]
-
-    def _log_context(self, visit: Visit) -> dict[str, Any]:
-        newest = visit.operations.select_related("location", "requested_by").order_by("-pk")
-        operations = list(newest[:OPERATIONS_SHOWN])
-        log_url = reverse(f"{self.admin_site.name}:altegio_loyalty_loyaltyoperation_changelist")
-        return {
-            "operations": [{"row": operation, "badge": status_badge(operation)} for operation in operations],
-            "has_open_operation": any(operation.is_open for operation in operations),
-            "look_again_seconds": LOOK_AGAIN_SECONDS,
-            "log_url": f"{log_url}?q={visit.pk}",
-        }
+        return VisitPage(self, request, visit).respond(extra_context or {})
