@@ -1,0 +1,45 @@
+# make demo   sets everything up and runs the demo; Ctrl-C ends it
+# make test   sets everything up and runs the tests
+# Both need only Python 3.11 or newer. They keep all they make in .venv and var.
+
+PORT ?= 8000
+SANDBOX_PORT ?= 8100
+PYTHON ?= python3
+ARGS ?=
+export PORT SANDBOX_PORT
+
+# The Python asked for; where none was, the first in the PATH that is new enough.
+CANDIDATES = $(PYTHON) $(if $(filter file,$(origin PYTHON)),python3.14 python3.13 python3.12 python3.11)
+
+define FIND_PYTHON
+found=; seen=; \
+for name in $(CANDIDATES); do \
+	version=`"$$name" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null` || continue; \
+	seen="$$seen $$name is Python $$version."; \
+	if "$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then found=$$name; break; fi; \
+done; \
+if [ -z "$$found" ]; then \
+	echo "Python 3.11 or newer is needed.$${seen:- Found none called $(CANDIDATES).}" >&2; \
+	echo "Install one (https://www.python.org/downloads/), or name it: make $@ PYTHON=/path/to/python3" >&2; \
+	exit 1; \
+fi
+endef
+
+.PHONY: help demo test venv clean
+
+help:
+	@sed -n 's/^# \(make\)/\1/p' Makefile
+
+demo:
+	@$(FIND_PYTHON); "$$found" project/bootstrap.py .venv requirements.txt
+	@DEBUG=true exec .venv/bin/python manage.py demo --port "$(PORT)" --sandbox-port "$(SANDBOX_PORT)"
+
+# All that the tests and the checks need, without running them.
+venv:
+	@$(FIND_PYTHON); "$$found" project/bootstrap.py .venv requirements-dev.txt requirements-mariadb.txt
+
+test: venv
+	@exec .venv/bin/python -m tests $(ARGS)
+
+clean:
+	rm -rf .venv var

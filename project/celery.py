@@ -1,0 +1,16 @@
+"""The demo site's Celery app: `celery -A project worker`, `celery -A project beat`."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
+
+TRANSPORT_ALIASES["folder"] = "project.broker:Transport"
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+
+app = Celery("project")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()

@@ -1,0 +1,80 @@
+"""`manage.py seed_demo`: the demo's people and today's visits. `make demo` calls it at every start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group, Permission
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from django.utils import timezone
+
+from altegio_loyalty.models import Location, Visit
+from altegio_loyalty.sandbox import Sandbox
+from altegio_loyalty.sandbox.seed import demo_books
+from altegio_loyalty.sandbox.statefile import StateFileError
+
+SEES = ("view_visit", "view_loyaltyoperation", "view_operationattempt")
+ACTS = (
+    "apply_card_withdrawal",
+    "cancel_card_withdrawal",
+    "apply_discount_program",
+    "cancel_discount_program",
+)
+DECIDES = ("resolve_operation", "view_location", "change_location")
+GROUPS = {"Reception": SEES + ACTS, "Manager": SEES + ACTS + DECIDES}
+#: Login, which is also the password; and the group.
+STAFF = {"reception": "Reception", "manager": "Manager"}
+
+
+class Command(BaseCommand):
+    """Adds what is not there yet, and changes nothing that is."""
+
+    help = "Adds the demo's users, locations and today's visits, where they are not there yet."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.DEBUG:
+            raise CommandError("The demo's passwords are known to everybody, so it seeds only with DEBUG on.")
+        with transaction.atomic():
+            seed_people()
+            if settings.USES_SANDBOX:
+                seed_locations()
+                seed_visits()
+
+
+def seed_people() -> None:
+    people = get_user_model()
+    if not people.objects.filter(username="admin").exists():
+        people.objects.create_superuser("admin", password="admin")  # noqa: S106
+    for name, codenames in GROUPS.items():
+        group, is_new = Group.objects.get_or_create(name=name)
+        if is_new:
+            group.permissions.set(
+                Permission.objects.filter(content_type__app_label="altegio_loyalty", codename__in=codenames)
+            )
+    for login, group_name in STAFF.items():
+        if not people.objects.filter(username=login).exists():
+            person = people.objects.create_user(login, password=login, is_staff=True)
+            person.groups.add(Group.objects.get(name=group_name))
+
+
+def seed_locations() -> None:
+    """The sandbox's locations, with the tokens that it takes now: someone may have renewed them on its page."""
+    try:
+        sandbox = Sandbox(state_file=settings.SANDBOX_STATE)
+    except StateFileError as error:
+        raise CommandError(f"{error} Delete the file to begin with new books.") from error
+    for location in demo_books(timezone.localdate())["locations"]:
+        tokens = {"partner_token": sandbox.partner_token, "user_token": sandbox.user_token}
+        Location.objects.get_or_create(id=location["id"], defaults={"title": location["title"], **tokens})
+
+
+def seed_visits() -> None:
+    """The sandbox's visits of today."""
+    known = ("id", "location_id", "record_id", "client_id", "client_name", "client_phone", "starts_at")
+    visits = demo_books(timezone.localdate())["visits"]
+    Visit.objects.bulk_create(
+        [Visit(**{name: visit[name] for name in known}) for visit in visits], ignore_conflicts=True
+    )

@@ -1,0 +1,177 @@
+"""Settings of the demo site. Everything has a default; `.env.example` lists what the environment can change."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import environ
+from celery.schedules import crontab
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from project.secret_key import read_or_make
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"
+
+env = environ.Env()
+environ.Env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"))
+
+DEBUG = env.bool("DEBUG", default=True)
+SECRET_KEY = env.str("SECRET_KEY", default="")
+if not SECRET_KEY:
+    if not DEBUG:
+        raise ImproperlyConfigured(
+            "SECRET_KEY is not set. With DEBUG off it must come from the environment or .env; make one with: "
+            'python -c "from django.core.management.utils import get_random_secret_key as k; print(k())"'
+        )
+    SECRET_KEY = read_or_make(VAR_DIR / "secret_key")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "altegio_loyalty",
+    "project",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "project.urls"
+WSGI_APPLICATION = "project.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "project.branding.sandbox_link",
+            ],
+        },
+    },
+]
+
+
+def database_from(url: str) -> dict[str, Any]:
+    """Django's settings for the database at `url`, with what each engine needs to be safe with several processes."""
+    database: dict[str, Any] = dict(environ.Env.db_url_config(url))
+    options = dict(database.get("OPTIONS", {}))
+    if database["ENGINE"] == "django.db.backends.sqlite3":
+        # Writers queue up instead of failing half-way through a transaction, and readers never wait for them.
+        options["transaction_mode"] = "IMMEDIATE"
+        options["timeout"] = 20
+        options["init_command"] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"
+    if database["ENGINE"] == "django.db.backends.mysql":
+        options.setdefault("charset", "utf8mb4")
+        database["TEST"] = {"CHARSET": "utf8mb4", "COLLATION": "utf8mb4_unicode_ci"}
+    database["OPTIONS"] = options
+    return database
+
+
+DATABASE_URL = env.str("DATABASE_URL", default="")
+if not DATABASE_URL:
+    VAR_DIR.mkdir(exist_ok=True)
+    DATABASE_URL = f"sqlite:///{VAR_DIR / 'db.sqlite3'}"
+DATABASES = {"default": database_from(DATABASE_URL)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("ru", _("Russian"))]
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+
+if not DEBUG:
+    SECURE_SSL_REDIRECT = True
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+
+SANDBOX_URL = f"http://127.0.0.1:{env.int('SANDBOX_PORT', default=8100)}/"
+PRODUCTION_API_URL = "https://api.alteg.io/api/v1"
+ALTEGIO_API_URL = env.str("ALTEGIO_API_URL", default="") or (
+    f"{SANDBOX_URL}api/v1" if DEBUG else PRODUCTION_API_URL
+)
+USES_SANDBOX = ALTEGIO_API_URL.startswith(SANDBOX_URL)
+SANDBOX_STATE = VAR_DIR / "sandbox.json"
+
+ALTEGIO_LOYALTY: dict[str, Any] = {
+    "API_URL": ALTEGIO_API_URL,
+    "ENCRYPTION_KEYS": env.list("ALTEGIO_ENCRYPTION_KEYS", default=[]),
+}
+if USES_SANDBOX:
+    # Nobody who tries out what happens when Altegio is down wants to wait as long as a salon should.
+    ALTEGIO_LOYALTY |= {"READ_TIMEOUT": 5, "TOTAL_TIMEOUT": 10, "SETTLE_SECONDS": 15, "LEASE_SECONDS": 30}
+
+FOLDER_BROKER = "folder://localhost"
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or FOLDER_BROKER
+if CELERY_BROKER_URL == FOLDER_BROKER:
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"folder": str(VAR_DIR / "broker"), "polling_interval": 0.2}
+    CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # needs a broker that can broadcast
+CELERY_TASK_DEFAULT_QUEUE = env.str("CELERY_QUEUE", default="altegio_loyalty")
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# The database knows what is due, so a broker that is away must not keep a person waiting, and no answer is ever read.
+CELERY_BROKER_CONNECTION_TIMEOUT = 2
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    "retry due operations": {
+        "task": "altegio_loyalty.tasks.retry_due_operations",
+        "schedule": 5.0,
+        "options": {"expires": 5.0},
+    },
+    "seed today's visits": {
+        "task": "project.tasks.seed_todays_visits",
+        "schedule": crontab(minute=1, hour=0),
+    },
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        "altegio_loyalty": {"level": "INFO"},
+        "project": {"level": "INFO"},
+        "django": {"handlers": [], "level": "WARNING"},
+        # A wrong address or a missing right is no news; what crashed is told once, with its traceback.
+        "django.request": {"level": "ERROR"},
+        "django.server": {"handlers": [], "level": "CRITICAL"},
+    },
+}

@@ -1,0 +1,65 @@
+"""`python -m tests [pytest's arguments]`: everything on SQLite, then what touches the database on each other database.
+
+What is not there is left out and named at the end; with REQUIRE_ALL=1 it fails the run.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+from tests import reachable
+
+#: Much of the time goes by in waiting for servers, and timings should stay true.
+MOST_WORKERS = 4
+NOTHING_COLLECTED = 5
+
+
+def run(title: str, arguments: list[str], **environment: str) -> bool:
+    """Whether the run passed. A selection of the caller's may leave a database without a test."""
+    print(f"\n== {title}", flush=True)
+    started_at = time.monotonic()
+    workers = str(min(os.cpu_count() or 1, MOST_WORKERS))
+    command = [sys.executable, "-m", "pytest", "-n", workers, "--dist", "worksteal", *arguments]
+    code = subprocess.run(
+        command,
+        cwd=reachable.REPOSITORY,
+        env={**os.environ, "PYTHONDEVMODE": "1", **environment},
+        check=False,
+    ).returncode
+    print(
+        f"== {title}: {'passed' if code == 0 else f'ended with {code}'}, {time.monotonic() - started_at:.0f} s",
+        flush=True,
+    )
+    return code == 0 or (code == NOTHING_COLLECTED and bool(arguments))
+
+
+def main(arguments: list[str]) -> int:
+    missing = [needed for needed in reachable.ALL if needed.why_not()]
+    if missing and reachable.REQUIRES_ALL:
+        print(
+            "REQUIRE_ALL is set, and these are missing:", *map(describe, missing), sep="\n", file=sys.stderr
+        )
+        return 1
+    try:
+        passed = [run("SQLite: all tests", arguments)]
+        for needed, url in reachable.DATABASES:
+            if needed not in missing:
+                title = f"{needed.title}: the tests that touch the database"
+                passed.append(run(title, ["--only-database", *arguments], DATABASE_URL=url))
+    except KeyboardInterrupt:
+        return 130
+    if missing:
+        print("\nSkipped, since it is not there:", *map(describe, missing), sep="\n")
+    print(f"\nAll {len(passed)} runs passed." if all(passed) else "\nThe tests failed.")
+    return 0 if all(passed) else 1
+
+
+def describe(needed: reachable.Needed) -> str:
+    return f"  {needed.title}: {needed.why_not()}. To enable: {needed.way_to_enable}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

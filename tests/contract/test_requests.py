@@ -1,0 +1,123 @@
+"""Every request of the client is valid by the vendor's contract, as an OpenAPI server other than ours reads it."""
+
+from __future__ import annotations
+
+import inspect
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from altegio_loyalty.client import AltegioClient, Credentials, Transport
+from tests import reachable
+
+pytestmark = pytest.mark.contract
+
+CONTRACT = Path(__file__).parent / "altegio-openapi.yaml"
+VISIT = {"record_id": 140967944, "visit_id": 118389447}
+CALLS: dict[str, Callable[[AltegioClient], Any]] = {
+    "apply_card_withdrawal": lambda client: client.apply_card_withdrawal(
+        4564, 9223622, **VISIT, amount=Decimal(100)
+    ),
+    "cancel_card_withdrawal": lambda client: client.cancel_card_withdrawal(4564, 9223622, **VISIT),
+    "apply_discount_program": lambda client: client.apply_discount_program(4564, 9223622, 20802, **VISIT),
+    "cancel_discount_program": lambda client: client.cancel_discount_program(4564, 9223622, 20802, **VISIT),
+    "visit_details": lambda client: client.visit_details(4564, **VISIT),
+    "visit": lambda client: client.visit(118389447),
+    "records": lambda client: client.records(4564, start_date="2026-09-21", end_date="2026-09-22"),
+    "client_cards": lambda client: client.client_cards(4240788),
+    "company": lambda client: client.company(4564),
+    "auth": lambda client: client.auth("jane@example.com", "password"),
+}
+#: The reference describes it on another page than the ones that the contract was made from.
+NOT_IN_THE_CONTRACT = {"user_permissions"}
+
+
+@pytest.fixture(scope="module")
+def prism_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A mock server of the contract that answers an invalid request with an error."""
+    port, log = reachable.free_port(), tmp_path_factory.mktemp("prism") / "log"
+    command = [
+        str(reachable.prism()),
+        "mock",
+        "--errors",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        str(CONTRACT),
+    ]
+    with log.open("w") as output:
+        server = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        give_up_at = time.monotonic() + 60
+        while not answers(port):
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < give_up_at, log.read_text()
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def client(prism_url: str) -> Iterator[AltegioClient]:
+    transport = Transport(prism_url)
+    yield AltegioClient(transport, Credentials("partner-token", "user-token"))
+    transport.close()
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_request__is_valid_and_its_sample_answer_readable(client: AltegioClient, name: str) -> None:
+    """Neither side of the conversation misunderstands the other."""
+    CALLS[name](client)
+
+
+@pytest.mark.parametrize("amount", ["0.01", "99.99", "100", "12345678.90"])
+def test_an_amount__is_a_number_of_the_contract(client: AltegioClient, amount: str) -> None:
+    """With and without decimals."""
+    client.apply_card_withdrawal(4564, 9223622, **VISIT, amount=Decimal(amount))
+
+
+def test_the_calls__are_all_that_the_client_can_make() -> None:
+    """A method added to the client is added here."""
+    methods = {
+        name for name, _ in inspect.getmembers(AltegioClient, inspect.isfunction) if not name.startswith("_")
+    }
+    assert methods - NOT_IN_THE_CONTRACT == set(CALLS)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        ({"record_id": 1, "visit_id": 2}, {}, 422),
+        ({"record_id": 1, "visit_id": 2, "amount": "100"}, {}, 422),
+        ({"record_id": 1, "visit_id": 2, "amount": 100, "card_id": 3}, {}, 422),
+        ({"record_id": 1, "visit_id": 2, "amount": 100}, {"Accept": "application/json"}, 422),
+        ({"record_id": 1, "visit_id": 2, "amount": 100}, {"Authorization": None}, 401),
+    ],
+)
+def test_the_server__sees_a_mistake(
+    prism_url: str, body: dict[str, Any], headers: dict[str, str | None], status: int
+) -> None:
+    """Otherwise the tests above would prove nothing."""
+    good = {"Accept": "application/vnd.api.v2+json", "Authorization": "Bearer partner, User user"}
+    answer = requests.post(
+        f"{prism_url}/visit/loyalty/apply_card_withdrawal/4564/9223622",
+        json=body,
+        headers={**good, **headers},
+        timeout=10,
+    )
+    assert answer.status_code == status, answer.text
