@@ -1,0 +1,220 @@
+"""What a person may decide about operations of the log, who may, and what became of it in one counted sentence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext_lazy
+
+from altegio_loyalty import exceptions, services
+from altegio_loyalty.models import LoyaltyOperation
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
+Kind = LoyaltyOperation.Kind
+Status = LoyaltyOperation.Status
+
+RESOLVE = "altegio_loyalty.resolve_operation"
+#: The permissions of the kinds: who may ask for an operation may also try it again or stop it.
+OF_KINDS = {kind.value: f"altegio_loyalty.{kind.value}" for kind in Kind}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One of the four decisions. `happened` is None where it is no verdict."""
+
+    name: str
+    label: StrPromise
+    statuses: frozenset[str]
+    carry_out: Callable[[LoyaltyOperation, Any, str], LoyaltyOperation]
+    history: StrPromise
+    happened: bool | None = None
+
+    @property
+    def is_verdict(self) -> bool:
+        return self.happened is not None
+
+    def may_be_made_by(self, user: Any) -> bool:
+        """Whether the person may make this decision about any operation at all."""
+        if user.has_perm(RESOLVE):
+            return True
+        return not self.is_verdict and any(user.has_perm(permission) for permission in OF_KINDS.values())
+
+    def is_allowed(self, user: Any, operation: LoyaltyOperation) -> bool:
+        """Whether the person may make this decision about this operation."""
+        return user.has_perm(RESOLVE) or (not self.is_verdict and user.has_perm(OF_KINDS[operation.kind]))
+
+    def fits(self, operation: LoyaltyOperation) -> bool:
+        """Whether the operation, as it was read, is one to decide about in this way."""
+        is_stopped_already = self.name == "stop" and operation.is_stopping
+        return operation.status in self.statuses and not is_stopped_already
+
+
+def _retry(operation: LoyaltyOperation, user: Any, reason: str) -> LoyaltyOperation:
+    return services.retry_operation(operation, by=user)
+
+
+def _stop(operation: LoyaltyOperation, user: Any, reason: str) -> LoyaltyOperation:
+    return services.stop_operation(operation, by=user)
+
+
+def _happened(operation: LoyaltyOperation, user: Any, reason: str) -> LoyaltyOperation:
+    return services.settle_operation(operation, happened=True, reason=reason, by=user)
+
+
+def _did_not_happen(operation: LoyaltyOperation, user: Any, reason: str) -> LoyaltyOperation:
+    return services.settle_operation(operation, happened=False, reason=reason, by=user)
+
+
+_WAITING_OR_IN_DOUBT = frozenset({Status.PENDING.value, Status.UNCONFIRMED.value})
+_IN_DOUBT = frozenset({Status.UNCONFIRMED.value})
+
+DECISIONS = {
+    decision.name: decision
+    for decision in (
+        Decision(
+            "retry",
+            gettext_lazy("Retry now"),
+            _WAITING_OR_IN_DOUBT | {Status.FAILED.value},
+            _retry,
+            gettext_lazy("Asked to try again now."),
+        ),
+        Decision(
+            "stop",
+            gettext_lazy("Stop trying"),
+            _WAITING_OR_IN_DOUBT,
+            _stop,
+            gettext_lazy("Asked to stop trying."),
+        ),
+        Decision(
+            "happened",
+            gettext_lazy("It happened"),
+            _IN_DOUBT,
+            _happened,
+            gettext_lazy("Said that it happened: %(reason)s"),
+            happened=True,
+        ),
+        Decision(
+            "did_not_happen",
+            gettext_lazy("It did not happen"),
+            _IN_DOUBT,
+            _did_not_happen,
+            gettext_lazy("Said that it did not happen: %(reason)s"),
+            happened=False,
+        ),
+    )
+}
+
+
+class VerdictForm(forms.Form):
+    reason = forms.CharField(
+        label=gettext_lazy("How do you know?"),
+        help_text=gettext_lazy(
+            "For example what Altegio's own screen shows for this visit, or whom you asked."
+        ),
+        max_length=400,
+        widget=forms.Textarea(attrs={"rows": 3, "class": "vLargeTextField"}),
+    )
+
+
+#: Why an operation is passed over, by its state.
+_STATES = {
+    Status.PENDING: gettext_lazy("it is not in doubt, it waits to be sent"),
+    Status.SENDING: gettext_lazy("it is being sent right now"),
+    Status.UNCONFIRMED: gettext_lazy("it is in doubt"),
+    Status.SUCCEEDED: gettext_lazy("it is already done"),
+    Status.REJECTED: gettext_lazy("Altegio refused it"),
+    Status.FAILED: gettext_lazy("it is already given up"),
+    Status.ABANDONED: gettext_lazy("it is already stopped"),
+}
+
+_RESULTS = {
+    "now": ngettext_lazy("%(count)s will be tried again now", "%(count)s will be tried again now", "count"),
+    "late": ngettext_lazy(
+        "%(count)s will be tried again as soon as a late answer is ruled out",
+        "%(count)s will be tried again as soon as a late answer is ruled out",
+        "count",
+    ),
+    "paused": ngettext_lazy(
+        "%(count)s will be tried again when its location works",
+        "%(count)s will be tried again when their locations work",
+        "count",
+    ),
+    "looked_up": ngettext_lazy("%(count)s will be looked up now", "%(count)s will be looked up now", "count"),
+    "stopped": ngettext_lazy("%(count)s is stopped", "%(count)s are stopped", "count"),
+    "stopping": ngettext_lazy(
+        "%(count)s will not be sent again, only looked up",
+        "%(count)s will not be sent again, only looked up",
+        "count",
+    ),
+    "happened": ngettext_lazy("%(count)s is closed as done", "%(count)s are closed as done", "count"),
+    "did_not_happen": ngettext_lazy(
+        "%(count)s is closed as not done", "%(count)s are closed as not done", "count"
+    ),
+}
+
+
+def why_not(decision: Decision, operation: LoyaltyOperation) -> str:
+    """Why the decision does not fit the operation, after "skipped:"."""
+    if decision.fits(operation):
+        return _("it changed meanwhile, look at it again")
+    if operation.status in decision.statuses:
+        return _("it is being stopped already")
+    return str(_STATES[Status(operation.status)])
+
+
+def carry_out(decision: Decision, operation: LoyaltyOperation, user: Any, reason: str) -> tuple[bool, str]:
+    """Make the decision. Returns whether it was made, and its result, or the reason why not."""
+    try:
+        operation = decision.carry_out(operation, user, reason)
+    except exceptions.OperationNotAllowed:
+        operation.refresh_from_db(fields=["status", "is_stopping"])
+        return False, why_not(decision, operation)
+    except exceptions.OperationInProgress:
+        return False, _("another operation on its visit and card is not finished")
+    except exceptions.TransactionOpen:
+        return False, _("this site keeps a database transaction open around the page")
+    except ValidationError as error:
+        return False, " ".join(error.messages)
+    return True, _result(decision, operation)
+
+
+def _result(decision: Decision, operation: LoyaltyOperation) -> str:
+    if decision.is_verdict:
+        return decision.name
+    if decision.name == "stop":
+        return "stopped" if operation.status == Status.ABANDONED else "stopping"
+    if not operation.location.is_active or operation.location.is_paused:
+        return "paused"
+    if operation.status == Status.UNCONFIRMED:
+        return "looked_up"
+    is_late = operation.next_attempt_at is not None and operation.next_attempt_at > timezone.now()
+    return "late" if is_late else "now"
+
+
+@dataclass
+class Tally:
+    """What was done and what was skipped."""
+
+    done: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def say(self, request: HttpRequest) -> None:
+        """Tell the person in one sentence."""
+        parts = [_RESULTS[result] % {"count": count} for result, count in self.done.items()]
+        parts += [
+            _("%(count)s skipped: %(reason)s") % {"count": count, "reason": reason}
+            for reason, count in self.skipped.items()
+        ]
+        level = messages.WARNING if self.skipped else messages.SUCCESS
+        messages.add_message(request, level if self.done else messages.ERROR, f"{', '.join(parts)}.")

@@ -1,0 +1,256 @@
+"""Locations in the admin: their tokens go in and never come out, and a connection test says what works."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
+
+from altegio_loyalty import services
+from altegio_loyalty.admin.presentation import STYLESHEET, outside_transactions, short_time
+from altegio_loyalty.exceptions import UndecryptableToken
+from altegio_loyalty.fields import EncryptedTextField, Secret
+from altegio_loyalty.models import Location
+
+TOKENS = ("partner_token", "user_token")
+LONGEST_TOKEN = 1000
+#: How long a person waits for the tests of several locations; what is left then is said to be untested.
+SECONDS_TO_TEST = 20.0
+
+
+def is_readable(token: Secret) -> bool:
+    """Whether a key of this site can decrypt the token."""
+    try:
+        token.reveal()
+    except UndecryptableToken:
+        return False
+    return True
+
+
+def health_of(location: Location) -> str:
+    """Whether the location's tokens work, in words."""
+    tokens = [getattr(location, name) for name in TOKENS]
+    if not any(tokens):
+        return _("no tokens")
+    if not all(tokens):
+        return _("one of the two tokens is missing")
+    if not all(is_readable(token) for token in tokens):
+        return _("stored token cannot be read")
+    if location.refused_at:
+        figures = {"time": short_time(location.refused_at), "reason": location.refused_reason}
+        return _("refused since %(time)s: %(reason)s") % figures
+    if location.credentials_worked_at:
+        return _("works, last %(time)s") % {"time": short_time(location.credentials_worked_at)}
+    return _("never tried")
+
+
+class TokenField(forms.CharField):
+    """Takes a new token and shows none, neither the stored one nor the one just typed."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs["widget"] = forms.PasswordInput(
+            render_value=False,
+            attrs={"autocomplete": "new-password", "spellcheck": "false", "class": "vTextField"},
+        )
+        super().__init__(**{**kwargs, "max_length": LONGEST_TOKEN})
+
+    def prepare_value(self, value: Any) -> str:
+        return ""
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool((data or "").strip())
+
+
+class LocationForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A token left empty stays as it is, readable or not."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in TOKENS:
+            if name in self.fields:
+                self.fields[name].help_text = self._hint(getattr(self.instance, name))
+
+    @staticmethod
+    def _hint(token: Secret) -> str:
+        if not token:
+            return _("None is stored yet.")
+        if is_readable(token):
+            return _("One is stored, and it is not shown. Leave this empty to keep it.")
+        return _("One is stored, but it cannot be read with the keys of this site. Enter it again.")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        return {name: value for name, value in cleaned.items() if value or name not in TOKENS}
+
+    def _get_validation_exclusions(self) -> set[str]:
+        # Validation compares a value with the empty ones, for which a stored token would have to be readable.
+        kept = {name for name in TOKENS if not self.cleaned_data.get(name)}
+        exclusions: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
+        return exclusions | kept
+
+
+@admin.register(Location)
+class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    form = LocationForm
+    list_display = ("title", "id", "is_active", "health")
+    list_filter = ("is_active",)
+    search_fields = ("title", "=id")
+    search_help_text = gettext_lazy("Title or location number")
+    actions = ("test_connections",)
+    formfield_overrides = {EncryptedTextField: {"form_class": TokenField}}
+    change_form_template = "admin/altegio_loyalty/location/change_form.html"
+
+    class Media:
+        css = {"all": [STYLESHEET]}
+
+    @admin.display(description=gettext_lazy("connection"))
+    def health(self, location: Location) -> str:
+        return health_of(location)
+
+    @admin.display(description=gettext_lazy("tokens"))
+    def stored_tokens(self, location: Location) -> str:
+        """What a person sees who may not change the tokens."""
+        return _("stored, not shown") if all(getattr(location, name) for name in TOKENS) else _("missing")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Location | None = None) -> tuple[str, ...]:
+        return ("id", "health", "stored_tokens") if obj else ()
+
+    def get_fieldsets(self, request: HttpRequest, obj: Location | None = None) -> Any:
+        facts = (None, {"fields": ("title", "id", "is_active")})
+        tokens = {
+            "fields": TOKENS,
+            "description": _("Tokens are kept encrypted. They can be replaced here, but never read."),
+        }
+        if obj is None:
+            return (facts, (_("Tokens"), tokens))
+        if not self.has_change_permission(request, obj):
+            tokens = {"fields": ("stored_tokens",)}
+        return (facts, (_("Tokens"), tokens), (_("Connection"), {"fields": ("health",)}))
+
+    def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
+        if lookup.partition("__")[0] in TOKENS:
+            return False
+        return super().lookup_allowed(lookup, value, request)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        # Django would load every visit and operation of the location only to say that they are in the way.
+        in_use = [str(location) for location in objs if _has_history(location)]
+        if in_use:
+            return (
+                [],
+                {},
+                set(),
+                [_("visits and operations of %(location)s") % {"location": x} for x in in_use],
+            )
+        return super().get_deleted_objects(objs, request)
+
+    @method_decorator(sensitive_post_parameters(*TOKENS))
+    def changeform_view(self, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().changeform_view(*args, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Location, form: Any, change: bool) -> None:
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        was_paused = obj.is_paused
+        # Only what was changed here: whether the tokens work may be written at the same moment by a worker.
+        if form.changed_data:
+            obj.save(update_fields=form.changed_data)
+        if was_paused and not obj.is_paused:
+            messages.success(
+                request, _("“%(location)s” is resumed: its waiting operations go on.") % {"location": obj}
+            )
+        elif was_paused and set(TOKENS) & set(form.changed_data):
+            messages.warning(
+                request,
+                _("“%(location)s” stays paused: these tokens are the ones refused.") % {"location": obj},
+            )
+
+    def get_urls(self) -> list[URLPattern]:
+        test = path(
+            "<path:object_id>/test-connection/",
+            self.admin_site.admin_view(self.test_connection_view),
+            name="altegio_loyalty_location_test_connection",
+        )
+        return [test, *super().get_urls()]
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        location = kwargs.get("obj")
+        if location is not None and self.has_change_permission(request, location):
+            name = f"{self.admin_site.name}:altegio_loyalty_location_test_connection"
+            context["test_connection_url"] = reverse(name, args=[location.pk])
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @outside_transactions
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The list. Its action calls Altegio, so it never runs inside a transaction of the host site."""
+        return super().changelist_view(request, extra_context)
+
+    @outside_transactions
+    @method_decorator(require_POST)
+    def test_connection_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        location = self.get_object(request, unquote(object_id))
+        if location is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
+        if not self.has_change_permission(request, location):
+            raise PermissionDenied
+        self._test(request, location)
+        page = f"{self.admin_site.name}:altegio_loyalty_location_change"
+        return HttpResponseRedirect(reverse(page, args=[location.pk]))
+
+    @admin.action(description=gettext_lazy("Test connection"), permissions=["change"])
+    def test_connections(self, request: HttpRequest, queryset: QuerySet[Location]) -> None:
+        began = time.monotonic()
+        untested_count = 0
+        for location in queryset:
+            if time.monotonic() - began < SECONDS_TO_TEST:
+                self._test(request, location, prefix=f"{location}: ")
+            else:
+                untested_count += 1
+        if untested_count:
+            text = ngettext(
+                "%(count)s location was not tested: Altegio is slow. Test it on its own.",
+                "%(count)s locations were not tested: Altegio is slow. Test fewer at once.",
+                untested_count,
+            )
+            messages.warning(request, text % {"count": untested_count})
+
+    def _test(self, request: HttpRequest, location: Location, prefix: str = "") -> None:
+        """One line for each check, and one more where the test ended a pause."""
+        was_paused = location.is_paused
+        report = services.test_connection(location)
+        for check in report.checks:
+            level, verdict = _VERDICTS[check.is_good]
+            detail = f" ({check.detail})" if check.is_good and check.detail else f" {check.detail}".rstrip()
+            messages.add_message(request, level, f"{prefix}{check.title}: {verdict}{detail}")
+        if was_paused and not location.is_paused:
+            text = _("The tokens work again: the location's waiting operations go on.")
+            messages.success(request, f"{prefix}{text}")
+            self.log_change(request, location, text)
+
+
+#: The verdict ends a clause where a detail follows that is a sentence of its own.
+_VERDICTS = {
+    True: (messages.SUCCESS, gettext_lazy("yes")),
+    False: (messages.ERROR, gettext_lazy("no.")),
+    None: (messages.WARNING, gettext_lazy("not known.")),
+}
+
+
+def _has_history(location: Model) -> bool:
+    assert isinstance(location, Location)
+    return location.visits.exists() or location.operations.exists()

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from tests.delivery.conftest import salon
+
+__all__ = ["salon", "sign_in"]
+
+
+@pytest.fixture
+def sign_in() -> Callable[..., Client]:
+    """A browser in which an ordinary staff user with just these permissions is signed in; "*" makes a superuser."""
+
+    def sign_in(*codenames: str, **extra: Any) -> Client:
+        people = get_user_model()
+        name = extra.pop("username", "-".join(codenames) or "nobody")[:100]
+        person = people.objects.create_user(
+            name, password="x", is_staff=True, is_superuser="*" in codenames, **extra
+        )
+        found = Permission.objects.filter(content_type__app_label="altegio_loyalty", codename__in=codenames)
+        assert {permission.codename for permission in found} == set(codenames) - {"*"}
+        person.user_permissions.set(found)
+        client = Client()
+        client.force_login(person)
+        return client
+
+    return sign_in
