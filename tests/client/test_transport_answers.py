@@ -1,0 +1,482 @@
+"""What each answer means: statuses, the vendor's error bodies, wrappings, and everything that nobody can read."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from decimal import Decimal
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from altegio_loyalty import exceptions
+from altegio_loyalty.client import Answer, Limits
+from altegio_loyalty.sandbox import FAULTS, Sandbox
+from tests.client.anything import examples, scalars
+from tests.client.rawserver import (
+    TOKENS,
+    VISIT,
+    RawServer,
+    Talk,
+    answering,
+    client_of,
+    http_answer,
+    transport_to,
+    withdraw,
+)
+
+E = exceptions
+STATUSES = {
+    "101 Switching": E.ServerError,
+    "103 Early Hints": E.ServerError,
+    "301 Moved": E.ServerError,
+    "302 Found": E.ServerError,
+    "304 Not Modified": E.ServerError,
+    "400 Bad": E.Refused,
+    "401 Unauthorized": E.Unauthorized,
+    "402 Payment": E.Refused,
+    "403 Forbidden": E.Refused,
+    "404 Not Found": E.Refused,
+    "405 Method": E.Refused,
+    "408 Timeout": E.ServerError,
+    "409 Conflict": E.Refused,
+    "422 Unprocessable": E.Refused,
+    "429 Too Many": E.RateLimited,
+    "499 Closed": E.Refused,
+    "500 Oops": E.ServerError,
+    "502 Bad Gateway": E.ServerError,
+    "503 Unavailable": E.ServerError,
+    "504 Timeout": E.ServerError,
+    "520 Unknown": E.ServerError,
+    "599 Odd": E.ServerError,
+    "600 Odd": E.ServerError,
+    "999 Odd": E.ServerError,
+}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"<html>", b'{"success":true,"data":{"loyalty_transactions":[]}}']
+)
+@pytest.mark.parametrize("status", STATUSES)
+def test_the_status_alone_decides_what_an_error_means(status: str, body: bytes) -> None:
+    with client_of(answering(http_answer(body, status))) as (client, _):
+        with pytest.raises(E.ApiError) as caught:
+            withdraw(client)
+    assert type(caught.value) is STATUSES[status]
+    assert caught.value.http_status == int(status[:3])
+    assert str(caught.value)
+
+
+A = b'{"success":false,"data":null,"meta":{"message":"Authentication needed."}}'
+B = b'{"success":false,"data":null,"meta":{"message":"Invalid filter value","errors":{"filters":["Invalid filter state"]}}}'
+C = b'{"errors":{"code":401,"message":"Authentication needed"},"meta":{"message":"Authentication needed."}}'
+D = '{"success":false,"data":null,"meta":[],"errors":{"message":"Произошла ошибка"}}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "error", "texts"),
+    [
+        (A, "401 No", E.Unauthorized, ["Authentication needed."]),
+        (A, "200 OK", E.Refused, ["Authentication needed."]),
+        (B, "422 No", E.Refused, ["Invalid filter value", "filters: Invalid filter state"]),
+        (C, "401 No", E.Unauthorized, ["Authentication needed"]),
+        (D, "404 No", E.Refused, ["Произошла ошибка"]),
+        (b'{"success":false,"data":null,"meta":[]}', "404 No", E.Refused, ["HTTP 404"]),
+        (b'{"success":false,"data":null,"meta":{}}', "404 No", E.Refused, ["HTTP 404"]),
+        (b'{"success":false,"data":null,"meta":[]}', "200 OK", E.Refused, ["without success"]),
+    ],
+)
+def test_the_vendors_error_bodies_are_told_in_its_own_words(
+    body: bytes, status: str, error: type[E.ApiError], texts: list[str]
+) -> None:
+    with client_of(answering(http_answer(body, status))) as (client, _):
+        with pytest.raises(error) as caught:
+            withdraw(client)
+    for text in texts:
+        assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("no", ["false", "0", '"0"', '"false"'])
+def test_an_answer_that_says_no_success_is_refused(no: str) -> None:
+    body = f'{{"success":{no},"data":{json.dumps(VISIT)}}}'.encode()
+    with client_of(answering(http_answer(body))) as (client, _), pytest.raises(E.Refused):
+        withdraw(client)
+
+
+@pytest.mark.parametrize("odd", ["null", '"perhaps"', "[]", "{}", "-1", "2", '""', '{"code":1}'])
+def test_a_success_that_says_neither_yes_nor_no_is_in_doubt(odd: str) -> None:
+    """ "Refused" would mean certainly not done, which such an answer does not say."""
+    body = f'{{"success":{odd},"data":null}}'.encode()
+    with client_of(answering(http_answer(body))) as (client, _), pytest.raises(E.UnreadableAnswer):
+        withdraw(client)
+
+
+@pytest.mark.parametrize("yes", ["true", "1", '"1"', '"true"'])
+@pytest.mark.parametrize("data", ["null", "[]", "{}", '"done"', "42", '{"loyalty_transactions":"?"}'])
+def test_a_success_that_does_not_show_the_visit_is_a_success(yes: str, data: str) -> None:
+    body = f'{{"success":{yes},"data":{data}}}'.encode()
+    with client_of(answering(http_answer(body))) as (client, _):
+        assert withdraw(client).visit is None
+
+
+@pytest.mark.parametrize("status", ["200 OK", "201 Created", "202 Accepted", "203 Odd"])
+def test_the_visit_is_read_bare_and_wrapped_alike(status: str) -> None:
+    row = {"id": 1, "type_id": 3, "card_id": 2, "amount": 99.340000000000003}
+    bare = {**VISIT, "loyalty_transactions": [row]}
+    for body in (bare, {"success": True, "data": bare, "meta": []}, {"data": bare}):
+        with client_of(answering(http_answer(body, status))) as (client, _):
+            visit = withdraw(client).visit
+            assert str(visit.withdrawn(2)) == "99.34"
+            assert client.visit_details(1, 2, 3).visit == visit
+
+
+UNREADABLE = [
+    b"",
+    b" ",
+    b"null",
+    b"true",
+    b"42",
+    b'"text"',
+    b"[]",
+    b"{}",
+    b"<html>login</html>",
+    b'{"success":true',
+    b'{"success":tru}',
+    b'{"loyalty_transactions": [}',
+    b'{"loyalty_transactions": NaN}',
+    b'{"loyalty_transactions": [{"id": 1, "type_id": 3, "card_id": 2, "amount": Infinity}]}',
+    b'{"loyalty_transactions": [{"id": 1, "type_id": 3, "card_id": 2, "amount": 1e999}]}',
+    b'{"loyalty_transactions": [{"id": 1, "type_id": 3, "card_id": 2, "amount": 1e99999999999999999999}]}',
+    b'{"loyalty_transactions": [{"id": 1, "type_id": 3, "card_id": 2, "amount": ' + b"9" * 5000 + b"}]}",
+    b'{"loyalty_transactions": [{"id": 1, "type_id": 3, "card_id": 2}]}',
+    b'{"loyalty_transactions": [{"id": 1, "type_id": 3, "amount": 5}]}',
+    b'{"loyalty_transactions": [{"id": 1, "amount": 5}]}',
+    b'{"loyalty_transactions": [[]]}',
+    b'{"loyalty_transactions": [null]}',
+    b'{"loyalty_transactions": "none"}',
+    b'{"loyalty_transactions": null}',
+    b'{"items": []}',
+    b'{"data": null}',
+    b'{"data": {}}',
+    b'{"meta": {}}',
+    b"\xff\xfe{\x00}\x00",
+    b"\x80\x81",
+    b"[" * 100_000,
+    b'{"a":' * 100_000,
+    b"\x00",
+    b"HTTP/1.1 200 OK",
+]
+
+
+@pytest.mark.parametrize("body", UNREADABLE, ids=lambda body: repr(body[:60]))
+def test_an_answer_that_nobody_can_read_is_in_doubt(body: bytes) -> None:
+    with client_of(answering(http_answer(body))) as (client, _):
+        for call in (lambda: withdraw(client), lambda: client.visit_details(1, 2, 3)):
+            with pytest.raises(E.UnreadableAnswer):
+                call()
+
+
+def test_a_204_is_unreadable() -> None:
+    with (
+        client_of(answering(b"HTTP/1.1 204 No Content\r\n\r\n")) as (client, _),
+        pytest.raises(E.UnreadableAnswer),
+    ):
+        withdraw(client)
+
+
+def test_a_byte_order_mark_is_no_obstacle() -> None:
+    body = b"\xef\xbb\xbf" + json.dumps(VISIT).encode()
+    with client_of(answering(http_answer(body))) as (client, _):
+        assert withdraw(client).visit is not None
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/html", "text/plain; charset=utf-16", "nonsense", "application/json; charset=x"]
+)
+def test_what_the_server_says_of_its_content_type_does_not_matter(kind: str) -> None:
+    with client_of(answering(http_answer(VISIT, "200 OK", f"Content-Type: {kind}"))) as (client, _):
+        assert withdraw(client).visit is not None
+
+
+def test_no_cards_and_no_answer_differ() -> None:
+    with client_of(answering(http_answer({"success": True, "data": [], "meta": []}))) as (client, _):
+        assert client.client_cards(1) == []
+    for body in (
+        b"{}",
+        b'{"success":true,"data":null}',
+        b'{"success":true,"data":"x"}',
+        b'{"success":true,"data":[1]}',
+    ):
+        with client_of(answering(http_answer(body))) as (client, _):
+            # An empty object is the legacy "no cards"; everything else is no list of cards.
+            if body == b"{}":
+                assert client.client_cards(1) == []
+            else:
+                with pytest.raises(E.UnreadableAnswer):
+                    client.client_cards(1)
+
+
+def test_a_second_factor_is_refused_with_the_way_out() -> None:
+    with client_of(answering(http_answer({"success": True, "data": {"uuid": "x"}}))) as (client, _):
+        with pytest.raises(E.Refused, match="second factor"):
+            client.auth("a", "b")
+
+
+# Retry-After
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "most"),
+    [
+        ("7", 7, 7),
+        (" 7 ", 7, 7),
+        ("0007", 7, 7),
+        ("99999999999999999999", 3600, 3600),
+    ],
+)
+def test_retry_after_is_read_and_bounded(value: str, least: float, most: float) -> None:
+    with client_of(answering(http_answer(b"", "429 Many", f"Retry-After: {value}"))) as (client, _):
+        with pytest.raises(E.RateLimited) as caught:
+            withdraw(client)
+    assert caught.value.retry_after is not None
+    assert least <= caught.value.retry_after <= most
+
+
+@pytest.mark.parametrize(("seconds", "least", "most"), [(600, 500, 600), (10_000_000, 3600, 3600)])
+def test_retry_after_may_be_a_date(seconds: float, least: float, most: float) -> None:
+    value = formatdate(time.time() + seconds, usegmt=True)
+    with client_of(answering(http_answer(b"", "503 Busy", f"Retry-After: {value}"))) as (client, _):
+        with pytest.raises(E.ServerError) as caught:
+            withdraw(client)
+    assert caught.value.retry_after is not None
+    assert least <= caught.value.retry_after <= most
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "0",
+        "-5",
+        "1.5",
+        "soon",
+        "nan",
+        "inf",
+        "1e9",
+        "\xb2",
+        "\xd9\xa3",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "Mon",
+        ",",
+    ],
+)
+def test_an_unusable_retry_after_is_none(value: str) -> None:
+    with client_of(answering(http_answer(b"", "503 Busy", f"Retry-After: {value}"))) as (client, _):
+        with pytest.raises(E.ServerError) as caught:
+            withdraw(client)
+    assert caught.value.retry_after is None
+
+
+# Anything
+
+
+class Anything:
+    """A server that answers with whatever it holds."""
+
+    def __init__(self) -> None:
+        self.answer = b""
+
+    def behave(self, talk: Talk) -> None:
+        if talk.request() is not None:
+            talk.sock.sendall(self.answer)
+
+
+@pytest.fixture(scope="module")
+def anything() -> Any:
+    holder = Anything()
+    limits = Limits(connect_timeout=1, read_timeout=1, total_timeout=2, answer_bytes=10_000)
+    with RawServer(holder.behave) as server, transport_to(server.url, limits) as transport:
+        yield holder, transport
+
+
+json_bodies = st.recursive(
+    scalars | st.floats(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.text(max_size=8)
+            | st.sampled_from(
+                ["success", "data", "meta", "errors", "message", "loyalty_transactions", "records"]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=8,
+).map(lambda value: json.dumps(value, default=str))
+bodies = st.binary(max_size=300) | json_bodies.map(str.encode)
+header_texts = st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=60)
+
+
+@examples(250)
+@given(status=st.integers(100, 999), body=bodies)
+@example(status=200, body=b'{"success":true,"meta":{"errors":{"x":' + b"[" * 900 + b"]" * 900 + b"}}}")
+@example(status=422, body=b'{"meta":{"errors":{"x":' + b"[" * 960 + b"]" * 960 + b"}}}")
+def test_any_body_with_any_status_is_an_answer_or_an_api_error(
+    anything: Any, status: int, body: bytes
+) -> None:
+    holder, transport = anything
+    holder.answer = http_answer(body, f"{status} X")
+    try:
+        answer = transport.request("POST", "/x", TOKENS, payload={})
+    except E.ApiError as error:
+        assert not isinstance(error, E.NotSent)
+        json.dumps([str(error), error.body]).encode("utf-8")
+        (str(error) + error.body).encode()
+    else:
+        assert isinstance(answer, Answer)
+        assert 200 <= status < 300
+        answer.text.encode()
+
+
+@pytest.mark.parametrize("depth", range(930, 1000, 3))
+def test_an_error_nested_just_as_deep_as_can_be_read_is_an_api_error(anything: Any, depth: int) -> None:
+    holder, transport = anything
+    holder.answer = http_answer(
+        b'{"success":false,"meta":{"errors":{"x":[' + b"[" * depth + b"]" * depth + b"]}}}", "422 X"
+    )
+    with pytest.raises(E.ApiError):
+        transport.request("POST", "/x", TOKENS, payload={})
+
+
+@examples(250)
+@given(
+    raw=st.binary(max_size=200),
+    start=st.sampled_from([b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"]),
+)
+@example(raw=b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n{}", start=b"")
+@example(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n{}", start=b"")
+@example(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999999\r\n\r\n{}", start=b"")
+@example(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n-1\r\n{}", start=b"")
+@example(raw=b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}", start=b"")
+@example(raw=b"HTTP/9.9 200 OK\r\n\r\n{}", start=b"")
+@example(raw=b"ICY 200 OK\r\n\r\n{}", start=b"")
+@example(raw=b"HTTP/1.1 20\xd9\xa3 OK\r\n\r\n{}", start=b"")
+@example(raw=b"HTTP/1.1 200\r\nSet-Cookie: a=\xff; expires=nonsense; max-age=x; domain=..\r\n\r\n", start=b"")
+@example(raw=b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"\r\n{}", start=b"")
+@example(raw=b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n{}", start=b"")
+@example(raw=b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", start=b"")
+def test_any_bytes_instead_of_http_are_an_answer_or_in_doubt(anything: Any, raw: bytes, start: bytes) -> None:
+    holder, transport = anything
+    holder.answer = start + raw
+    try:
+        answer = transport.request("POST", "/x", TOKENS, payload={})
+    except E.ApiError as error:
+        assert not isinstance(error, E.NotSent)
+    else:
+        assert isinstance(answer, Answer)
+
+
+@examples(150)
+@given(
+    name=st.sampled_from(
+        ["Retry-After", "Location", "Set-Cookie", "Content-Encoding", "Content-Length", "Connection"]
+    ),
+    value=header_texts,
+    status=st.sampled_from(["200 OK", "302 Found", "429 Many", "503 Busy"]),
+)
+def test_any_header_of_the_server_is_an_answer_or_in_doubt(
+    anything: Any, name: str, value: str, status: str
+) -> None:
+    holder, transport = anything
+    holder.answer = http_answer(b"{}", status, f"{name}: {value}")
+    try:
+        transport.request("POST", "/x", TOKENS, payload={})
+    except E.ApiError as error:
+        assert not isinstance(error, E.NotSent)
+        assert error.retry_after is None or 0 < error.retry_after <= 3600
+
+
+@examples(250)
+@given(body=json_bodies)
+def test_any_json_ends_every_endpoint_in_a_value_or_an_api_error(body: str) -> None:
+    from altegio_loyalty.client.api import AltegioClient
+
+    class Canned:
+        """Stands where the network would be: the answer as the transport hands it on."""
+
+        def request(self, *args: Any, **kwargs: Any) -> Answer:
+            parsed = json.loads(body, parse_float=Decimal, parse_constant=str)
+            return Answer(200, parsed, "", claims_success=False)
+
+    client = AltegioClient(Canned(), TOKENS)  # type: ignore[arg-type]
+    calls = (
+        lambda: withdraw(client),
+        lambda: client.cancel_card_withdrawal(1, 2, record_id=3, visit_id=4),
+        lambda: client.apply_discount_program(1, 2, 3, record_id=3, visit_id=4),
+        lambda: client.cancel_discount_program(1, 2, 3, record_id=3, visit_id=4),
+        lambda: client.visit_details(1, 2, 3),
+        lambda: client.visit(1),
+        lambda: client.records(1, start_date="2026-01-01", end_date="2026-01-01"),
+        lambda: client.client_cards(1),
+        lambda: client.company(1),
+        lambda: client.user_permissions(1),
+        lambda: client.auth("a", "b"),
+    )
+    for call in calls:
+        with contextlib.suppress(E.ApiError):
+            call()
+
+
+# The sandbox's faults
+
+
+SLOW = {"hang": {"seconds": 3.0}, "hang_after": {"seconds": 3.0}, "drip": {"seconds": 0.05}}
+NEVER_SENT = {"refuse_connections"}
+CERTAIN = {
+    "status_401",
+    "status_402",
+    "status_403",
+    "status_404",
+    "status_422",
+    "rate_limited",
+    "success_false",
+}
+HARMLESS = {"string_ids", "bare", "nul_text"}
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_each_fault_of_the_sandbox_is_classified_truthfully(name: str) -> None:
+    """ "Certainly not done" only where the books agree."""
+    from altegio_loyalty import policy
+    from altegio_loyalty.client import AltegioClient, Credentials
+
+    limits = Limits(connect_timeout=1, read_timeout=0.5, total_timeout=1, answer_bytes=1024 * 1024)
+    with Sandbox() as sandbox, transport_to(sandbox.url, limits) as transport:
+        client = AltegioClient(transport, Credentials(sandbox.partner_token, sandbox.user_token))
+        location, jane = sandbox.ledger.add_location(), sandbox.ledger.add_client()
+        card, visit = sandbox.ledger.add_card(jane, balance=500), sandbox.ledger.add_visit(location, jane)
+        sandbox.fail(name, **SLOW.get(name, {}))
+        try:
+            outcome = client.apply_card_withdrawal(
+                location.id, card.id, record_id=visit.record_ids[0], visit_id=visit.id, amount=Decimal(100)
+            )
+            assert name in HARMLESS
+            assert outcome.visit is not None
+            assert outcome.visit.withdrawn(card.id) == 100
+            assert sandbox.ledger.withdrawn(visit.id, card.id) == 100
+        except E.ApiError as error:
+            assert name not in HARMLESS
+            meaning = policy.meaning_of_send(error)
+            if name in NEVER_SENT:
+                assert isinstance(error, E.NotSent)
+            elif name in CERTAIN:
+                assert meaning is not policy.Meaning.UNKNOWN
+            else:
+                assert meaning is policy.Meaning.UNKNOWN
+            if meaning is not policy.Meaning.UNKNOWN:
+                assert sandbox.effects == []

@@ -1,0 +1,399 @@
+"""Altegio's answers as values: strict about what decides, patient with the legacy shapes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from altegio_loyalty.client import Card, Credentials, LoyaltyTransaction, Record, VisitDetails
+from altegio_loyalty.client.types import (
+    LARGEST_AMOUNT,
+    LARGEST_ID,
+    Malformed,
+    to_flag,
+    to_id,
+    to_money,
+    to_object,
+    to_objects,
+    to_text,
+)
+from tests.client.anything import examples, json_values
+
+CARD = 9210520
+ROW: dict[str, Any] = {
+    "id": 22988861,
+    "status_id": 1,
+    "amount": 100,
+    "type_id": 3,
+    "program_id": 0,
+    "card_id": CARD,
+    "item_id": 5048384,
+    "is_discount": False,
+    "is_loyalty_withdraw": True,
+    "type": {"id": 3, "title": "Loyalty card withdrawal"},
+}
+SAMPLE = (
+    '{"payment_transactions":[],"loyalty_transactions":['
+    '{"id":22988861,"status_id":1,"amount":0.66000000000000003,"type_id":3,"program_id":0,"card_id":9210520,'
+    '"salon_group_id":145071,"item_id":5048384,"item_type_id":7,"item_record_id":0,"goods_transaction_id":96063258,'
+    '"is_discount":false,"is_loyalty_withdraw":true,"type":{"id":3,"title":"Loyalty card withdrawal"}},'
+    '{"id":22988862,"status_id":1,"amount":99.340000000000003,"type_id":3,"program_id":0,"card_id":9210520,'
+    '"salon_group_id":145071,"item_id":2560779,"item_type_id":1,"item_record_id":140878948,"goods_transaction_id":0,'
+    '"is_discount":false,"is_loyalty_withdraw":true,"type":{"id":3,"title":"Loyalty card withdrawal"}}],'
+    '"kkm_transaction_details_container":{"last_operation_type":1,"transactions":[]},'
+    '"items":[{"id":96063258,"item_id":5048384,"item_type_id":7,"record_id":0,"item_title":"test two","amount":1,'
+    '"first_cost":20,"manual_cost":20,"discount":0,"cost":20},{"id":0,"item_id":2560779,"item_type_id":1,'
+    '"record_id":140878948,"item_title":"Deep bikini","amount":1,"first_cost":3000,"cost":3000}]}'
+)
+
+
+def read(text: str) -> Any:
+    """JSON as the transport reads it."""
+    return json.loads(text, parse_float=Decimal)
+
+
+def visit_with(*rows: dict[str, Any], **more: Any) -> VisitDetails:
+    return VisitDetails.parse({"loyalty_transactions": list(rows), **more})
+
+
+# What was withdrawn
+
+
+def test_the_vendors_sample_of_two_rows_with_float_noise_is_100_points() -> None:
+    visit = VisitDetails.parse(read(SAMPLE))
+    assert visit.withdrawn(CARD) == Decimal(100)
+    assert visit.total == Decimal(3020)
+    assert visit.left_to_pay == Decimal(2920)
+    assert [line.title for line in visit.lines] == ["test two", "Deep bikini"]
+
+
+def test_each_row_is_rounded_before_it_is_summed() -> None:
+    """Three times 0.333…: 0.99, not 1.00."""
+    rows = [{**ROW, "amount": Decimal("0.33333333333333331")} for _ in range(3)]
+    assert visit_with(*rows).withdrawn(CARD) == Decimal("0.99")
+
+
+def test_half_a_cent_is_rounded_up() -> None:
+    assert visit_with({**ROW, "amount": Decimal("0.005")}).withdrawn(CARD) == Decimal("0.01")
+
+
+@examples(100)
+@given(st.lists(st.decimals(0, 100_000, places=2), max_size=12))
+def test_float_noise_never_changes_the_sum(amounts: list[Decimal]) -> None:
+    """Each amount as the vendor's backend prints it: the nearest binary number, with 17 digits."""
+    noisy = [{**ROW, "amount": Decimal(f"{float(amount):.17g}")} for amount in amounts]
+    assert visit_with(*noisy).withdrawn(CARD) == sum(amounts, Decimal(0))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ROW,
+        {**ROW, "is_loyalty_withdraw": False},
+        {**ROW, "type_id": 6},
+        {**ROW, "type_id": "3", "is_loyalty_withdraw": 0},
+        {**ROW, "type_id": "6", "is_loyalty_withdraw": "1"},
+        {**ROW, "card_id": str(CARD), "amount": "100", "id": "1"},
+        {**ROW, "card_id": f" {CARD} "},
+        {**ROW, "amount": "100.00"},
+        {**ROW, "amount": -100},
+        {**ROW, "type": []},
+        {**ROW, "type": None},
+        {key: value for key, value in ROW.items() if key != "type_id"},
+        {**ROW, "program": []},
+        {**ROW, "unknown": {"deep": [1, 2]}},
+    ],
+)
+def test_a_withdrawal_is_type_3_or_says_so_in_whatever_spelling(row: dict[str, Any]) -> None:
+    assert visit_with(row).withdrawn(CARD) == Decimal(100)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {**ROW, "card_id": CARD + 1},
+        {**ROW, "type_id": 1, "is_loyalty_withdraw": False, "is_discount": True},
+        {**ROW, "type_id": 2, "is_loyalty_withdraw": False},
+        {**ROW, "type_id": 4, "is_loyalty_withdraw": False},
+        {**ROW, "type_id": 5, "is_loyalty_withdraw": "0"},
+        {**ROW, "type_id": 8, "is_loyalty_withdraw": None},
+    ],
+)
+def test_other_cards_and_other_kinds_are_not_withdrawn(row: dict[str, Any]) -> None:
+    assert visit_with(row).withdrawn(CARD) == 0
+
+
+def test_a_visit_without_rows_shows_nothing() -> None:
+    visit = VisitDetails.parse({"loyalty_transactions": []})
+    assert visit.withdrawn(CARD) == 0
+    assert visit.discounted(1, CARD) is None
+    assert visit.left_to_pay == 0
+
+
+def test_rows_keyed_by_id_are_rows() -> None:
+    visit = VisitDetails.parse({"loyalty_transactions": {"22988861": ROW}})
+    assert visit.withdrawn(CARD) == 100
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"card_id": "x"},
+        {"card_id": -1},
+        {"card_id": 1.5},
+        {"card_id": True},
+        {"card_id": []},
+        {"card_id": ""},
+        {"card_id": "²"},
+        {"card_id": 2**63},
+        {"card_id": "9" * 5000},
+        {"card_id": Decimal("1e999999")},
+        {"amount": None},
+        {"amount": ""},
+        {"amount": "NaN"},
+        {"amount": "sNaN"},
+        {"amount": "Infinity"},
+        {"amount": Decimal("1e999999")},
+        {"amount": "10000000000"},
+        {"amount": True},
+        {"amount": []},
+        {"amount": "100 points"},
+        {"amount": "1,5"},
+        {"type_id": "withdrawal"},
+        {"type_id": -3},
+        {"type_id": []},
+        {"type": "withdrawal"},
+        {"id": "?"},
+        {"program_id": "?"},
+    ],
+)
+def test_a_row_that_cannot_be_understood_makes_the_visit_unreadable(change: dict[str, Any]) -> None:
+    """Overlooking it would let a withdrawal that is there be made again."""
+    with pytest.raises(Malformed):
+        visit_with(ROW, {**ROW, **change})
+
+
+def test_a_row_that_does_not_say_what_it_is_makes_the_visit_unreadable() -> None:
+    with pytest.raises(Malformed):
+        visit_with({"id": 1, "card_id": CARD, "amount": 100})
+
+
+@pytest.mark.parametrize("card", [None, 0, "0"])
+def test_a_card_withdrawal_from_no_card_makes_the_visit_unreadable(card: object) -> None:
+    """It belongs to some card: counted for none it would be made again."""
+    with pytest.raises(Malformed):
+        visit_with({**ROW, "card_id": card})
+
+
+def test_a_card_withdrawal_that_leaves_its_card_out_makes_the_visit_unreadable() -> None:
+    with pytest.raises(Malformed):
+        visit_with({key: value for key, value in ROW.items() if key != "card_id"})
+
+
+@pytest.mark.parametrize(
+    "body", [None, [], {}, "", 0, 1, "x", [ROW], {"items": []}, {"loyalty_transactions": None}]
+)
+def test_a_visit_without_its_loyalty_rows_is_unreadable(body: object) -> None:
+    with pytest.raises(Malformed):
+        VisitDetails.parse(body)
+
+
+# Promotions and what is left to pay
+
+DISCOUNT = {
+    **ROW,
+    "type_id": 1,
+    "program_id": 20802,
+    "is_discount": True,
+    "is_loyalty_withdraw": False,
+    "amount": 20,
+}
+
+
+def test_a_promotion_split_over_several_lines_is_their_sum() -> None:
+    assert visit_with(DISCOUNT, {**DISCOUNT, "amount": Decimal("0.5")}).discounted(20802, CARD) == Decimal(
+        "20.5"
+    )
+
+
+def test_a_promotion_that_takes_nothing_off_is_there() -> None:
+    assert visit_with({**DISCOUNT, "amount": 0}).discounted(20802, CARD) == 0
+
+
+@pytest.mark.parametrize("change", [{"program_id": 1}, {"card_id": 1}, {"type_id": 2, "is_discount": False}])
+def test_another_promotion_or_card_is_not_this_promotion(change: dict[str, Any]) -> None:
+    assert visit_with({**DISCOUNT, **change}).discounted(20802, CARD) is None
+
+
+def test_a_promotion_row_without_a_card_belongs_to_any() -> None:
+    assert visit_with({**DISCOUNT, "card_id": 0}).discounted(20802, CARD) == 20
+
+
+def test_what_is_left_to_pay_is_never_negative() -> None:
+    visit = visit_with({**ROW, "amount": 500}, items=[{"item_id": 1, "cost": 100}])
+    assert visit.left_to_pay == 0
+
+
+def test_payments_reduce_what_is_left_to_pay() -> None:
+    visit = visit_with(
+        ROW,
+        DISCOUNT,
+        items=[{"item_id": 1, "cost": 1000}],
+        payment_transactions=[{"amount": "30.5"}, {"amount": 1}],
+    )
+    assert visit.left_to_pay == Decimal("848.5")
+
+
+# Cards and records
+
+
+def test_a_card_keeps_the_zeros_of_its_number() -> None:
+    card = Card.parse({"id": "9210520", "number": "0014507109210520", "balance": Decimal("784.89")})
+    assert card.id == CARD
+    assert card.number == "0014507109210520"
+    assert card.balance == Decimal("784.89")
+    assert card.programs == ()
+
+
+def test_a_card_shows_its_promotions() -> None:
+    program = {
+        "id": 7,
+        "title": "Ten off",
+        "value": 10,
+        "value_unit_id": 1,
+        "loyalty_type": {"is_discount": False},
+    }
+    card = Card.parse(
+        {"id": 1, "balance": 0, "programs": [program, {"id": 8, "value": "5.5", "value_unit_id": 2}]}
+    )
+    assert [(each.id, each.is_percent, each.is_discount) for each in card.programs] == [
+        (7, True, False),
+        (8, False, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [{}, {"id": 1}, {"id": 1, "balance": None}, {"id": 1, "balance": "much"}, {"id": "x", "balance": 1}],
+)
+def test_a_card_without_a_readable_balance_or_id_is_malformed(row: dict[str, Any]) -> None:
+    with pytest.raises(Malformed):
+        Card.parse(row)
+
+
+def test_a_card_without_an_id_is_malformed() -> None:
+    """No call could be made with it."""
+    with pytest.raises(Malformed):
+        Card.parse({"balance": 100})
+
+
+def test_an_appointment_without_a_client_is_one() -> None:
+    for client in (None, [], {}):
+        record = Record.parse(
+            {"id": 1, "company_id": 2, "visit_id": 0, "client": client, "datetime": "2026-01-01"}
+        )
+        assert (record.client_id, record.client_name, record.client_phone) == (0, "", "")
+
+
+def test_an_appointment_shows_its_client() -> None:
+    client = {"id": "5", "name": "Anna", "display_name": "", "phone": "+79990000000"}
+    record = Record.parse({"id": 1, "company_id": "2", "visit_id": 3, "client": client, "datetime": 5})
+    assert (record.location_id, record.client_id, record.client_name, record.starts_at) == (2, 5, "Anna", "5")
+
+
+# Any JSON
+
+rows = st.fixed_dictionaries({}, optional={key: json_values | st.just(ROW[key]) for key in ROW})
+visits = st.fixed_dictionaries(
+    {},
+    optional={
+        "loyalty_transactions": st.lists(rows, max_size=3) | json_values,
+        "items": json_values
+        | st.lists(st.dictionaries(st.sampled_from(["item_id", "amount", "cost"]), json_values)),
+        "payment_transactions": json_values | st.lists(st.dictionaries(st.just("amount"), json_values)),
+    },
+)
+objects = st.dictionaries(
+    st.sampled_from(
+        ["id", "number", "type", "balance", "programs", "client", "visit_id", "company_id", "datetime"]
+    ),
+    json_values,
+)
+
+
+@examples(100)
+@given(visits | json_values)
+def test_any_json_is_a_visit_or_malformed(body: object) -> None:
+    try:
+        visit = VisitDetails.parse(body)
+    except Malformed:
+        return
+    assert visit.withdrawn(CARD) >= 0
+    assert visit.left_to_pay >= 0
+
+
+@examples(100)
+@given(objects)
+def test_any_object_is_a_card_or_malformed(body: dict[str, Any]) -> None:
+    try:
+        card = Card.parse(body)
+    except Malformed:
+        return
+    assert card.balance.is_finite()
+
+
+@examples(100)
+@given(objects)
+def test_any_object_is_an_appointment_or_malformed(body: dict[str, Any]) -> None:
+    try:
+        record = Record.parse(body)
+    except Malformed:
+        return
+    assert record.id >= 0
+
+
+@examples(100)
+@given(rows)
+def test_any_row_is_a_transaction_or_malformed(body: dict[str, Any]) -> None:
+    try:
+        row = LoyaltyTransaction.parse(body)
+    except Malformed:
+        return
+    assert row.amount >= 0
+    assert row.amount == row.amount.quantize(Decimal("0.01"))
+
+
+@examples(100)
+@given(json_values)
+def test_each_reading_of_any_value_is_a_value_or_malformed(value: object) -> None:
+    for reading in (to_id, to_money, to_object, lambda each: list(to_objects(each)), to_text, to_flag):
+        with contextlib.suppress(Malformed):
+            reading(value)
+
+
+def test_the_largest_values_are_read_exactly() -> None:
+    assert to_id(LARGEST_ID) == to_id(str(LARGEST_ID)) == LARGEST_ID
+    assert to_money(str(LARGEST_AMOUNT)) == LARGEST_AMOUNT
+
+
+# Tokens
+
+
+def test_credentials_hide_themselves() -> None:
+    tokens = Credentials("partner-secret", "user-secret")
+    assert "secret" not in f"{tokens!r}{tokens}{[tokens]}{ {'x': tokens} }"
+
+
+@pytest.mark.parametrize(
+    ("token", "is_sendable"),
+    [("a", True), ("a.b-c_d/e=", True), ("a b", False), ("a\n", False), ("é", False)],
+)
+def test_only_tokens_that_fit_into_a_header_are_sendable(token: str, is_sendable: bool) -> None:
+    assert Credentials(token, "x").are_sendable is is_sendable
+    assert Credentials("x", token).are_sendable is is_sendable

@@ -1,0 +1,324 @@
+"""Rule 3: nothing in doubt is sent again; and what a look-up proves, when, and what it can't."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from altegio_loyalty import services
+from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
+from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
+from tests.delivery.salon import (
+    CANCEL,
+    KINDS,
+    PROMOTION,
+    WITHDRAWAL,
+    Outcome,
+    Salon,
+    Status,
+    points,
+    seconds_from_now,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_before_settle_seconds__nothing_is_sent_again(salon: Salon, kind: str) -> None:
+    """A look-up that does not find the effect proves nothing until SETTLE_SECONDS after the unanswered call."""
+    salon.configure(SETTLE_SECONDS=60)
+    visit = salon.prepared(kind)
+    salon.fail("cut_before", path=f"loyalty/{kind}", times=1)
+    operation = salon.ask(kind, visit)
+    for _ in range(5):
+        salon.sweep(operation)
+        assert operation.status == Status.UNCONFIRMED
+    assert salon.posts(visit) == 1
+
+    salon.age(operation, 61)
+    salon.run_to_the_end(operation)
+    assert operation.status == Status.SUCCEEDED
+    assert salon.posts(visit) == 2
+    assert len(salon.effects(kind, visit)) == 1
+
+
+def test_look_up_that_finds_the_effect__settles_at_once(salon: Salon) -> None:
+    """A person is waiting: what is there needs no SETTLE_SECONDS."""
+    salon.configure(SETTLE_SECONDS=3600)
+    salon.fail("cut_after", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw()
+    assert seconds_from_now(operation.next_attempt_at) <= 0
+    salon.sweep(operation)
+    assert operation.status == Status.SUCCEEDED
+    assert operation.outcome == Outcome.FOUND
+    assert operation.applied_amount == points(100)
+
+
+def test_late_effect_within_the_settle_time__is_found_and_not_repeated(salon: Salon) -> None:
+    """An effect that arrives after the connection broke is found by a later look-up."""
+    salon.configure(SETTLE_SECONDS=30)
+    visit = salon.visit()
+    salon.fail("late_effect", path="apply_card_withdrawal", times=1, seconds=0.3)
+    operation = salon.withdraw(visit)
+    salon.sweep(operation)
+    assert operation.status == Status.UNCONFIRMED
+    time.sleep(0.4)
+    salon.sweep(operation)
+    assert operation.status == Status.SUCCEEDED
+    assert salon.posts() == 1
+    assert len(salon.effects(WITHDRAWAL, visit)) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_effect_later_than_the_settle_time__is_never_denied(salon: Salon, kind: str) -> None:
+    """What no client can close is not made worse: the effect of our own unanswered call is not taken for another's."""
+    visit = salon.prepared(kind)
+    salon.fail("late_effect", path=f"loyalty/{kind}", times=1, seconds=0.2)
+    salon.configure(RETRY_DELAY=60)
+    operation = salon.ask(kind, visit)
+    while operation.status == Status.UNCONFIRMED:
+        salon.sweep(operation)  # with SETTLE_SECONDS 0 this proves, too early, that it did not happen
+    if operation.status == Status.PENDING:
+        time.sleep(0.3)
+        salon.age(operation, 61)
+        salon.run_to_the_end(operation)
+    assert len(salon.effects(kind, visit)) == 1
+    assert operation.status == Status.SUCCEEDED
+    assert operation.outcome != Outcome.NOTHING_TO_CANCEL
+    if kind == WITHDRAWAL:
+        assert operation.applied_amount == points(100)
+
+
+def test_while_look_ups_fail__it_stays_in_doubt_however_long(salon: Salon) -> None:
+    """Neither MAX_ATTEMPTS nor RETRY_WINDOW ends a doubt: only a look or a person does."""
+    salon.configure(MAX_ATTEMPTS=1, RETRY_WINDOW=10)
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw()
+    salon.fail("status_500", path="visit_details")
+    for _ in range(4):
+        salon.age(operation, 3600)
+        salon.sweep(operation)
+        assert operation.status == Status.UNCONFIRMED
+    salon.sandbox.heal()
+    salon.sweep(operation)
+    assert operation.status == Status.FAILED
+    assert salon.posts() == 1
+
+
+def test_look_ups_are_due_when_absence_begins_to_prove_something(salon: Salon) -> None:
+    """However long the backoff has grown, a look-up comes when SETTLE_SECONDS are over."""
+    salon.configure(SETTLE_SECONDS=20, RETRY_DELAY=100_000, RETRY_DELAY_MAX=100_000)
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw()
+    salon.sweep(operation)
+    assert operation.status == Status.UNCONFIRMED
+    assert seconds_from_now(operation.next_attempt_at) <= 20
+
+
+def test_somebody_elses_withdrawal_in_doubt__is_flagged(salon: Salon) -> None:
+    """More on the visit than was asked is a success that a person must look at."""
+    visit = salon.visit()
+    salon.fail("cut_after", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw(visit)
+    salon.ledger.withdraw(visit, salon.card, 70)
+    salon.sweep(operation)
+    assert operation.status == Status.SUCCEEDED
+    assert operation.applied_amount == points(170)
+    assert "170" in operation.discrepancy
+    assert operation in LoyaltyOperation.objects.needing_attention()
+
+
+def test_more_than_asked_in_the_answer__is_flagged(salon: Salon) -> None:
+    """A click in Altegio's own screen between our look and our call shows in the answer; the success stays one."""
+    rows = [{"id": 1, "type_id": 3, "card_id": salon.card.id, "amount": 170.0000000001}]
+
+    def answer(method: str, path: str, connection: object) -> bytes:
+        return answer_of({**EMPTY_VISIT, "loyalty_transactions": rows if method == "POST" else []})
+
+    with RawServer(answer) as server:
+        salon.configure(API_URL=server.url)
+        operation = salon.withdraw()
+    assert operation.status == Status.SUCCEEDED
+    assert operation.applied_amount == points(170)
+    assert "170" in operation.discrepancy
+
+
+def test_attempts_tell_the_story(salon: Salon) -> None:
+    """Each HTTP call is a row, with what it was for and what became of it."""
+    salon.configure(SETTLE_SECONDS=60)
+    salon.fail("status_500", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw()
+    salon.sweep(operation)
+    salon.age(operation, 61)
+    salon.run_to_the_end(operation)
+    told = list(operation.attempts.values_list("purpose", "outcome", "http_status"))
+    assert told == [
+        ("look", "ok", 200),
+        ("send", "unknown", 500),
+        ("look_up", "still_open", 200),
+        ("look_up", "did_not_happen", 200),
+        ("look", "ok", 200),
+        ("send", "ok", 200),
+    ]
+
+
+# A person decides
+
+
+def test_stop_in_doubt__that_did_not_happen__is_abandoned(salon: Salon) -> None:
+    """It is still looked up, and never sent again."""
+    salon.configure(SETTLE_SECONDS=60)
+    visit = salon.visit()
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw(visit)
+    services.stop_operation(operation)
+    assert operation.status == Status.UNCONFIRMED
+    salon.sweep(operation)
+    assert operation.status == Status.UNCONFIRMED
+    salon.age(operation, 61)
+    salon.sweep(operation)
+    assert operation.status == Status.ABANDONED
+    assert operation.open_key is None
+    assert salon.posts() == 1
+    assert salon.effects(WITHDRAWAL, visit) == []
+
+
+def test_stop_in_doubt__that_happened__is_succeeded(salon: Salon) -> None:
+    """Who stops too late is told so."""
+    visit = salon.visit()
+    salon.fail("cut_after", path="apply_card_withdrawal", times=1)
+    operation = services.stop_operation(salon.withdraw(visit))
+    salon.sweep(operation)
+    assert operation.status == Status.SUCCEEDED
+    assert len(salon.effects(WITHDRAWAL, visit)) == 1
+
+
+@pytest.mark.parametrize("happened", [True, False])
+def test_settle__is_a_row_of_its_own(salon: Salon, admin_user: Any, happened: bool) -> None:
+    """A verdict keeps who, when and why, ends the doubt, and nothing is sent or looked up after it."""
+    salon.configure(SETTLE_SECONDS=60)
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw()
+    request_count = len(salon.sandbox.requests)
+    services.settle_operation(operation, happened=happened, reason="Seen in the journal.", by=admin_user)
+    operation.refresh_from_db()
+    assert operation.status == (Status.SUCCEEDED if happened else Status.FAILED)
+    assert operation.next_attempt_at is None
+    assert operation.open_key is None
+    verdict = operation.attempts.get(purpose=OperationAttempt.Purpose.VERDICT)
+    assert (verdict.made_by, verdict.error) == (admin_user, "Seen in the journal.")
+    salon.age(operation, 600)
+    salon.sweep(operation)
+    assert len(salon.sandbox.requests) == request_count
+
+
+def test_retry_of_one_settled_as_not_happened__waits_for_the_settle_time(salon: Salon) -> None:
+    """A person may err: what was never answered is not sent again before SETTLE_SECONDS after that call."""
+    salon.configure(SETTLE_SECONDS=60)
+    salon.fail("late_effect", path="apply_card_withdrawal", times=1, seconds=0.1)
+    visit = salon.visit()
+    operation = services.settle_operation(salon.withdraw(visit), happened=False, reason="Not there.")
+    services.retry_operation(operation)
+    salon.sweep(operation)
+    assert operation.status == Status.PENDING
+    assert salon.posts() == 1
+    assert 50 < seconds_from_now(operation.next_attempt_at) <= 60
+    time.sleep(0.2)
+    salon.age(operation, 61)
+    salon.run_to_the_end(operation)
+    assert salon.posts() == 1
+    assert len(salon.effects(WITHDRAWAL, visit)) == 1
+
+
+# Looking is switched off
+
+
+def test_without_the_look__an_earlier_withdrawal_is_not_taken_for_ours(salon: Salon) -> None:
+    """What the log explains proves nothing about the one in doubt."""
+    salon.configure(LOOK_BEFORE_SEND=False, SETTLE_SECONDS=60)
+    visit = salon.visit()
+    assert salon.withdraw(visit, 100).status == Status.SUCCEEDED
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    second = salon.withdraw(visit, 50)
+    salon.sweep(second)
+    assert second.status == Status.UNCONFIRMED
+    salon.age(second, 61)
+    salon.run_to_the_end(second)
+    assert second.status == Status.SUCCEEDED
+    assert second.applied_amount == points(50)
+    assert salon.ledger.withdrawn(visit, salon.card) == points(150)
+
+
+def test_without_the_look__what_is_beyond_the_log_is_ours(salon: Salon) -> None:
+    """The doubt ends with the amount that the earlier withdrawals do not explain."""
+    salon.configure(LOOK_BEFORE_SEND=False)
+    visit = salon.visit()
+    salon.withdraw(visit, 100)
+    salon.fail("cut_after", path="apply_card_withdrawal", times=1)
+    second = salon.withdraw(visit, 50)
+    salon.run_to_the_end(second)
+    assert second.applied_amount == points(50)
+    assert len(salon.effects(WITHDRAWAL, visit)) == 2
+    assert not second.discrepancy
+
+
+def test_without_the_look__an_earlier_withdrawal_of_nothing_explains_nothing(salon: Salon) -> None:
+    """An apply that took 0 points does not account for the next one's points."""
+    salon.configure(LOOK_BEFORE_SEND=False)
+    salon.ledger.set_balance(salon.card, 0)
+    visit = salon.visit()
+    assert salon.withdraw(visit, 100).applied_amount == 0
+    salon.ledger.set_balance(salon.card, 500)
+    salon.fail("cut_after", path="apply_card_withdrawal", times=1)
+    second = salon.withdraw(visit, 50)
+    salon.run_to_the_end(second)
+    assert len(salon.effects(WITHDRAWAL, visit)) == 1
+    assert second.applied_amount == points(50)
+
+
+def test_without_the_look__a_visit_at_odds_with_the_log_is_not_sent_again(salon: Salon) -> None:
+    """Where the visit shows less than the log explains, absence is no proof: better a person than a second call."""
+    salon.configure(LOOK_BEFORE_SEND=False)
+    visit = salon.visit()
+    salon.withdraw(visit, 100)
+    salon.ledger.cancel_withdrawal(visit, salon.card)  # in Altegio's own screen, so the log knows nothing of it
+    salon.fail("cut_after", path="apply_card_withdrawal", times=1)
+    second = salon.withdraw(visit, 50)
+    salon.sweep(second, times=3)
+    assert [effect.amount for effect in salon.effects(WITHDRAWAL, visit)] == [100, 50]
+
+
+def test_points_beyond_the_log__after_a_withdrawal_of_nothing__are_flagged(salon: Salon) -> None:
+    """An apply that took 0 points explains nothing of what somebody took in Altegio's own screen."""
+    salon.ledger.set_balance(salon.card, 0)
+    visit = salon.visit()
+    assert salon.withdraw(visit, 100).applied_amount == 0
+    salon.ledger.set_balance(salon.card, 500)
+    salon.ledger.withdraw(visit, salon.card, 60)
+    second = salon.withdraw(visit, 100)
+    assert second.status == Status.REJECTED
+    assert "60" in second.discrepancy
+
+
+def test_cancel_in_doubt__is_settled_by_the_rows_being_gone(salon: Salon) -> None:
+    """For a cancel the effect is an absence; the points given back are those that the look before it showed."""
+    visit = salon.prepared(CANCEL)
+    salon.fail("cut_after", path="cancel_card_withdrawal", times=1)
+    operation = salon.ask(CANCEL, visit)
+    salon.sweep(operation)
+    assert operation.status == Status.SUCCEEDED
+    assert operation.returned_amount == points(100)
+    assert salon.ledger.balance(salon.card) == points(500)
+
+
+def test_promotion_in_doubt_of_another_card__proves_nothing(salon: Salon) -> None:
+    """A promotion applied through another card of the client is not ours."""
+    other = salon.ledger.add_card(salon.client, balance=0, programs=[salon.program])
+    visit = salon.visit()
+    salon.fail("cut_before", path="apply_discount_program", times=1)
+    operation = salon.ask(PROMOTION, visit)
+    salon.ledger.apply_program(visit, other, salon.program)
+    salon.run_to_the_end(operation)
+    assert len(salon.effects(PROMOTION, visit)) == 1

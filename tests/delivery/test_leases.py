@@ -1,0 +1,351 @@
+"""Rule 4: one at a time. Claims, leases and fencing: a worker that died, woke up late, or is not alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from altegio_loyalty import delivery, services
+from altegio_loyalty.delivery.claims import Claim, claim_to_look, claim_to_send
+from altegio_loyalty.delivery.doubt import look_up
+from altegio_loyalty.delivery.sending import send
+from altegio_loyalty.exceptions import OperationNotAllowed
+from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.tasks import deliver_operation, retry_due_operations
+from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
+from tests.delivery.salon import KINDS, WITHDRAWAL, Outcome, Salon, Status, points, seconds_from_now
+
+pytestmark = pytest.mark.django_db
+
+
+def in_threads(*jobs: Callable[[], Any]) -> list[Any]:
+    """Run the jobs at the same moment; what each returned or raised."""
+    results: list[Any] = [None] * len(jobs)
+    starts_together = threading.Barrier(len(jobs))
+
+    def work(number: int) -> None:
+        try:
+            starts_together.wait(5)
+            results[number] = jobs[number]()
+        except Exception as error:  # noqa: BLE001
+            results[number] = error
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(jobs))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return results
+
+
+def claimed(operation: LoyaltyOperation) -> Claim:
+    """A claim as a worker has it; who drops it is a worker that died."""
+    claim = claim_to_send(LoyaltyOperation.objects.select_related("location").get(pk=operation.pk))
+    assert claim is not None
+    return claim
+
+
+# A worker that died
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lease_ran_out_before_the_mark__is_sent_at_once(salon: Salon, kind: str) -> None:
+    """The mark is committed before the first byte: without it nothing left, and no settle time is needed."""
+    salon.configure(SETTLE_SECONDS=3600)
+    visit = salon.prepared(kind)
+    operation = salon.later(visit, kind)
+    claimed(operation)
+    salon.sweep(operation)
+    assert operation.status == Status.SENDING  # the lease still runs
+    salon.age(operation, 61)
+    salon.run_to_the_end(operation)
+    assert operation.status == Status.SUCCEEDED
+    assert len(salon.effects(kind, visit)) == salon.posts(visit) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lease_ran_out_after_the_effect__is_found(salon: Salon, kind: str) -> None:
+    """The worker was killed between the effect and its record: a look-up finds it, nothing is sent again."""
+    visit = salon.prepared(kind)
+    operation = salon.later(visit, kind)
+    claim = claimed(operation)
+    before = {WITHDRAWAL: 0, "cancel_card_withdrawal": 100}.get(kind, 0)
+    assert claim.mark_sent(before)
+    {
+        "apply_card_withdrawal": lambda: salon.ledger.withdraw(visit, salon.card, 100, by="api"),
+        "cancel_card_withdrawal": lambda: salon.ledger.cancel_withdrawal(visit, salon.card, by="api"),
+        "apply_discount_program": lambda: salon.ledger.apply_program(
+            visit, salon.card, salon.program, by="api"
+        ),
+        "cancel_discount_program": lambda: salon.ledger.cancel_program(
+            visit, salon.card, salon.program, by="api"
+        ),
+    }[kind]()
+    salon.age(operation, 61)
+    salon.run_to_the_end(operation)
+    assert operation.status == Status.SUCCEEDED
+    assert operation.outcome == Outcome.FOUND
+    assert salon.posts(visit) == 0
+    assert len(salon.effects(kind, visit)) == 1
+
+
+def test_lease_ran_out_after_the_mark__settle_seconds_count_from_the_end_of_the_lease(salon: Salon) -> None:
+    """The worker may have lived, and sent, until its lease ended; only SETTLE_SECONDS after that absence is proof."""
+    salon.configure(SETTLE_SECONDS=100)
+    operation = salon.later()
+    assert claimed(operation).mark_sent(0)
+    salon.age(operation, 61)  # a second after the end of the lease
+    salon.sweep(operation)
+    assert operation.status == Status.UNCONFIRMED
+    salon.age(operation, 60)  # more than a hundred after the claim, 61 after the lease
+    salon.sweep(operation)
+    assert operation.status == Status.UNCONFIRMED
+    assert salon.posts() == 0
+    salon.age(operation, 60)
+    salon.run_to_the_end(operation)
+    assert operation.status == Status.SUCCEEDED
+    assert salon.posts() == 1
+
+
+def test_lease_that_ran_out__uses_up_an_attempt_and_tells_so(salon: Salon) -> None:
+    """A worker that dies each time must not go on for ever, and the log shows that one died."""
+    salon.configure(MAX_ATTEMPTS=1)
+    operation = salon.later()
+    claimed(operation)
+    salon.age(operation, 61)
+    salon.run_to_the_end(operation)
+    assert operation.status == Status.FAILED
+    assert operation.attempt_count == 1
+    assert salon.posts() == 0
+    assert "worker stopped" in operation.attempts.get(outcome="unknown").error
+
+
+def test_lease_of_a_look_up_that_died__is_looked_up_again(salon: Salon) -> None:
+    """A doubt outlives the worker that looked."""
+    salon.configure(SETTLE_SECONDS=3600)
+    salon.fail("cut_after", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw()
+    assert claim_to_look(LoyaltyOperation.objects.get(pk=operation.pk)) is not None
+    salon.sweep(operation)
+    assert operation.status == Status.UNCONFIRMED
+    salon.age(operation, 61)
+    salon.sweep(operation)
+    assert operation.status == Status.SUCCEEDED
+
+
+# A worker that wakes from a long pause
+
+
+def test_worker_whose_claim_was_taken_over__sends_nothing(salon: Salon) -> None:
+    """It wakes before its POST: the mark fails, and it does not send."""
+    visit = salon.visit()
+    operation = salon.later(visit)
+    sleeper = claimed(operation)
+    salon.age(operation, 61)
+    salon.run_to_the_end(operation)
+    assert salon.posts(visit) == 1
+    salon.ledger.cancel_withdrawal(visit, salon.card)  # so that its own look does not stop it
+    assert send(sleeper, for_person=False) is None
+    assert salon.posts(visit) == 1
+    operation.refresh_from_db()
+    assert operation.status == Status.SUCCEEDED
+
+
+def test_worker_past_its_lease__sends_nothing_even_if_nobody_took_over(salon: Salon) -> None:
+    """The lease is a promise to all the others; nobody needs to have noticed that it ended."""
+    operation = salon.later()
+    sleeper = claimed(operation)
+    salon.age(operation, 61)
+    send(sleeper, for_person=False)
+    assert salon.posts() == 0
+    operation.refresh_from_db()
+    assert operation.status == Status.SENDING
+    salon.run_to_the_end(operation)
+    assert operation.status == Status.SUCCEEDED
+    assert salon.posts() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_answer_that_comes_after_the_take_over__does_not_overwrite(salon: Salon) -> None:
+    """A worker whose POST was slow reports to nobody: the row belongs to who took over; its calls are kept."""
+    salon.configure(READ_TIMEOUT=3, TOTAL_TIMEOUT=5, SETTLE_SECONDS=60)
+    visit = salon.visit()
+    operation = salon.later(visit)
+    salon.fail("hang_after", path="apply_card_withdrawal", times=1, seconds=30)
+    sleeper = threading.Thread(target=lambda: (delivery.deliver(operation.pk), connections.close_all()))
+    sleeper.start()
+    while not salon.effects(WITHDRAWAL, visit):
+        time.sleep(0.01)
+    salon.age(operation, 61)
+    salon.sweep(operation)
+    assert operation.status == Status.SUCCEEDED
+    finished_at = operation.finished_at
+    salon.sandbox.heal()  # now the sleeper learns that its connection is gone
+    sleeper.join(10)
+    operation.refresh_from_db()
+    assert (operation.status, operation.finished_at) == (Status.SUCCEEDED, finished_at)
+    assert len(salon.effects(WITHDRAWAL, visit)) == 1
+    assert operation.attempts.filter(purpose="send", error__contains="did not answer").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_success_that_comes_after_the_take_over__is_found_by_a_look_up(salon: Salon) -> None:
+    """A success that may no longer be recorded is not lost."""
+    salon.configure(READ_TIMEOUT=3, TOTAL_TIMEOUT=5, SETTLE_SECONDS=60)
+    visit = salon.visit()
+    operation = salon.later(visit)
+    salon.fail("hang", path="apply_card_withdrawal", times=1, seconds=30)
+    sleeper = threading.Thread(target=lambda: (delivery.deliver(operation.pk), connections.close_all()))
+    sleeper.start()
+    while not salon.posts():
+        time.sleep(0.01)
+    salon.age(operation, 61)
+    salon.sweep(operation)
+    assert operation.status == Status.UNCONFIRMED
+    salon.sandbox.heal()  # carried out now, and answered with success
+    sleeper.join(10)
+    operation.refresh_from_db()
+    assert operation.status == Status.UNCONFIRMED
+    salon.age(operation, 30)
+    salon.sweep(operation)
+    assert operation.status == Status.SUCCEEDED
+    assert len(salon.effects(WITHDRAWAL, visit)) == 1
+
+
+def test_look_up_whose_claim_was_taken_over__decides_nothing(salon: Salon) -> None:
+    """What a sleeper saw long ago is no proof."""
+    salon.configure(SETTLE_SECONDS=60)
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw()
+    sleeper = claim_to_look(LoyaltyOperation.objects.select_related("location").get(pk=operation.pk))
+    assert sleeper is not None
+    salon.age(operation, 61)
+    services.settle_operation(operation, happened=True, reason="The client showed it.")
+    look_up(sleeper, for_person=False)
+    operation.refresh_from_db()
+    assert operation.status == Status.SUCCEEDED
+    assert operation.outcome == Outcome.VERDICT_HAPPENED
+
+
+# Two at once
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("job", ["deliver", "task", "sweep", "both"])
+def test_two_workers_at_once__send_once(salon: Salon, job: str) -> None:
+    """Two deliveries, two messages, two sweeps, or a message and a sweep at the same moment have one effect."""
+    jobs: dict[str, Callable[[int], Any]] = {
+        "deliver": delivery.deliver,
+        "task": deliver_operation,
+        "sweep": lambda pk: retry_due_operations(),
+    }
+    pair = ("task", "sweep") if job == "both" else (job, job)
+    for _ in range(3):
+        visit = salon.visit()
+        operation = salon.later(visit)
+        results = in_threads(*[lambda name=name: jobs[name](operation.pk) for name in pair for _ in range(2)])
+        assert not [result for result in results if isinstance(result, Exception)]
+        salon.run_to_the_end(operation)
+        assert operation.status == Status.SUCCEEDED
+        assert salon.posts(visit) == len(salon.effects(WITHDRAWAL, visit)) == 1
+
+
+def test_message_delivered_twice__has_one_effect(salon: Salon) -> None:
+    """The second message finds nothing due and calls nothing."""
+    operation = salon.later()
+    deliver_operation(operation.pk)
+    request_count = len(salon.sandbox.requests)
+    deliver_operation(operation.pk)
+    retry_due_operations()
+    assert len(salon.sandbox.requests) == request_count
+    assert salon.posts() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_look_ups_at_once__settle_once(salon: Salon) -> None:
+    """A doubt is looked up by one worker at a time."""
+    salon.fail("cut_after", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw()
+    looks = len(salon.sandbox.requests)
+    results = in_threads(*[lambda: delivery.deliver(operation.pk)] * 4)
+    assert not [result for result in results if isinstance(result, Exception)]
+    operation.refresh_from_db()
+    assert operation.status == Status.SUCCEEDED
+    assert len(salon.sandbox.requests) == looks + 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_retry_and_sweep_at_once__send_once(salon: Salon) -> None:
+    """A person who presses the button while the sweep is on the row disturbs nothing."""
+    for _ in range(3):
+        visit = salon.visit()
+        operation = salon.later(visit)
+        stale = LoyaltyOperation.objects.get(pk=operation.pk)
+        results = in_threads(lambda stale=stale: services.retry_operation(stale), delivery.run_due)
+        assert all(not isinstance(r, Exception) or isinstance(r, OperationNotAllowed) for r in results)
+        salon.run_to_the_end(operation)
+        assert salon.posts(visit) == len(salon.effects(WITHDRAWAL, visit)) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_verdict_and_look_up_at_once__one_of_them_decides(salon: Salon) -> None:
+    """A person's word can't race with a look-up: one is refused, and the log holds one end."""
+    for happened in (True, False):
+        salon.fail("cut_after", path="apply_card_withdrawal", times=1)
+        operation = salon.withdraw()
+        stale = LoyaltyOperation.objects.get(pk=operation.pk)
+        results = in_threads(
+            lambda stale=stale, happened=happened: services.settle_operation(
+                stale, happened=happened, reason="Seen."
+            ),
+            lambda operation=operation: delivery.deliver(operation.pk),
+        )
+        operation.refresh_from_db()
+        is_verdict = operation.outcome.startswith("verdict")
+        assert is_verdict != isinstance(results[0], OperationNotAllowed)
+        assert operation.attempts.filter(purpose="verdict").exists() == is_verdict
+        assert not operation.is_open
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("deliver", ["now", "on_commit"])
+def test_write_ahead(salon: Salon, deliver: str) -> None:
+    """Rule 1: others see the row, claimed, before the first byte leaves; no transaction or lock is held over a call."""
+    seen: list[tuple[str, str, bool]] = []
+
+    def look_at_the_database(method: str, path: str, connection: object) -> bytes:
+        try:
+            operation = LoyaltyOperation.objects.get()
+            seen.append((method, operation.status, operation.sent_at is not None))
+            LoyaltyOperation.objects.filter(pk=operation.pk).update(last_error="written meanwhile")
+            delivery.deliver(operation.pk)
+            delivery.run_due()
+        finally:
+            connections.close_all()
+        return answer_of(EMPTY_VISIT)
+
+    with RawServer(look_at_the_database) as server:
+        salon.configure(API_URL=server.url, READ_TIMEOUT=5, TOTAL_TIMEOUT=5)
+        operation = salon.withdraw(deliver=deliver)
+        delivery.deliver(operation.pk)
+    operation.refresh_from_db()
+    assert operation.status == Status.SUCCEEDED
+    assert seen == [("GET", "sending", False), ("POST", "sending", True)]
+
+
+def test_lease_holds_for_its_seconds(salon: Salon) -> None:
+    """LEASE_SECONDS is when others may take over."""
+    salon.configure(LEASE_SECONDS=33)
+    operation = salon.later()
+    claim = claimed(operation)
+    operation.refresh_from_db()
+    assert 31 < seconds_from_now(operation.next_attempt_at) <= 33
+    assert 31 < claim.seconds_left() <= 33
+    assert operation.amount == points(100)

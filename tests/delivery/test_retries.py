@@ -1,0 +1,220 @@
+"""Rules 7 and 8: when it is tried again, and when trying stops."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+from django.utils import timezone
+
+from altegio_loyalty import services
+from altegio_loyalty.exceptions import OperationInProgress, OperationNotAllowed
+from altegio_loyalty.models import LoyaltyOperation, RequestBudget
+from tests.delivery.salon import WITHDRAWAL, Salon, Status, seconds_from_now
+
+pytestmark = pytest.mark.django_db
+
+
+def unblock() -> None:
+    """As if the minute of a 429 were over."""
+    RequestBudget.objects.update(blocked_until=None)
+
+
+def test_max_attempts__ends_in_failed(salon: Salon) -> None:
+    """A withdrawal is worth something while the client is at the desk; then a person decides."""
+    salon.configure(MAX_ATTEMPTS=3)
+    salon.fail("status_503", path="visit_details")
+    operation = salon.withdraw()
+    salon.run_to_the_end(operation)
+    assert (operation.status, operation.attempt_count) == (Status.FAILED, 3)
+    assert operation.next_attempt_at is None
+    assert operation.open_key is None
+    assert operation.finished_at is not None
+    assert "503" in operation.last_error
+    assert salon.posts() == 0
+
+
+def test_retry_window__ends_in_failed(salon: Salon) -> None:
+    """Too late is too late, however few attempts there were."""
+    salon.configure(RETRY_WINDOW=300)
+    operation = salon.later()
+    salon.age(operation, 301)
+    report = salon.sweep(operation)
+    assert operation.status == Status.FAILED
+    assert report.states[Status.FAILED] == 1
+    assert salon.sandbox.requests == []
+
+
+def test_retry_window__that_ends_before_the_next_try__ends_now(salon: Salon) -> None:
+    """Nobody waits for a try that will not be made."""
+    salon.configure(RETRY_WINDOW=50)
+    salon.fail("rate_limited", path="apply_card_withdrawal", times=1, retry_after=51)
+    assert salon.withdraw().status == Status.FAILED
+
+
+def test_zero__switches_both_limits_off(salon: Salon) -> None:
+    """MAX_ATTEMPTS 0 and RETRY_WINDOW 0: for ever."""
+    salon.configure(MAX_ATTEMPTS=0, RETRY_WINDOW=0)
+    salon.fail("status_503", path="visit_details")
+    operation = salon.withdraw()
+    for _ in range(15):
+        salon.age(operation, 3600)
+        salon.sweep(operation)
+    assert (operation.status, operation.attempt_count) == (Status.PENDING, 16)
+    salon.heal()
+    salon.sweep(operation)
+    assert operation.status == Status.SUCCEEDED
+
+
+def test_one_that_was_given_up__can_be_tried_again_by_a_person(salon: Salon) -> None:
+    """With new attempts and new time."""
+    salon.configure(MAX_ATTEMPTS=2, RETRY_WINDOW=100)
+    salon.fail("status_503", path="visit_details", times=3)
+    visit = salon.visit()
+    operation = salon.withdraw(visit)
+    salon.run_to_the_end(operation)
+    salon.age(operation, 1000)
+    services.retry_operation(operation)
+    salon.run_to_the_end(operation)
+    assert (operation.status, operation.attempt_count) == (Status.SUCCEEDED, 4)
+    assert len(salon.effects(WITHDRAWAL, visit)) == 1
+
+
+def test_retry_of_one_given_up__while_another_is_open__is_refused(salon: Salon) -> None:
+    """At most one open operation per visit and card, also for a person who tries again."""
+    visit = salon.visit()
+    salon.configure(MAX_ATTEMPTS=1)
+    salon.fail("status_503", path="visit_details", times=1)
+    given_up = salon.withdraw(visit)
+    assert given_up.status == Status.FAILED
+    other = salon.later(visit)
+    with pytest.raises(OperationInProgress) as caught:
+        services.retry_operation(given_up)
+    assert caught.value.operation == other
+    given_up.refresh_from_db()
+    assert given_up.status == Status.FAILED
+
+
+def test_retry_of_one_that_waits__only_brings_it_forward(salon: Salon) -> None:
+    """No attempts and no time are added."""
+    salon.configure(RETRY_DELAY=1000, RETRY_DELAY_MAX=1000)
+    salon.fail("status_503", path="visit_details", times=1)
+    operation = salon.withdraw()
+    LoyaltyOperation.objects.update(next_attempt_at=timezone.now() + datetime.timedelta(hours=1))
+    operation.refresh_from_db()
+    expires_at, limit = operation.expires_at, operation.attempt_limit
+    services.retry_operation(operation)
+    assert (operation.expires_at, operation.attempt_limit) == (expires_at, limit)
+    salon.sweep(operation)
+    assert operation.status == Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("fault", ["", "status_403"])
+def test_retry_stop_settle_of_a_finished_one__are_refused(salon: Salon, fault: str) -> None:
+    """What is finished stays as it is."""
+    if fault:
+        salon.fail(fault)
+    operation = salon.withdraw()
+    for decide in (
+        lambda: services.retry_operation(operation),
+        lambda: services.stop_operation(operation),
+        lambda: services.settle_operation(operation, happened=True, reason="Seen."),
+    ):
+        with pytest.raises(OperationNotAllowed):
+            decide()
+    before = operation.status
+    operation.refresh_from_db()
+    assert operation.status == before
+
+
+def test_stop_of_one_that_waits__is_abandoned(salon: Salon) -> None:
+    """A person withdrew it before it took effect; the visit and card are free again."""
+    visit = salon.visit()
+    operation = services.stop_operation(salon.later(visit))
+    assert operation.status == Status.ABANDONED
+    salon.sweep(operation)
+    assert operation.status == Status.ABANDONED
+    assert salon.sandbox.requests == []
+    assert salon.withdraw(visit).status == Status.SUCCEEDED
+
+
+def test_stop_of_a_stale_row__is_refused(salon: Salon) -> None:
+    """The person looked at an old page: the operation has gone on since."""
+    stale = salon.later()
+    salon.sweep()
+    with pytest.raises(OperationNotAllowed):
+        services.stop_operation(stale)
+    assert LoyaltyOperation.objects.get().status == Status.SUCCEEDED
+
+
+# How long is waited
+
+
+@pytest.mark.parametrize("retry_after", [7, 300])
+def test_retry_after__is_honoured(salon: Salon, retry_after: int) -> None:
+    """Not before the server's own wish, however short our backoff is."""
+    salon.fail("rate_limited", path="apply_card_withdrawal", times=1, retry_after=retry_after)
+    operation = salon.withdraw()
+    assert operation.status == Status.PENDING
+    assert retry_after - 2 < seconds_from_now(operation.next_attempt_at) <= retry_after
+    posts = salon.posts()
+    salon.sweep(operation)
+    assert salon.posts() == posts
+    salon.age(operation, retry_after)
+    unblock()
+    salon.sweep(operation)
+    assert operation.status == Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("retry_after", [None, 0, "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "-5"])
+def test_429_without_a_usable_retry_after__waits_the_minute_out(salon: Salon, retry_after: object) -> None:
+    """The minute's requests may be used up."""
+    salon.configure(REQUESTS_PER_MINUTE=200)
+    salon.fail("rate_limited", path="apply_card_withdrawal", times=1, retry_after=retry_after)
+    operation = salon.withdraw()
+    assert 58 < seconds_from_now(operation.next_attempt_at) <= 60
+
+
+def test_429__holds_back_every_location(salon: Salon) -> None:
+    """The limit counts per IP address, so it is everybody's."""
+    other = salon.add_location("Second Street")
+    salon.configure(REQUESTS_PER_MINUTE=200)
+    salon.fail("rate_limited", path="visit_details", times=1)
+    salon.withdraw()
+    request_count = len(salon.sandbox.requests)
+    waiting = salon.later(salon.visit(location=other))
+    salon.sweep(waiting)
+    assert len(salon.sandbox.requests) == request_count
+    assert (waiting.status, waiting.attempt_count) == (Status.PENDING, 0)
+    unblock()
+    salon.age(waiting, 61)
+    salon.sweep(waiting)
+    assert waiting.status == Status.SUCCEEDED
+
+
+def test_503_with_retry_after__is_honoured_too(salon: Salon) -> None:
+    """Retry-After is not only for 429."""
+    salon.fail("status_503", path="visit_details", times=1, retry_after=30)
+    operation = salon.withdraw()
+    assert 28 < seconds_from_now(operation.next_attempt_at) <= 30
+
+
+def test_backoff__grows_with_the_attempts_and_is_bounded(salon: Salon) -> None:
+    """Full jitter below RETRY_DELAY doubled each time, never above RETRY_DELAY_MAX."""
+    salon.configure(RETRY_DELAY=100, RETRY_DELAY_MAX=150, MAX_ATTEMPTS=0, RETRY_WINDOW=0)
+    salon.fail("status_503", path="visit_details")
+    operation = salon.withdraw()
+    for ceiling in (100, 150, 150):
+        assert -1 < seconds_from_now(operation.next_attempt_at) <= ceiling
+        salon.age(operation, 200)
+        salon.sweep(operation)
+
+
+def test_own_budget_used_up__uses_no_attempt_and_sends_nothing(salon: Salon) -> None:
+    """What this site's own budget delays is nobody's failure."""
+    salon.configure(REQUESTS_PER_MINUTE=2)
+    assert salon.withdraw().status == Status.SUCCEEDED
+    waiting = salon.withdraw()
+    assert (waiting.status, waiting.attempt_count) == (Status.PENDING, 0)
+    assert waiting.attempts.count() == 0
+    assert len(salon.sandbox.requests) == 2

@@ -1,0 +1,200 @@
+"""Live reads and the connection test never raise, whatever Altegio does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from altegio_loyalty import services
+from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+from altegio_loyalty.sandbox import FAULTS
+from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
+from tests.delivery.salon import WITHDRAWAL, Salon, Status, points
+
+pytestmark = pytest.mark.django_db
+READABLE = {"string_ids", "bare", "nul_text", "hang"}
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+def test_every_fault__is_a_value_that_says_so(salon: Salon, fault: str) -> None:
+    """Reads come back with what is there, or with why it is unknown: an error is never an empty list."""
+    visit = salon.visit()
+    row = Visit.objects.create(pk=visit.id, location=salon.location, record_id=visit.record_ids[0])
+    salon.fail(fault)
+    readings: list[Any] = [
+        services.read_visit(salon.location, visit_id=visit.id, record_id=visit.record_ids[0]),
+        services.read_cards(salon.location, client_id=salon.client.id),
+    ]
+    report = services.test_connection(salon.location)
+    found = services.find_client(row)
+    assert report.checks
+    if fault in ("string_ids", "bare", "nul_text"):
+        assert [reading.error for reading in readings] == ["", ""]
+        assert report.is_good
+        assert found == ""
+    elif fault not in ("nan",):
+        assert all(reading.error for reading in readings)
+        assert readings[0].details is None
+        assert readings[1].cards == ()
+        assert not report.is_good
+        assert found
+    assert LoyaltyOperation.objects.count() == 0
+
+
+def test_read_visit(salon: Salon) -> None:
+    """What the visit holds now."""
+    visit = salon.prepared("cancel_card_withdrawal")
+    reading = services.read_visit(salon.location, visit_id=visit.id, record_id=visit.record_ids[0])
+    assert reading.error == ""
+    assert reading.details is not None
+    assert reading.details.withdrawn(salon.card.id) == points(100)
+    assert [line.title for line in reading.details.lines] == ["Haircut", "Shampoo"]
+    assert reading.details.left_to_pay == points(2920)
+
+
+def test_read_cards(salon: Salon) -> None:
+    """No card and no answer differ."""
+    reading = services.read_cards(salon.location, client_id=salon.client.id)
+    assert [(card.id, card.balance) for card in reading.cards] == [(salon.card.id, points(500))]
+    nobody = salon.ledger.add_client(name="Nobody")
+    assert services.read_cards(salon.location, client_id=nobody.id) == services.CardsReading()
+    assert services.read_cards(salon.location, client_id=4711).error
+
+
+def test_connection_test__names_the_missing_right(salon: Salon) -> None:
+    """The tokens are good, but the user may not work with loyalty."""
+    salon.ledger.location(salon.location.pk).loyalty_access = False
+    report = services.test_connection(salon.location)
+    assert [check.is_good for check in report.checks] == [True, False]
+    assert "loyalty_access" in report.checks[1].detail
+    salon.ledger.location(salon.location.pk).is_visible = False
+    assert not services.test_connection(salon.location).is_good
+
+
+@pytest.mark.parametrize("change", [{"user_token": ""}, {"user_token": "fernet:nonsense"}])
+def test_location_without_a_readable_token__is_a_value_too(salon: Salon, change: dict[str, str]) -> None:
+    """Nothing is sent, and the report says why."""
+    Location.objects.update(**change)
+    location = Location.objects.get()
+    assert services.read_visit(location, visit_id=1, record_id=1).error
+    assert not services.test_connection(location).is_good
+    assert salon.sandbox.requests == []
+
+
+@pytest.mark.parametrize("url", ["ftp://x/", "", "http://[::1", "http://127.0.0.1:0/api/v1", "http://no.such.host.invalid/api/v1"])
+def test_api_url_that_leads_nowhere__is_a_value_too(salon: Salon, url: str) -> None:
+    """Whatever stands in the settings."""
+    salon.configure(API_URL=url)
+    assert services.read_visit(salon.location, visit_id=1, record_id=1).error
+    assert services.read_cards(salon.location, client_id=1).error
+    assert not services.test_connection(salon.location).is_good
+
+
+def _nested(depth: int) -> bytes:
+    return b'{"success":false,"meta":{"message":"no","errors":{"x":' + b"[" * depth + b"]" * depth + b"}}}"
+
+
+def _rows(**row: Any) -> dict[str, Any]:
+    return {**EMPTY_VISIT, "loyalty_transactions": [{"id": 1, "type_id": 3, "card_id": 1, "amount": 1, **row}]}
+
+
+ODD_ANSWERS: dict[str, bytes] = {
+    "exponent beyond decimal": answer_of(b'{"loyalty_transactions":[{"id":1,"type_id":3,"card_id":1,"amount":1e9999999}]}'),
+    "text with an exponent beyond decimal": answer_of(_rows(amount="1e9999999")),
+    "tiny exponent": answer_of(b'{"loyalty_transactions":[{"id":1,"type_id":3,"card_id":1,"amount":1e-9999999}]}'),
+    "number of 5000 digits": answer_of(b'{"loyalty_transactions":[{"id":' + b"9" * 5000 + b"}]}"),
+    "id with an exponent": answer_of(b'{"loyalty_transactions":[{"id":1e9999999,"type_id":3,"card_id":1,"amount":1}]}'),
+    "text of 5000 digits": answer_of(_rows(card_id="9" * 5000)),
+    "not a number as text": answer_of(_rows(amount="NaN")),
+    "signalling": answer_of(_rows(amount="sNaN")),
+    "amount is a list": answer_of(_rows(amount=[])),
+    "amount is missing": answer_of({**EMPTY_VISIT, "loyalty_transactions": [{"id": 1, "type_id": 3, "card_id": 1}]}),
+    "rows are a text": answer_of({**EMPTY_VISIT, "loyalty_transactions": "none"}),
+    "row is null": answer_of({**EMPTY_VISIT, "loyalty_transactions": [None]}),
+    "type is odd": answer_of(_rows(type_id={}, type=7)),
+    "data is a text": answer_of({"success": True, "data": "ok"}),
+    "json null": answer_of(b"null"),
+    "json number": answer_of(b"5"),
+    "json list": answer_of(b"[]"),
+    "success is a list": answer_of({"success": [], "data": EMPTY_VISIT}),
+    "success is an object": answer_of({"success": {}, "meta": 5}),
+    "utf-16": answer_of('{"a":1}'.encode("utf-16")),
+    "not utf-8": answer_of(b'{"a":"\xff\xfe"}'),
+    "status 999": answer_of(b"{}", 999),
+    "status 101": answer_of(b"{}", 101),
+    "status 204": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "status 304": b"HTTP/1.1 304 Not Modified\r\n\r\n",
+    "nested 600 deep in errors": answer_of(_nested(600), 422),
+    "nested 900 deep in errors": answer_of(_nested(900), 422),
+    "meta is a list": answer_of({"success": False, "meta": [1, {"message": 5}]}, 422),
+    "message is a list": answer_of({"success": False, "meta": {"message": [1]}}, 422),
+    "redirect to nonsense": answer_of(b"", 302, "Location: http://[\r\n"),
+    "redirect to itself": answer_of(b"", 307, "Location: /api/v1/visit\r\n"),
+    "no header at all": b"HTTP/1.1 200 OK\r\n\r\n",
+    "not http": b"220 mail.example.com ESMTP\r\n",
+    "only a line break": b"\r\n",
+    "bad content length": b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n{}",
+    "negative content length": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n{}",
+    "bad chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n{}",
+    "bad gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+    "1000 headers": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"Content-Length: 2\r\n\r\n{}",
+    "long header": b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\nContent-Length: 2\r\n\r\n{}",
+    "retry after the end of time": answer_of(b"{}", 429, "Retry-After: " + "9" * 400 + "\r\n"),
+    "retry after a bad date": answer_of(b"{}", 429, "Retry-After: Mon, 99 Abc 99999 99:99:99 +9999\r\n"),
+    "retry after the year 0": answer_of(b"{}", 429, "Retry-After: Mon, 01 Jan 0000 00:00:00 GMT\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", ODD_ANSWERS)
+def test_no_answer_whatever__raises(salon: Salon, name: str) -> None:
+    """Reads, the connection test, an operation, its look-up and its sweep: none of them raises, nothing is claimed done."""
+    visit = salon.visit()
+    row = Visit.objects.create(pk=visit.id, location=salon.location, record_id=visit.record_ids[0])
+    odd = ODD_ANSWERS[name]
+
+    def answer(method: str, path: str, connection: Any) -> bytes | None:
+        connection.sendall(odd)
+        return None
+
+    with RawServer(answer) as server:
+        salon.configure(API_URL=server.url)
+        services.read_visit(salon.location, visit_id=1, record_id=1)
+        services.read_cards(salon.location, client_id=1)
+        services.test_connection(salon.location)
+        services.find_client(row)
+        Location.objects.update(refused_at=None)
+        looked = salon.withdraw(visit)
+        assert looked.status in (Status.PENDING, Status.REJECTED, Status.SUCCEEDED)
+
+    def answer_posts(method: str, path: str, connection: Any) -> bytes | None:
+        return answer_of(EMPTY_VISIT) if method == "GET" else answer(method, path, connection)
+
+    with RawServer(answer_posts) as server:
+        salon.configure(API_URL=server.url)
+        sent = salon.withdraw()
+        salon.sweep(sent)
+    salon.configure()
+    salon.heal()
+    assert sent.is_open or sent.status in (Status.REJECTED, Status.SUCCEEDED)
+
+
+def test_attempts_and_rows__carry_task_arguments_of_one_number(salon: Salon) -> None:
+    """What travels through the broker is the operation's number: no token, no client, no amount."""
+    from celery import current_app
+
+    sent: list[Any] = []
+    from celery.signals import before_task_publish
+
+    def note(body: Any = None, **kwargs: Any) -> None:
+        sent.append(body)
+
+    before_task_publish.connect(note)
+    assert not current_app.conf.task_always_eager
+    try:
+        salon.fail("cut_after", path="apply_card_withdrawal", times=1)
+        operation = salon.withdraw()
+    finally:
+        before_task_publish.disconnect(note)
+    assert [body[:2] for body in sent] == [((operation.pk,), {})]
+    assert operation.kind == WITHDRAWAL

@@ -1,0 +1,114 @@
+"""The system checks: each fires where it should, says what to do, and is silent otherwise. No query, no network."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from django.core import checks
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+
+from altegio_loyalty.checks import check_deployment, check_settings
+
+KEY = base64.urlsafe_b64encode(b"0123456789abcdef" * 2).decode()
+SOUND = {"API_URL": "https://api.alteg.io/api/v1", "ENCRYPTION_KEYS": [KEY]}
+
+
+def ids(settings: Any, **values: Any) -> list[str]:
+    """The ids of all the messages, those of a deployment included."""
+    settings.ALTEGIO_LOYALTY = {**SOUND, **values}
+    messages = [*check_settings(), *check_deployment()]
+    for message in messages:
+        assert message.msg
+        assert KEY not in f"{message.msg}{message.hint}"
+    return [message.id.removeprefix("altegio_loyalty.") for message in messages]
+
+
+def test_sound_settings_are_silent(settings: Any) -> None:
+    assert ids(settings) == []
+
+
+@pytest.mark.parametrize(
+    "values", [{"API_ULR": "x"}, {"API_URL": "nonsense"}, {"READ_TIMEOUT": -1}, {"LEASE_SECONDS": float("nan")},
+               {"ENCRYPTION_KEYS": KEY}, {"PROXY_URL": "http://[::1"}]
+)  # fmt: skip
+def test_e001_an_unknown_or_bad_key(settings: Any, values: dict[str, Any]) -> None:
+    assert ids(settings, **values) == ["E001"]
+    assert next(iter(values)) in check_settings()[0].msg
+    assert check_settings()[0].hint
+
+
+def test_e001_a_setting_that_is_no_dict(settings: Any) -> None:
+    settings.ALTEGIO_LOYALTY = ["API_URL"]
+    assert [message.id for message in [*check_settings(), *check_deployment()]] == ["altegio_loyalty.E001"]
+
+
+@pytest.mark.parametrize("keys", [["short"], [KEY, "x"], ["ключ"], [""]])
+def test_e002_a_key_that_is_no_fernet_key(settings: Any, keys: list[str]) -> None:
+    assert ids(settings, ENCRYPTION_KEYS=keys) == ["E002"]
+    assert "generate_key" in check_settings()[0].msg
+
+
+@pytest.mark.parametrize(
+    ("lease", "total", "fires"),
+    [(120, 30, False), (66, 30, False), (65, 30, True), (60, 30, True), (300, 200, True)],
+)
+def test_w001_a_lease_that_ends_before_the_calls_can(
+    settings: Any, lease: float, total: float, fires: bool
+) -> None:
+    assert ids(settings, LEASE_SECONDS=lease, TOTAL_TIMEOUT=total) == (["W001"] if fires else [])
+
+
+def test_w002_keys_that_come_from_the_secret_key(settings: Any) -> None:
+    assert ids(settings, ENCRYPTION_KEYS=[]) == ["W002"]
+    assert ids(settings, ENCRYPTION_KEYS=()) == ["W002"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.alteg.io/api/v1",
+        "HTTP://api.alteg.io/api/v1",
+        "http://10.0.0.1/api",
+        "http://127.0.0.1.example.com/api",
+        "http://localhost.example.com/api",
+        "http://localhostess/api",
+    ],
+)
+def test_w003_an_api_without_tls(settings: Any, url: str) -> None:
+    assert ids(settings, API_URL=url) == ["W003"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8000/api/v1",
+        "http://127.0.0.1/api",
+        "http://localhost:1/api",
+        "http://localhost",
+        "http://[::1]:1/x",
+    ],
+)
+def test_w003_is_silent_for_this_machine(settings: Any, url: str) -> None:
+    assert ids(settings, API_URL=url) == []
+
+
+def test_the_warnings_of_a_deployment_come_only_with_deploy(settings: Any) -> None:
+    settings.ALTEGIO_LOYALTY = {"API_URL": "http://api.alteg.io/api/v1"}
+    ours = {"altegio_loyalty.W002", "altegio_loyalty.W003"}
+    assert ours <= {message.id for message in checks.run_checks(include_deployment_checks=True)}
+    assert not ours & {message.id for message in checks.run_checks()}
+
+
+def test_manage_py_check_fails_on_a_misspelt_key(settings: Any) -> None:
+    settings.ALTEGIO_LOYALTY = {"API_ULR": "x"}
+    with pytest.raises(SystemCheckError, match="API_ULR"):
+        call_command("check")
+
+
+@pytest.mark.django_db
+def test_no_check_asks_the_database(settings: Any, django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        ids(settings, ENCRYPTION_KEYS=[], API_URL="http://x/")

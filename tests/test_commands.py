@@ -1,0 +1,98 @@
+"""The same sweep without Celery, and the change of keys."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from altegio_loyalty.models import Location, LoyaltyOperation
+from tests.delivery.conftest import salon
+from tests.delivery.salon import WITHDRAWAL, Salon, Status
+
+__all__ = ["salon"]
+pytestmark = pytest.mark.django_db
+
+
+def run(name: str = "deliver_due_operations") -> str:
+    out = StringIO()
+    call_command(name, stdout=out)
+    return out.getvalue()
+
+
+def test_deliver_due_operations__runs_everything_and_says_so(salon: Salon) -> None:
+    """Until nothing more is due, in as many sweeps as it takes."""
+    salon.configure(SWEEP_SECONDS=0.01)
+    for _ in range(5):
+        salon.later()
+    assert "Worked on 5 operations: 5 succeeded." in run()
+    assert salon.posts() == 5
+
+
+def test_deliver_due_operations__with_nothing_to_do(salon: Salon) -> None:
+    """Exits at once."""
+    assert "Worked on 0 operations." in run()
+    assert salon.sandbox.requests == []
+
+
+def test_deliver_due_operations__exits_when_nothing_more_is_due(salon: Salon) -> None:
+    """What becomes due again while it runs (RETRY_DELAY 0) belongs to the same run."""
+    visit = salon.visit()
+    operation = salon.later(visit)
+    salon.fail("cut_before", path="apply_card_withdrawal", times=2)
+    run()
+    assert not LoyaltyOperation.objects.due(timezone.now()).exists()
+    operation.refresh_from_db()
+    assert operation.status == Status.SUCCEEDED
+    assert len(salon.effects(WITHDRAWAL, visit)) == 1
+
+
+@pytest.mark.parametrize("fault", ["status_503", "refuse_connections", "cut_before", "rate_limited", "status_401", "hang"])
+def test_deliver_due_operations__in_an_outage__exits_and_leaves_the_rest_due(salon: Salon, fault: str) -> None:
+    """Cron starts it again; it neither spins nor raises, and nothing is lost."""
+    salon.configure(MAX_ATTEMPTS=0, RETRY_WINDOW=0)
+    operations = [salon.later() for _ in range(6)]
+    salon.fail(fault)
+    out = run()
+    assert fault == "status_401" or "Stopped early" in out
+    assert len(salon.sandbox.requests) < 30
+    salon.heal()
+    salon.run_to_the_end(*operations)
+    assert {operation.status for operation in operations} == {Status.SUCCEEDED}
+    salon.assert_nothing_is_told_wrongly()
+
+
+def test_deliver_due_operations__while_the_visit_does_not_show_it__does_not_wait_for_the_settle_time(salon: Salon) -> None:
+    """A doubt that cannot be settled yet is left for a later run."""
+    salon.configure(SETTLE_SECONDS=60, RETRY_DELAY=5)
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw()
+    run()
+    operation.refresh_from_db()
+    assert operation.status == Status.UNCONFIRMED
+    assert salon.posts() == 1
+
+
+def test_rotate_altegio_tokens__encrypts_with_the_first_key(salon: Salon) -> None:
+    """Afterwards the old key can go."""
+    old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    salon.configure(ENCRYPTION_KEYS=[old])
+    location = salon.add_location("Second Street")
+    salon.location.delete()
+    salon.configure(ENCRYPTION_KEYS=[new, old])
+    assert "1 locations" in run("rotate_altegio_tokens")
+    salon.configure(ENCRYPTION_KEYS=[new])
+    assert Location.objects.get(pk=location.pk).user_token.reveal() == salon.sandbox.user_token
+
+
+def test_rotate_altegio_tokens__names_what_no_key_can_read(salon: Salon) -> None:
+    """The others are rotated all the same."""
+    other: Any = salon.add_location("Second Street")
+    Location.objects.filter(pk=other.pk).update(user_token="fernet:nonsense")
+    with pytest.raises(CommandError, match=str(other.pk)):
+        run("rotate_altegio_tokens")
+    assert salon.withdraw().status == Status.SUCCEEDED

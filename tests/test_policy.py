@@ -1,0 +1,251 @@
+"""What an answer or failure means, and when to try again, as tables."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from altegio_loyalty import exceptions, policy
+from altegio_loyalty.client import VisitDetails
+from altegio_loyalty.exceptions import ApiError
+from altegio_loyalty.policy import (
+    APPLY_PROGRAM,
+    APPLY_WITHDRAWAL,
+    CANCEL_PROGRAM,
+    CANCEL_WITHDRAWAL,
+    Effect,
+    Meaning,
+    RetryRules,
+    Target,
+    Truth,
+    backoff,
+    effect_on,
+    is_done,
+    may_try_again,
+    reason_of,
+    truth_of_lookup,
+)
+from tests.client.anything import examples
+
+E = exceptions
+TABLE = [
+    # error, after a POST, after the read before it, says something of Altegio as a whole
+    (E.NotSent, Meaning.NOT_DONE, Meaning.NOT_DONE, True),
+    (E.NoAnswer, Meaning.UNKNOWN, Meaning.NOT_DONE, True),
+    (E.UnreadableAnswer, Meaning.UNKNOWN, Meaning.NOT_DONE, True),
+    (E.ServerError, Meaning.UNKNOWN, Meaning.NOT_DONE, True),
+    (E.RateLimited, Meaning.NOT_DONE, Meaning.NOT_DONE, True),
+    (E.Throttled, Meaning.NOT_DONE, Meaning.NOT_DONE, True),
+    (E.Unauthorized, Meaning.TOKENS_REFUSED, Meaning.TOKENS_REFUSED, False),
+    (E.Refused, Meaning.REFUSED, Meaning.REFUSED, False),
+    (E.ApiError, Meaning.UNKNOWN, Meaning.NOT_DONE, True),
+]
+
+
+@pytest.mark.parametrize(("error", "send", "look", "is_outage"), TABLE)
+def test_what_a_failure_means(error: type[ApiError], send: Meaning, look: Meaning, is_outage: bool) -> None:
+    assert policy.meaning_of_send(error()) is send
+    assert policy.meaning_of_look(error()) is look
+    assert policy.is_outage(error()) is is_outage
+
+
+def test_every_api_error_is_in_the_table() -> None:
+    classes = {
+        each for each in vars(exceptions).values() if isinstance(each, type) and issubclass(each, ApiError)
+    }
+    assert classes == {row[0] for row in TABLE}
+
+
+def test_an_error_of_tomorrow_is_in_doubt() -> None:
+    class New(ApiError):
+        """Nobody thought of it yet."""
+
+    assert policy.meaning_of_send(New()) is Meaning.UNKNOWN
+
+
+# Effects
+
+WITHDRAWAL = {"id": 1, "type_id": 3, "card_id": 5, "amount": 40}
+DISCOUNT = {"id": 2, "type_id": 1, "card_id": 5, "program_id": 9, "amount": 0, "is_discount": True}
+
+
+def visit(*rows: dict[str, Any]) -> VisitDetails:
+    return VisitDetails.parse({"loyalty_transactions": list(rows)})
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "effect", "done"),
+    [
+        (APPLY_WITHDRAWAL, [], Effect(False, Decimal(0)), False),
+        (APPLY_WITHDRAWAL, [WITHDRAWAL], Effect(True, Decimal(40)), True),
+        (APPLY_WITHDRAWAL, [WITHDRAWAL, WITHDRAWAL], Effect(True, Decimal(80)), True),
+        (APPLY_WITHDRAWAL, [{**WITHDRAWAL, "card_id": 6}], Effect(False, Decimal(0)), False),
+        (APPLY_WITHDRAWAL, [DISCOUNT], Effect(False, Decimal(0)), False),
+        (CANCEL_WITHDRAWAL, [], Effect(False, Decimal(0)), True),
+        (CANCEL_WITHDRAWAL, [WITHDRAWAL], Effect(True, Decimal(40)), False),
+        (APPLY_PROGRAM, [], Effect(False, Decimal(0)), False),
+        (APPLY_PROGRAM, [DISCOUNT], Effect(True, Decimal(0)), True),
+        (APPLY_PROGRAM, [{**DISCOUNT, "amount": 7}], Effect(True, Decimal(7)), True),
+        (APPLY_PROGRAM, [{**DISCOUNT, "program_id": 8}], Effect(False, Decimal(0)), False),
+        (APPLY_PROGRAM, [WITHDRAWAL], Effect(False, Decimal(0)), False),
+        (CANCEL_PROGRAM, [], Effect(False, Decimal(0)), True),
+        (CANCEL_PROGRAM, [DISCOUNT], Effect(True, Decimal(0)), False),
+    ],
+)
+def test_what_a_visit_shows_of_a_target(kind: str, rows: list[Any], effect: Effect, done: bool) -> None:
+    target = Target(kind, card_id=5, program_id=9, amount=Decimal(100))
+    assert effect_on(visit(*rows), target) == effect
+    assert is_done(target, effect) is done
+
+
+NOTHING, SOME = Effect(False, Decimal(0)), Effect(True, Decimal(40))
+NO_MONEY = Effect(True, Decimal(0))
+
+
+@pytest.mark.parametrize(
+    ("kind", "effect", "explained", "is_settled", "truth"),
+    [
+        (APPLY_WITHDRAWAL, SOME, 0, False, Truth.HAPPENED),
+        (APPLY_WITHDRAWAL, SOME, 0, True, Truth.HAPPENED),
+        (APPLY_WITHDRAWAL, NOTHING, 0, False, Truth.STILL_OPEN),
+        (APPLY_WITHDRAWAL, NOTHING, 0, True, Truth.DID_NOT_HAPPEN),
+        # Another operation of the log took just that: it proves nothing of this one.
+        (APPLY_WITHDRAWAL, SOME, 40, False, Truth.STILL_OPEN),
+        (APPLY_WITHDRAWAL, SOME, 40, True, Truth.DID_NOT_HAPPEN),
+        (APPLY_WITHDRAWAL, SOME, 30, False, Truth.HAPPENED),
+        (APPLY_WITHDRAWAL, SOME, 50, True, Truth.DID_NOT_HAPPEN),
+        (APPLY_PROGRAM, NO_MONEY, 0, False, Truth.HAPPENED),
+        (APPLY_PROGRAM, NOTHING, 0, True, Truth.DID_NOT_HAPPEN),
+        (CANCEL_WITHDRAWAL, NOTHING, 0, False, Truth.HAPPENED),
+        (CANCEL_WITHDRAWAL, SOME, 0, False, Truth.STILL_OPEN),
+        (CANCEL_WITHDRAWAL, SOME, 0, True, Truth.DID_NOT_HAPPEN),
+        (CANCEL_PROGRAM, NO_MONEY, 0, True, Truth.DID_NOT_HAPPEN),
+        (CANCEL_PROGRAM, NOTHING, 0, True, Truth.HAPPENED),
+    ],
+)
+def test_what_a_lookup_proves(
+    kind: str, effect: Effect, explained: int, is_settled: bool, truth: Truth
+) -> None:
+    target = Target(kind, card_id=5, program_id=9)
+    assert truth_of_lookup(target, effect, explained=Decimal(explained), is_settled=is_settled) is truth
+
+
+# When
+
+RULES = RetryRules(delay=5, delay_max=300, minute_window=60)
+
+
+def highest(low: float, high: float) -> float:
+    return high
+
+
+def lowest(low: float, high: float) -> float:
+    return low
+
+
+@pytest.mark.parametrize(
+    ("count", "ceiling"),
+    [(-5, 5), (0, 5), (1, 5), (2, 10), (3, 20), (6, 160), (7, 300), (8, 300), (10**9, 300)],
+)
+def test_the_wait_doubles_up_to_its_limit(count: int, ceiling: float) -> None:
+    assert backoff(count, RULES, draw=highest) == ceiling
+    assert backoff(count, RULES, draw=lowest) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "least"),
+    [
+        (None, 0),
+        (E.ServerError(), 0),
+        (E.ServerError(retry_after=42), 42),
+        (E.RateLimited(retry_after=1), 1),
+        (E.RateLimited(), 60),
+        (E.Throttled(retry_after=0.2), 0.2),
+        (E.Throttled(), 60),
+        (E.NotSent(retry_after=3600), 3600),
+    ],
+)
+def test_the_servers_wish_and_the_minute_are_waited_for(error: ApiError | None, least: float) -> None:
+    assert backoff(1, RULES, error, draw=lowest) == least
+    assert backoff(1, RULES, error, draw=highest) == max(5, least)
+
+
+def test_no_delay_means_none() -> None:
+    assert backoff(5, RetryRules(0, 300, 0)) == 0
+    assert backoff(5, RetryRules(5, 0, 0)) == 0
+    assert backoff(5, RetryRules(0, 0, 0), E.RateLimited()) == 0
+
+
+seconds = st.floats(0, 10**8)
+
+
+@examples(300)
+@given(
+    count=st.integers(-(10**20), 10**20),
+    delay=seconds,
+    delay_max=seconds,
+    minute=seconds,
+    retry_after=st.none() | st.floats(0.001, 3600),
+    cls=st.sampled_from([None, E.ServerError, E.RateLimited, E.Throttled, E.NotSent]),
+)
+def test_the_wait_is_never_negative_nor_beyond_all_its_limits(
+    count: int, delay: float, delay_max: float, minute: float, retry_after: float | None, cls: Any
+) -> None:
+    error = cls(retry_after=retry_after) if cls else None
+    wait = backoff(count, RetryRules(delay, delay_max, minute), error)
+    wish = (error.retry_after if error is not None else 0) or 0
+    window = minute if isinstance(error, E.RateLimited) and error.retry_after is None else 0
+    assert 0 <= wait <= max(delay_max, wish, window)
+    assert wait >= max(wish, window)
+
+
+@pytest.mark.parametrize(
+    ("count", "limit", "next_at", "expires_at", "may"),
+    [
+        (0, 8, 10, 20, True),
+        (7, 8, 10, 20, True),
+        (8, 8, 10, 20, False),
+        (9, 8, 10, 20, False),
+        (10**6, None, 10, 20, True),
+        (0, 8, 20, 20, False),
+        (0, 8, 21, 20, False),
+        (0, 8, 10**9, None, True),
+        (0, 0, 10, 20, False),
+        (10**6, None, 10**9, None, True),
+    ],
+)
+def test_another_attempt_must_fit_into_the_limits(
+    count: int, limit: int | None, next_at: float, expires_at: float | None, may: bool
+) -> None:
+    assert (
+        may_try_again(attempt_count=count, attempt_limit=limit, next_at=next_at, expires_at=expires_at) is may
+    )
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("error", "texts"),
+    [
+        (E.Refused("Not found", http_status=404), ["does not know", "Not found"]),
+        (E.Refused("no", http_status=403), ["may not use loyalty", "no"]),
+        (E.Refused("no", http_status=402), ["licence", "no"]),
+        (E.Refused("too late", http_status=422), ["too late"]),
+        (E.ServerError("<html>", http_status=502), ["502", "<html>"]),
+        (E.NotSent("Altegio could not be reached (x)"), ["could not be reached"]),
+        (E.Unauthorized("Authentication needed.", http_status=401), ["Authentication needed."]),
+    ],
+)
+def test_the_reason_is_a_sentence_with_the_hint_of_its_status(error: ApiError, texts: list[str]) -> None:
+    for text in texts:
+        assert text in reason_of(error)
+
+
+@pytest.mark.parametrize("row", TABLE)
+def test_every_failure_has_a_reason(row: Any) -> None:
+    assert reason_of(row[0]()).strip()

@@ -1,0 +1,412 @@
+"""One budget of requests for all processes: never more than Altegio allows, people first, no block for good."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import itertools
+import multiprocessing
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import InterfaceError, OperationalError, connection, connections
+from django.utils import timezone
+
+from altegio_loyalty import throttle
+from altegio_loyalty.exceptions import Throttled
+from altegio_loyalty.models import RequestBudget
+from altegio_loyalty.throttle import block_for, take_turn
+
+URL = "http://127.0.0.1:9/api/v1"
+
+
+@pytest.fixture
+def limits(settings: Any) -> Any:
+    """Sets both limits and empties the budget."""
+
+    def use(per_second: int = 5, per_minute: int = 200) -> None:
+        settings.ALTEGIO_LOYALTY = {
+            "API_URL": URL,
+            "REQUESTS_PER_SECOND": per_second,
+            "REQUESTS_PER_MINUTE": per_minute,
+        }
+
+    use()
+    return use
+
+
+class Clock:
+    """Stands in for the time module and for timezone.now; goes on only in sleep, unless it is set."""
+
+    def __init__(self) -> None:
+        self.wall = 1_800_000_000.0
+        self.steady = 1000.0
+
+    def time_ns(self) -> int:
+        return int(self.wall * 1_000_000_000)
+
+    def time(self) -> float:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.steady
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.wall += seconds
+        self.steady += seconds
+
+    def now(self) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(self.wall, datetime.UTC)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(throttle, "time", clock)
+    monkeypatch.setattr(timezone, "now", clock.now)
+    return clock
+
+
+def turns_without_waiting(**kwargs: Any) -> int:
+    """How many turns there are right now."""
+    for count in itertools.count():
+        try:
+            take_turn(patience=0, **kwargs)
+        except Throttled:
+            return count
+        assert count < 1000
+    raise AssertionError
+
+
+def most_within(moments: list[float], seconds: float) -> int:
+    ordered = sorted(moments)
+    return max(sum(start <= each < start + seconds for each in ordered) for start in ordered)
+
+
+# With a clock that stands still
+
+
+@pytest.mark.django_db
+def test_people_may_use_the_whole_budget(limits: Any, clock: Clock) -> None:
+    assert turns_without_waiting(for_person=True) == 5
+
+
+@pytest.mark.django_db
+def test_people_keep_a_share_while_the_backlog_is_at_its_limit(limits: Any, clock: Clock) -> None:
+    assert turns_without_waiting() == 3
+    assert turns_without_waiting(for_person=True) == 2
+    clock.sleep(1.2)
+    limits(per_second=0, per_minute=20)
+    assert turns_without_waiting() == 15 - 5
+    assert turns_without_waiting(for_person=True) == 20 - 15
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("for_person", [True, False])
+def test_a_thousand_requests_never_break_a_limit(limits: Any, clock: Clock, for_person: bool) -> None:
+    moments = []
+    for _ in range(500):
+        take_turn(for_person=for_person, patience=120)
+        moments.append(clock.wall)
+    assert most_within(moments, 1.0) <= 5
+    assert most_within(moments, 60.0) <= 200
+
+
+@pytest.mark.django_db
+def test_the_wait_is_no_longer_than_it_must_be(limits: Any, clock: Clock) -> None:
+    began = clock.wall
+    for _ in range(200):
+        take_turn(for_person=True, patience=120)
+    assert clock.wall - began < 50
+    take_turn(for_person=True, patience=120)
+    assert clock.wall - began < 65
+
+
+@pytest.mark.django_db
+def test_out_of_patience_it_says_how_long_the_wait_would_be(limits: Any, clock: Clock) -> None:
+    limits(per_second=0, per_minute=4)
+    for _ in range(4):
+        take_turn(for_person=True)
+    with pytest.raises(Throttled) as caught:
+        take_turn(for_person=True, patience=5)
+    assert 59 <= caught.value.retry_after <= 62
+    clock.sleep(caught.value.retry_after)
+    take_turn(for_person=True, patience=0)
+
+
+@pytest.mark.django_db
+def test_a_refused_turn_is_not_booked(limits: Any, clock: Clock) -> None:
+    limits(per_second=0, per_minute=4)
+    turns_without_waiting(for_person=True)
+    for _ in range(20):
+        with pytest.raises(Throttled):
+            take_turn(for_person=True, patience=0)
+    assert len(RequestBudget.objects.get().moments()) == 4
+
+
+@pytest.mark.django_db
+def test_two_requests_are_booked_at_once_or_not_at_all(limits: Any, clock: Clock) -> None:
+    take_turn(count=2, for_person=True, patience=0)
+    take_turn(count=2, for_person=True, patience=0)
+    with pytest.raises(Throttled):
+        take_turn(count=2, for_person=True, patience=0)
+    take_turn(count=1, for_person=True, patience=0)
+    assert len(RequestBudget.objects.get().moments()) == 5
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("for_person", [True, False])
+@pytest.mark.parametrize(("per_second", "per_minute"), [(1, 200), (5, 1), (1, 1)])
+def test_a_limit_below_the_count_still_lets_it_through_in_the_end(
+    limits: Any, clock: Clock, per_second: int, per_minute: int, for_person: bool
+) -> None:
+    limits(per_second, per_minute)
+    for _ in range(3):
+        take_turn(count=2, for_person=for_person, patience=200)
+
+
+@pytest.mark.django_db
+def test_0_is_no_limit_and_costs_no_booking_that_waits(limits: Any, clock: Clock) -> None:
+    limits(0, 0)
+    for _ in range(300):
+        take_turn(patience=0)
+    limits(5, 0)
+    assert turns_without_waiting(for_person=True) <= 5
+    clock.sleep(2)
+    limits(0, 50)
+    assert turns_without_waiting(for_person=True) <= 50
+
+
+@pytest.mark.django_db
+def test_the_row_stays_small(limits: Any, clock: Clock) -> None:
+    for _ in range(600):
+        take_turn(for_person=True, patience=120)
+    assert len(RequestBudget.objects.get().moments()) <= 205
+    assert RequestBudget.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_two_apis_have_a_budget_each(settings: Any, clock: Clock) -> None:
+    for number in (1, 2):
+        settings.ALTEGIO_LOYALTY = {"API_URL": f"http://127.0.0.1:{number}/api"}
+        assert turns_without_waiting(for_person=True) == 5
+
+
+@pytest.mark.django_db
+def test_an_api_url_longer_than_the_column_has_a_budget(settings: Any, clock: Clock) -> None:
+    settings.ALTEGIO_LOYALTY = {"API_URL": "http://127.0.0.1:1/" + "x" * 500}
+    assert turns_without_waiting(for_person=True) == 5
+    block_for(1)
+
+
+# Blocked by Altegio
+
+
+@pytest.mark.django_db
+def test_a_block_holds_everybody_until_it_ends(limits: Any, clock: Clock) -> None:
+    block_for(30)
+    for for_person in (True, False):
+        with pytest.raises(Throttled) as caught:
+            take_turn(for_person=for_person)
+        assert 29 <= caught.value.retry_after <= 30
+    clock.sleep(30.1)
+    take_turn(patience=0)
+
+
+@pytest.mark.django_db
+def test_a_short_block_is_waited_out(limits: Any, clock: Clock) -> None:
+    block_for(2)
+    began = clock.wall
+    take_turn()
+    assert 2 <= clock.wall - began < 3
+
+
+@pytest.mark.django_db
+def test_a_longer_block_is_never_shortened(limits: Any, clock: Clock) -> None:
+    block_for(60)
+    block_for(1)
+    clock.sleep(30)
+    with pytest.raises(Throttled):
+        take_turn(patience=0)
+    block_for(100)
+    clock.sleep(99)
+    with pytest.raises(Throttled):
+        take_turn(patience=0)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("seconds", [0, -5, -0.0])
+def test_a_block_of_no_time_is_none(limits: Any, clock: Clock, seconds: float) -> None:
+    block_for(seconds)
+    take_turn(patience=0)
+
+
+@pytest.mark.django_db
+def test_a_block_holds_with_the_limits_switched_off(limits: Any, clock: Clock) -> None:
+    limits(0, 0)
+    block_for(30)
+    with pytest.raises(Throttled):
+        take_turn(patience=0)
+
+
+# A clock that is set
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("seconds", [1, 30, 59, 61, 3600, 86400, 10**7])
+def test_a_clock_put_back_blocks_nobody_for_longer_than_a_minute(
+    limits: Any, clock: Clock, seconds: float
+) -> None:
+    limits(per_second=5, per_minute=10)
+    turns_without_waiting(for_person=True)
+    clock.wall -= seconds
+    began = clock.steady
+    for _ in range(5):
+        take_turn(for_person=True, patience=70)
+    assert clock.steady - began <= 62
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("seconds", [1, 61, 86400, 10**7])
+def test_a_clock_put_forward_blocks_nobody(limits: Any, clock: Clock, seconds: float) -> None:
+    turns_without_waiting(for_person=True)
+    clock.wall += seconds
+    began = clock.steady
+    for _ in range(5):
+        take_turn(for_person=True, patience=70)
+    assert clock.steady - began <= 62
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("seconds", [3 * 3600, 86400, 10**7])
+def test_a_clock_put_back_after_a_block_does_not_make_it_last_for_good(
+    limits: Any, clock: Clock, seconds: float
+) -> None:
+    block_for(60)
+    clock.wall -= seconds
+    take_turn(patience=70)
+
+
+# A database that fails
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_database_that_fails_lets_the_request_through(limits: Any, error: type[Exception]) -> None:
+    def fail(*args: Any) -> Any:
+        raise error("gone")
+
+    with connection.execute_wrapper(fail):
+        take_turn()
+        block_for(5)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_missing_table_lets_the_request_through(limits: Any) -> None:
+    with connection.schema_editor() as editor:
+        editor.delete_model(RequestBudget)
+    try:
+        take_turn()
+        block_for(5)
+    finally:
+        with connection.schema_editor() as editor:
+            editor.create_model(RequestBudget)
+
+
+@pytest.mark.django_db
+def test_a_turn_costs_few_queries(limits: Any, django_assert_max_num_queries: Any) -> None:
+    take_turn(for_person=True)
+    with django_assert_max_num_queries(2):
+        take_turn(for_person=True)
+
+
+# Several at once
+
+
+def measured(seconds: float, for_person: bool = True) -> Iterator[float]:
+    end = time.time() + seconds
+    while time.time() < end:
+        try:
+            take_turn(for_person=for_person, patience=0.5)
+        except Throttled:
+            continue
+        yield time.time()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads_together_stay_within_the_second(limits: Any) -> None:
+    moments: list[float] = []
+
+    def work() -> None:
+        try:
+            moments.extend(measured(2.6))
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    booked = [moment / 1000 for moment in RequestBudget.objects.get().moments()]
+    assert len(booked) == len(moments)
+    assert most_within(booked, 1.0) <= 5
+    assert most_within(moments, 1.0) <= 6  # as seen by the callers, who may be woken up late
+    assert len(moments) >= 8
+
+
+def _work_in_a_process(database: dict[str, Any], results: Any) -> None:
+    connections.close_all()
+    connections["default"].settings_dict.update(database)
+    results.put(list(measured(2.6)))
+    connections.close_all()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_processes_together_stay_within_the_second(limits: Any) -> None:
+    connections.close_all()
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    database = {"NAME": connection.settings_dict["NAME"]}
+    children = [context.Process(target=_work_in_a_process, args=(database, results)) for _ in range(3)]
+    for child in children:
+        child.start()
+    moments = [moment for _ in children for moment in results.get(timeout=30)]
+    for child in children:
+        child.join()
+    booked = [moment / 1000 for moment in RequestBudget.objects.get().moments()]
+    assert len(booked) == len(moments)
+    assert most_within(booked, 1.0) <= 5
+    assert len(moments) >= 8
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_person_gets_a_turn_while_a_crowd_of_backlog_waits(limits: Any) -> None:
+    stop = threading.Event()
+
+    def backlog() -> None:
+        try:
+            while not stop.is_set():
+                with contextlib.suppress(Throttled):
+                    take_turn(patience=0.2)
+        finally:
+            connections.close_all()
+
+    crowd = [threading.Thread(target=backlog) for _ in range(4)]
+    for thread in crowd:
+        thread.start()
+    try:
+        time.sleep(0.5)
+        began = time.monotonic()
+        for _ in range(2):
+            take_turn(for_person=True)
+        assert time.monotonic() - began < 3
+    finally:
+        stop.set()
+        for thread in crowd:
+            thread.join()
