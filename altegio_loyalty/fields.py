@@ -12,6 +12,7 @@ from django.db.models.query_utils import DeferredAttribute
 
 from altegio_loyalty.client.crypto import KeyRing, derive_key
 from altegio_loyalty.conf import get_settings
+from altegio_loyalty.exceptions import UndecryptableToken
 from altegio_loyalty.redaction import MASK
 
 _STORED_PREFIX = "fernet:"
@@ -65,11 +66,17 @@ class Secret:
         return bool(self._plain or self._stored)
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Secret):
-            if self._stored and self._stored == other._stored:
-                return True
-            other = other.reveal()
-        return isinstance(other, str) and hmac.compare_digest(self.reveal().encode(), other.encode())
+        """Whether the texts are the same. One that cannot be read is like nothing but itself."""
+        if isinstance(other, str):
+            other = Secret(other)
+        if not isinstance(other, Secret):
+            return NotImplemented
+        if not self or not other or (self._stored and self._stored == other._stored):
+            return bool(self) == bool(other)
+        try:
+            return hmac.compare_digest(self.reveal().encode(), other.reveal().encode())
+        except UndecryptableToken:
+            return False
 
     __hash__ = None  # type: ignore[assignment]
 

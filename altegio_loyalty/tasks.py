@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from celery import current_app, shared_task
 from django.db import transaction
@@ -10,6 +11,16 @@ from django.db import transaction
 from altegio_loyalty import delivery
 
 logger = logging.getLogger(__name__)
+
+#: How long a broker that failed is not tried again.
+SILENCE_SECONDS = 5.0
+
+
+class _Broker:
+    silent_until = 0.0
+
+
+_broker = _Broker()
 
 
 @shared_task(name="altegio_loyalty.tasks.retry_due_operations", ignore_result=True)
@@ -27,14 +38,19 @@ def deliver_operation(operation_id: int) -> None:
 def ring(operation_id: int) -> None:
     """Ask a worker to look at the operation soon. Never raises: without a broker the next sweep finds it.
 
-    A site without a broker in its Celery settings has no worker to ask.
+    A site without a broker in its Celery settings has no worker to ask. After a broker failed it is left alone for a
+    while, so that a person who decides about many operations does not wait for its timeout with each of them.
     """
-    if not current_app.conf.broker_url and not current_app.conf.task_always_eager:
+    conf = current_app.conf
+    if not conf.broker_url and not conf.task_always_eager:
+        return
+    if time.monotonic() < _broker.silent_until:
         return
     try:
         deliver_operation.apply_async((operation_id,), retry=False)
     except Exception:
         # Whatever the transport raises, and each has errors of its own: the operation is in the database already.
+        _broker.silent_until = time.monotonic() + SILENCE_SECONDS
         logger.warning(
             "No worker could be told of operation %s; the next sweep takes it.", operation_id, exc_info=True
         )

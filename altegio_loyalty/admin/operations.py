@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
+from altegio_loyalty.admin import log_export, overview
 from altegio_loyalty.admin.attempts import AttemptInline
 from altegio_loyalty.admin.decisions import DECISIONS, Decision, Tally, VerdictForm, carry_out, why_not
 from altegio_loyalty.admin.log_filters import AskedFilter, AttentionFilter, LocationFilter
@@ -292,7 +293,8 @@ class LoyaltyOperationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             self.admin_site.admin_view(self.decide_view),
             name="altegio_loyalty_loyaltyoperation_decide",
         )
-        return [decide, *super().get_urls()]
+        figures_and_files = (*overview.url_patterns(self), *log_export.url_patterns(self))
+        return [decide, *figures_and_files, *super().get_urls()]
 
     @outside_transactions
     @method_decorator(require_POST)
