@@ -47,7 +47,7 @@ def _check_keys() -> list[checks.CheckMessage]:
 def _check_lease() -> list[checks.CheckMessage]:
     settings = conf.get_settings()
     longest = 2 * settings.TOTAL_TIMEOUT + PATIENCE
-    if settings.LEASE_SECONDS > longest:
+    if longest < settings.LEASE_SECONDS:
         return []
     return [
         checks.Warning(

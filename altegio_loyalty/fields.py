@@ -99,10 +99,7 @@ def _from_stored(stored: str) -> Secret:
 
 
 def _to_secret(value: object) -> Secret:
-    if isinstance(value, Secret):
-        return value
-    text = "" if value is None else str(value)
-    return Secret(stored=text) if text.startswith(_STORED_PREFIX) else Secret(text)
+    return value if isinstance(value, Secret) else Secret("" if value is None else str(value))
 
 
 class _SecretAttribute(DeferredAttribute):
@@ -122,7 +119,15 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
         return Secret(stored=value or "")
 
     def to_python(self, value: object) -> Any:
+        """A dump holds what is stored, so that it shows no token and can be loaded again."""
+        if isinstance(value, str) and value.startswith(_STORED_PREFIX):
+            return Secret(stored=value)
         return _to_secret(value)
+
+    def save_form_data(self, instance: models.Model, data: Any) -> None:
+        """A form shows no token, so an empty or untouched field means the one that is there."""
+        if data and str(data) != MASK:
+            super().save_form_data(instance, _to_secret(data))
 
     def get_prep_value(self, value: Any) -> Any:
         if hasattr(value, "resolve_expression"):
