@@ -10,6 +10,7 @@ altegio_loyalty.W003  (deploy) the API is called without TLS
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
@@ -18,7 +19,7 @@ from altegio_loyalty import conf
 from altegio_loyalty.fields import key_ring
 from altegio_loyalty.throttle import PATIENCE
 
-_LOOPBACK = ("http://127.0.0.1", "http://localhost", "http://[::1]")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @checks.register()
@@ -72,7 +73,8 @@ def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
                 id="altegio_loyalty.W002",
             )
         )
-    if settings.API_URL.startswith("http:") and not settings.API_URL.startswith(_LOOPBACK):
+    api = urlsplit(settings.API_URL)
+    if api.scheme == "http" and api.hostname not in _LOOPBACK:
         messages.append(
             checks.Warning(
                 "ALTEGIO_LOYALTY['API_URL'] is not https: the tokens travel in the clear.",

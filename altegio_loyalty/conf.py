@@ -96,7 +96,7 @@ def _type_problem(name: str, value: object) -> str:
     return "" if good else "must be a list of texts"
 
 
-def is_http_url(url: object) -> bool:
+def is_http_url(url: object, *, with_login: bool = False) -> bool:
     """Whether `url` is absolute, http or https, names a host, and carries no login, query or fragment."""
     if not isinstance(url, str):
         return False
@@ -105,7 +105,8 @@ def is_http_url(url: object) -> bool:
         port_is_good = parts.port is None or parts.port > 0
     except ValueError:
         return False
-    extras = parts.query or parts.fragment or parts.username or parts.password
+    login = not with_login and (parts.username or parts.password)
+    extras = parts.query or parts.fragment or login or " " in parts.netloc
     return (
         parts.scheme in ("http", "https")
         and bool(parts.hostname)
@@ -120,7 +121,7 @@ def _value_problem(name: str, value: Any) -> str:
         return (
             "must be an absolute http or https address with the version, such as https://api.alteg.io/api/v1"
         )
-    if name == "PROXY_URL" and value and urlsplit(value).scheme not in ("http", "https"):
+    if name == "PROXY_URL" and value and not is_http_url(value, with_login=True):
         return "must be empty or an http or https address"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if not 0 <= value <= _LONGEST:  # also refuses NaN

@@ -20,6 +20,7 @@ from altegio_loyalty.wording import sentence_of
 
 _positive = MinValueValidator(1)
 _TOKEN_FIELDS = frozenset({"partner_token", "user_token"})
+_HEALTH_FIELDS = frozenset({"credentials_version", "credentials_worked_at", "refused_at", "refused_reason"})
 
 
 class Location(models.Model):
@@ -61,26 +62,46 @@ class Location(models.Model):
     @classmethod
     def from_db(cls, db: str | None, field_names: Any, values: Any, **kwargs: Any) -> Location:
         location = super().from_db(db, field_names, values, **kwargs)
-        location._loaded_tokens = location._tokens()
+        location._note_tokens()
         return location
 
-    def _tokens(self) -> tuple[Secret | None, ...]:
-        return tuple(self.__dict__.get(name) for name in sorted(_TOKEN_FIELDS))
+    def refresh_from_db(self, using: str | None = None, fields: Any = None, **kwargs: Any) -> None:
+        super().refresh_from_db(using, fields, **kwargs)
+        self._note_tokens(fields)  # also where Django loads a deferred token
+
+    def _note_tokens(self, names: Any = None) -> None:
+        """What stands in the database, as far as this object knows."""
+        known = _TOKEN_FIELDS if names is None else _TOKEN_FIELDS & set(names)
+        now = {name: self.__dict__[name] for name in known if name in self.__dict__}
+        self._loaded_tokens = {**getattr(self, "_loaded_tokens", {}), **now}
+
+    def _is_new_token(self, name: str) -> bool:
+        # Identity first: loaded and untouched tokens are not decrypted, so a lost key does not stop a change of title.
+        new, old = self.__dict__.get(name), self._loaded_tokens.get(name)
+        return new is not old and new != old
 
     def save(self, *args: Any, update_fields: Any = None, **kwargs: Any) -> None:
-        """Saves; where a token changed, the location is no longer paused and its operations go on."""
-        loaded = getattr(self, "_loaded_tokens", None)
-        # Identity first: loaded and untouched tokens are not decrypted, so a lost key does not stop a change of title.
-        tokens_changed = loaded is not None and any(
-            new is not old and new != old for new, old in zip(self._tokens(), loaded, strict=True)
-        )
-        if tokens_changed and (update_fields is None or _TOKEN_FIELDS & set(update_fields)):
-            self.credentials_version += 1
+        """Saves; where a token changed, the location is no longer paused and its operations go on.
+
+        Any other save leaves the health of the tokens as it stands in the database: it may be newer than what was read.
+        """
+        written = _TOKEN_FIELDS if update_fields is None else _TOKEN_FIELDS & set(update_fields)
+        is_update = not self._state.adding and hasattr(self, "_loaded_tokens")
+        if is_update and any(self._is_new_token(name) for name in written):
+            self.credentials_version = models.F("credentials_version") + 1
             self.refused_at, self.refused_reason = None, ""
             if update_fields is not None:
                 update_fields = {*update_fields, "credentials_version", "refused_at", "refused_reason"}
-        super().save(*args, update_fields=update_fields, **kwargs)
-        self._loaded_tokens = self._tokens()
+            super().save(*args, update_fields=update_fields, **kwargs)
+            self.refresh_from_db(fields=["credentials_version"])
+        else:
+            if is_update and update_fields is None and not args and not kwargs.get("force_insert"):
+                loaded = {
+                    field.name for field in self._meta.concrete_fields if field.attname in self.__dict__
+                }
+                update_fields = loaded - _HEALTH_FIELDS - {"id"}
+            super().save(*args, update_fields=update_fields, **kwargs)
+        self._note_tokens(update_fields)
 
     def clean(self) -> None:
         super().clean()
@@ -105,7 +126,12 @@ class LocationAccess(models.Model):
 
     location = models.ForeignKey(Location, models.CASCADE, related_name="access", verbose_name=_("location"))
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="+", verbose_name=_("person")
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("person"),
     )
     group = models.ForeignKey(
         "auth.Group", models.CASCADE, null=True, blank=True, related_name="+", verbose_name=_("group")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 
 MASK = "[hidden]"
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-_AUTHORIZATION = re.compile(r"\bBearer\s+[^\s\"'<>]+", re.IGNORECASE)
-_USER_TOKEN = re.compile(r"\bUser\s+(?=[^\s\"'<>]*\d)[^\s\"'<>,]{16,}")
-_TOKEN_FIELD = re.compile(r"(\"(?:partner_token|user_token|password|login)\"\s*:\s*\")[^\"]*", re.IGNORECASE)
-_PHONE = re.compile(
-    r"(\"(?:phone|email|client_phone|display_name|name|surname|patronymic)\"\s*:\s*\")[^\"]*", re.IGNORECASE
+_AUTHORIZATION = re.compile(r"\bBearer\s+[^\s\"'<>,]+", re.IGNORECASE)
+_USER_TOKEN = re.compile(r"\bUser\s+(?=[^\s\"'<>]*\d)[^\s\"'<>,]{16,}", re.IGNORECASE)
+# A JSON string up to its end, or to the end of the text where that was cut; or a number.
+_VALUE = r"\"\s*:\s*)(?:\"(?:[^\"\\]|\\.)*(?:\"|\\?\Z)|-?\d[\d.eE+-]*)"
+_TOKEN_FIELD = re.compile(
+    r"(\"(?:partner_token|user_token|password|login)" + _VALUE, re.IGNORECASE | re.DOTALL
+)
+_PERSONAL_FIELD = re.compile(
+    r"(\"(?:phone|email|client_phone|referrer_phone|display_name|name|surname|patronymic)" + _VALUE,
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -21,17 +27,23 @@ def clean(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
+def _in_json(text: str) -> tuple[str, str]:
+    written = json.dumps(text)[1:-1]
+    return written, written.replace("/", "\\/")
+
+
 def redact(text: str, *, secrets: Iterable[str] = (), limit: int = 500) -> str:
     """`clean(text)` with tokens, passwords and personal fields masked.
 
     `secrets` are the values known to be secret here; they are masked wherever they stand, before the text is cut, so
     that no half of one is left at the end.
     """
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, MASK)
+    # As it is and as JSON writes it; the longest first, since one may begin like another.
+    spellings = {way for secret in secrets if secret for way in (secret, *_in_json(secret))}
+    for secret in sorted(spellings, key=len, reverse=True):
+        text = text.replace(secret, MASK)
     text = _AUTHORIZATION.sub(f"Bearer {MASK}", text)
     text = _USER_TOKEN.sub(f"User {MASK}", text)
-    text = _TOKEN_FIELD.sub(rf"\1{MASK}", text)
-    text = _PHONE.sub(rf"\1{MASK}", text)
+    text = _TOKEN_FIELD.sub(rf'\1"{MASK}"', text)
+    text = _PERSONAL_FIELD.sub(rf'\1"{MASK}"', text)
     return clean(text, limit)

@@ -12,7 +12,7 @@ import logging
 import time
 from bisect import bisect_right
 
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.db.models import Q
 from django.utils import timezone
 
@@ -47,7 +47,7 @@ def take_turn(*, count: int = 1, for_person: bool = False, patience: float = PAT
             if time.monotonic() + wait > deadline:
                 raise exceptions.Throttled(retry_after=wait)
             time.sleep(wait)
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         logger.warning("The shared budget of requests could not be used; going on without it.", exc_info=True)
 
 
@@ -108,7 +108,7 @@ def block_for(seconds: float) -> None:
         budget = RequestBudget.objects.get_or_create(api_url=get_settings().API_URL[:200])[0]
         sooner = Q(blocked_until__isnull=True) | Q(blocked_until__lt=until)
         RequestBudget.objects.filter(sooner, pk=budget.pk).update(blocked_until=until)
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         logger.warning(
             "The shared budget of requests could not be blocked; going on without it.", exc_info=True
         )

@@ -8,6 +8,7 @@ from altegio_loyalty.client.types import (
     LoyaltyTransaction,
     Program,
     Record,
+    RecordPage,
     VisitDetails,
     VisitLine,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "Outcome",
     "Program",
     "Record",
+    "RecordPage",
     "Transport",
     "VisitDetails",
     "VisitLine",

@@ -18,6 +18,7 @@ from altegio_loyalty.client.types import (
     Credentials,
     Malformed,
     Record,
+    RecordPage,
     VisitDetails,
     to_flag,
     to_object,
@@ -134,6 +135,15 @@ class AltegioClient:
             f"/records/{location_id}", start_date=start_date, end_date=end_date, page=page, count=count
         )
         return _read(answer, lambda body: [Record.parse(row) for row in to_objects(body)])
+
+    def records_page(
+        self, location_id: int, *, start_date: str, end_date: str, page: int = 1, count: int = 50
+    ) -> RecordPage:
+        """GET /records/{location_id}: the same, for a list that rather lacks a row than is not there at all."""
+        answer = self._get(
+            f"/records/{location_id}", start_date=start_date, end_date=end_date, page=page, count=count
+        )
+        return _read(answer, RecordPage.parse)
 
     def client_cards(self, client_id: int) -> list[Card]:
         """GET /loyalty/client_cards/{client_id}: the client's cards; an empty list means that there are none."""

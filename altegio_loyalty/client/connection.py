@@ -31,6 +31,7 @@ class Exchange:
     ends_at: float
     send_before: float
     send_before_clock: float
+    bytes_left: int
     is_sent: bool = False
 
     def check_may_send(self) -> None:
@@ -42,6 +43,12 @@ class Exchange:
             time.monotonic() >= self.send_before or time.time() >= self.send_before_clock
         ):
             raise TooLate("the time in which this might be sent has passed")
+
+    def count(self, size: int) -> None:
+        """Take so many bytes off what may still arrive: headers, chunk lines and trailers count as well."""
+        self.bytes_left -= size
+        if self.bytes_left < 0:
+            raise OSError("the answer is larger than it may be")
 
     def seconds_left(self) -> float:
         left = self.ends_at - time.monotonic()
@@ -71,7 +78,10 @@ class _DeadlineReader(io.RawIOBase):
         if current.exchange is not None:
             left = current.exchange.seconds_left()
             self._sock.settimeout(left if self._read_timeout is None else min(left, self._read_timeout))
-        return self._raw.readinto(buffer)
+        size = self._raw.readinto(buffer)
+        if current.exchange is not None and size:
+            current.exchange.count(size)
+        return size
 
     def close(self) -> None:
         self._raw.close()
@@ -84,29 +94,42 @@ class _DeadlineResponse(http.client.HTTPResponse):
         self.fp.close()
         self.fp = io.BufferedReader(_DeadlineReader(sock))
 
+    def begin(self) -> None:
+        super().begin()
+        # urllib3 logs what it cannot parse of the headers, with whatever the server put there.
+        self.msg.defects.clear()
+        self.msg.set_payload("")
 
-class _WatchedHTTPConnection(HTTPConnection):
+
+class _Watched:
+    """Marks the exchange as sent with the first byte of the request; a proxy's CONNECT is none of it."""
+
     response_class = _DeadlineResponse
+    sock: socket.socket | None
+    _is_tunnelling = False
+
+    def _tunnel(self) -> None:
+        self._is_tunnelling = True
+        try:
+            super()._tunnel()  # type: ignore[misc]
+        finally:
+            self._is_tunnelling = False
 
     def send(self, data: Any) -> None:
         if self.sock is None:
-            self.connect()  # before the mark: a connection that fails has sent nothing
-        if current.exchange is not None:
+            self.connect()  # type: ignore[attr-defined]  # before the mark: a connection that fails has sent nothing
+        if current.exchange is not None and not self._is_tunnelling:
             current.exchange.check_may_send()
             current.exchange.is_sent = True
-        super().send(data)
+        super().send(data)  # type: ignore[misc]
 
 
-class _WatchedHTTPSConnection(HTTPSConnection):
-    response_class = _DeadlineResponse
+class _WatchedHTTPConnection(_Watched, HTTPConnection):
+    pass
 
-    def send(self, data: Any) -> None:
-        if self.sock is None:
-            self.connect()
-        if current.exchange is not None:
-            current.exchange.check_may_send()
-            current.exchange.is_sent = True
-        super().send(data)
+
+class _WatchedHTTPSConnection(_Watched, HTTPSConnection):
+    pass
 
 
 class _WatchedHTTPPool(HTTPConnectionPool):

@@ -53,13 +53,33 @@ class Answer:
     claims_success: bool
 
 
+#: What headers, chunk lines and trailers may cost beside the answer itself.
+FRAMING_BYTES = 1024 * 1024
+
+
+class _Session(requests.Session):
+    """Knows no redirects: requests would read the whole body of one, without a bound, even where it follows none."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
+class _Secrets(tuple[str, ...]):
+    """Texts to be hidden; hidden from the frames of a traceback as well."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "[hidden]"
+
+
 class Transport:
     """Sends requests to one API over connections that are kept alive. Belongs to one thread; see `shared_transport`."""
 
     def __init__(self, api_url: str, *, proxy_url: str = "", limits: Limits | None = None) -> None:
         self.api_url = api_url.rstrip("/")
         self.limits = limits or Limits()
-        self._session = requests.Session()
+        self._session = _Session()
         # The environment's proxies and a netrc file of the machine must never replace the tokens or the way.
         self._session.trust_env = False
         # One session serves all locations: a cookie of one must not travel with the tokens of another.
@@ -86,7 +106,10 @@ class Transport:
         `send_within` is the number of seconds in which the first byte must have left; later nothing is sent.
         Raises one of the subclasses of `exceptions.ApiError`, and nothing else, whatever the network or server does.
         """
-        secrets = (credentials.partner_token, credentials.user_token, *_values(payload, "login", "password"))
+        secrets = _Secrets(
+            (credentials.partner_token, credentials.user_token, *_values(payload, "login", "password"))
+        )
+        failure: exceptions.ApiError | None = None
         exchange = self._open_exchange(send_within)
         current.exchange = exchange
         try:
@@ -96,7 +119,10 @@ class Transport:
                 params=query,
                 headers=_headers(credentials),
                 data=None if payload is None else json.dumps(payload).encode(),
-                timeout=(self.limits.connect_timeout, self.limits.read_timeout),
+                timeout=(
+                    min(self.limits.connect_timeout, self.limits.total_timeout),
+                    self.limits.read_timeout,
+                ),
                 allow_redirects=False,
                 stream=True,
             )
@@ -112,16 +138,24 @@ class Transport:
             ValueError,
         ) as error:
             # ValueError: http.client and urllib3 raise it, or a subclass, for headers and URLs beyond repair.
-            raise _failure(error, exchange, secrets) from None
+            failure = _failure(error, exchange, secrets)
         finally:
             current.exchange = None
+        if failure is not None:
+            # Raised out here: no error below it, with the server's own words or our headers, hangs on to it.
+            raise failure
         return _judge(response, content, secrets)
 
     def _open_exchange(self, send_within: float | None) -> Exchange:
         total = self.limits.total_timeout
         window = total if send_within is None else min(send_within, total)
         now = time.monotonic()
-        return Exchange(ends_at=now + total, send_before=now + window, send_before_clock=time.time() + window)
+        return Exchange(
+            ends_at=now + total,
+            send_before=now + window,
+            send_before_clock=time.time() + window,
+            bytes_left=self.limits.answer_bytes + FRAMING_BYTES,
+        )
 
     def _read(self, response: requests.Response, exchange: Exchange) -> bytes:
         pieces: list[bytes] = []
@@ -192,7 +226,7 @@ def _parse(content: bytes) -> Any:
 def _judge(response: requests.Response, content: bytes, secrets: tuple[str, ...]) -> Answer:
     status = response.status_code
     text = redact(
-        content[: 8 * PREVIEW_CHARACTERS].decode("utf-8", "replace"),
+        content.decode("utf-8", "replace"),
         secrets=secrets,
         limit=PREVIEW_CHARACTERS,
     )
@@ -219,6 +253,10 @@ def _judge(response: requests.Response, content: bytes, secrets: tuple[str, ...]
         )
     says_success = isinstance(body, dict) and "success" in body
     if isinstance(body, dict) and says_success and not to_flag(body["success"]):
+        if body["success"] not in (False, 0, "0", "false"):
+            raise exceptions.UnreadableAnswer(
+                "Altegio's answer says neither success nor failure.", http_status=status, body=text
+            )
         raise exceptions.Refused(
             message or "Altegio answered without success.", http_status=status, body=text
         )

@@ -6,9 +6,10 @@ with float noise or as texts, empty objects as `[]`.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from altegio_loyalty.redaction import clean
@@ -73,7 +74,7 @@ def to_money(value: object) -> Decimal:
         if not amount.is_finite() or abs(amount) > LARGEST_AMOUNT:
             raise Malformed("an amount is out of all proportion")
         return amount.quantize(CENT, rounding=ROUND_HALF_UP)
-    except (InvalidOperation, ValueError) as error:
+    except (ArithmeticError, ValueError) as error:
         raise Malformed("an amount is not a number") from error
 
 
@@ -132,7 +133,9 @@ class LoyaltyTransaction:
         is_discount = type_id == TYPE_DISCOUNT or to_flag(row.get("is_discount"))
         if not type_id and not is_withdrawal and not is_discount:
             raise Malformed("a loyalty row does not say what it is")
-        if is_withdrawal and "card_id" not in row:
+        if (is_withdrawal and "card_id" not in row) or (
+            type_id == TYPE_WITHDRAWAL and not to_id(row["card_id"])
+        ):
             raise Malformed("a withdrawal does not say from which card")
         return cls(
             id=to_id(row.get("id")),
@@ -255,6 +258,8 @@ class Card:
 
     @classmethod
     def parse(cls, row: Mapping[str, Any]) -> Card:
+        if not to_id(row.get("id")):
+            raise Malformed("a card has no id")
         return cls(
             id=to_id(row.get("id")),
             number=to_text(row.get("number")),
@@ -278,7 +283,12 @@ def _parse_program(row: Mapping[str, Any]) -> Program:
 
 @dataclass(frozen=True)
 class Record:
-    """An appointment."""
+    """An appointment.
+
+    `starts_at` and `changed_at` are texts as they came; `local_start` is the location's own time, without a zone.
+    `cost` and `to_pay` are what its services and products cost, and what of that is to be paid; None where the answer does
+    not say so.
+    """
 
     id: int
     location_id: int
@@ -287,10 +297,18 @@ class Record:
     client_id: int
     client_name: str
     client_phone: str
+    local_start: str = ""
+    changed_at: str = ""
+    is_deleted: bool = False
+    is_paid: bool = False
+    attendance: int = 0
+    cost: Decimal | None = None
+    to_pay: Decimal | None = None
 
     @classmethod
     def parse(cls, row: Mapping[str, Any]) -> Record:
         client = to_object(row.get("client"))
+        cost, to_pay = _parse_costs(row)
         return cls(
             id=to_id(row.get("id")),
             location_id=to_id(row.get("company_id")),
@@ -299,4 +317,61 @@ class Record:
             client_id=to_id(client.get("id")),
             client_name=to_text(client.get("display_name")) or to_text(client.get("name")),
             client_phone=to_text(client.get("phone")),
+            local_start=to_text(row.get("date")),
+            changed_at=to_text(row.get("last_change_date")),
+            is_deleted=to_flag(row.get("deleted")),
+            is_paid=row.get("paid_full") in (True, 1, 2, "1", "2"),  # 2 is more than paid
+            attendance=_parse_attendance(row),
+            cost=cost,
+            to_pay=to_pay,
         )
+
+
+def _parse_attendance(row: Mapping[str, Any]) -> int:
+    """-1 did not come, 0 awaited, 1 came, 2 confirmed; whatever else stands there counts as awaited."""
+    text = str(row.get("visit_attendance", row.get("attendance")))
+    return int(text) if text in ("-1", "0", "1", "2") else 0
+
+
+def _parse_costs(row: Mapping[str, Any]) -> tuple[Decimal | None, Decimal | None]:
+    """What the services and products cost, and what of it is to be paid.
+
+    Only a figure on a list, so one that cannot be read makes both unknown and not the whole appointment unreadable.
+    """
+    cost = to_pay = Decimal(0)
+    try:
+        lines = [*to_objects(row["services"]), *to_objects(row.get("goods_transactions") or [])]
+        for line in lines:
+            price = to_money(line["cost"])
+            rest = line.get("cost_to_pay")
+            cost += price
+            to_pay += price if rest is None else to_money(rest)
+    except (KeyError, Malformed):
+        return None, None
+    if max(abs(cost), abs(to_pay)) > LARGEST_AMOUNT:
+        return None, None
+    return cost, max(to_pay, Decimal(0))
+
+
+@dataclass(frozen=True)
+class RecordPage:
+    """A page of a list of appointments. `row_count` counts all of its rows, also those that nobody can read."""
+
+    records: tuple[Record, ...]
+    row_count: int
+
+    @classmethod
+    def parse(cls, body: object) -> RecordPage:
+        """One row that makes no sense must not hide all others. Raises `Malformed` where there is no list."""
+        rows = list(body.values()) if isinstance(body, Mapping) else body
+        if not isinstance(rows, list):
+            raise Malformed("a list was expected")
+        records = []
+        for row in rows:
+            with contextlib.suppress(Malformed):
+                records.append(Record.parse(to_object(row)))
+        return cls(tuple(records), len(rows))
+
+    @property
+    def unreadable_count(self) -> int:
+        return self.row_count - len(self.records)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from altegio_loyalty import exceptions, policy
@@ -146,7 +146,7 @@ class Sweep:
         done.add(operation.pk)
         try:
             return _work_on(operation)
-        except DatabaseError:
+        except (DatabaseError, InterfaceError):
             # One bad row must not stop the others; a database that is gone stops the next query of the loop.
             logger.exception(
                 "Operation %s could not be worked on; it is taken up again when its lease ends.", operation.pk
