@@ -80,7 +80,7 @@ def database_from(url: str) -> dict[str, Any]:
         # Writers queue up instead of failing half-way through a transaction, and readers never wait for them.
         options["transaction_mode"] = "IMMEDIATE"
         options["timeout"] = 20
-        options["init_command"] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL"
+        options["init_command"] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL"
     if database["ENGINE"] == "django.db.backends.mysql":
         options.setdefault("charset", "utf8mb4")
         database["TEST"] = {"CHARSET": "utf8mb4", "COLLATION": "utf8mb4_unicode_ci"}
@@ -138,6 +138,9 @@ CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or FOLDER_BROKER
 if CELERY_BROKER_URL == FOLDER_BROKER:
     CELERY_BROKER_TRANSPORT_OPTIONS = {"folder": str(VAR_DIR / "broker"), "polling_interval": 0.2}
     CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # needs a broker that can broadcast
+elif CELERY_BROKER_URL.startswith(("redis:", "rediss:")):
+    # A Redis that takes connections and says nothing would hold whoever publishes for ever.
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 3}
 CELERY_TASK_DEFAULT_QUEUE = env.str("CELERY_QUEUE", default="altegio_loyalty")
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # The database knows what is due, so a broker that is away must not keep a person waiting, and no answer is ever read.

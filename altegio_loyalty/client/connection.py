@@ -35,13 +35,12 @@ class Exchange:
     is_sent: bool = False
 
     def check_may_send(self) -> None:
-        """Refuse the first byte where the sender's lease has run out, by either clock.
+        """Refuse the next piece of the request where the sender's lease has run out, by either clock.
 
-        Two clocks, since the monotonic one may stand still while a machine sleeps and the other may be set.
+        Two clocks, since the monotonic one may stand still while a machine sleeps and the other may be set. Each piece,
+        since a request whose body never follows its head is not carried out.
         """
-        if not self.is_sent and (
-            time.monotonic() >= self.send_before or time.time() >= self.send_before_clock
-        ):
+        if time.monotonic() >= self.send_before or time.time() >= self.send_before_clock:
             raise TooLate("the time in which this might be sent has passed")
 
     def count(self, size: int) -> None:

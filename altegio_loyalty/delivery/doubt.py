@@ -31,13 +31,15 @@ def recover(operation: LoyaltyOperation) -> bool:
         "status": Status.UNCONFIRMED,
         "fence": operation.fence + 1,
         "lookup_count": 0,
-        # The worker may have lived, and sent, until the end of its lease.
-        "unanswered_at": operation.next_attempt_at,
+        # Not the end of the lease: if the clock was put forward, the worker's request may still be on its way.
+        "unanswered_at": now,
         "next_attempt_at": now,
         "last_error": "The worker stopped before it could report.",
     }
     with committed():
-        lost = LoyaltyOperation.objects.using(database()).held_by(operation).filter(next_attempt_at__lte=now)
+        # The mark as it was read: one that was set since then must not be overlooked.
+        lost = LoyaltyOperation.objects.using(database()).held_by(operation)
+        lost = lost.filter(next_attempt_at__lte=now, sent_at=operation.sent_at)
         if not lost.update(**columns):
             return False
         OperationAttempt.objects.using(database()).create(
