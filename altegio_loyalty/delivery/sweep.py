@@ -80,20 +80,20 @@ def _give_up(operation: LoyaltyOperation) -> bool:
 
 @dataclass
 class Report:
-    """What a sweep did: how many operations ended it in which state, and why it stopped early, if it did."""
+    """What a sweep did: the state in which it left each operation, and why it stopped early, if it did."""
 
-    states: Counter[str] = field(default_factory=Counter)
+    state_of: dict[int, str] = field(default_factory=dict)
     stopped: str = ""
     #: Only the time of one sweep was over: another one can go on at once.
     is_cut_short: bool = False
 
     @property
-    def count(self) -> int:
-        return sum(self.states.values())
+    def states(self) -> Counter[str]:
+        return Counter(self.state_of.values())
 
 
 class Sweep:
-    """One pass over what is due. In one pass an operation is sent at most once and looked up at most once."""
+    """Runs what is due, pass by pass. In one pass an operation is sent at most once and looked up at most once."""
 
     def __init__(self, seconds: float) -> None:
         self._ends_at = time.monotonic() + seconds
@@ -106,12 +106,21 @@ class Sweep:
         """Raises nothing that Altegio does; a database that fails does raise."""
         self._put_the_dead_in_doubt()
         self._give_up_the_late()
+        while self._makes_progress() and not self.report.stopped:
+            self._sent, self._looked_up = set(), set()
+        return self.report
+
+    def _makes_progress(self) -> bool:
+        """One pass; whether anything changed its state, so that more may be due by now."""
+        progress = False
         for operation in self._due_in_turn():
+            before = operation.status
             error = self._take(operation)
-            self.report.states[operation.status] += 1
+            progress = progress or operation.status != before
+            self.report.state_of[operation.pk] = operation.status
             if self._must_stop(error):
                 break
-        return self.report
+        return progress
 
     def _put_the_dead_in_doubt(self) -> None:
         for operation in _operations().lease_ran_out(timezone.now()).select_related("location"):
@@ -119,7 +128,8 @@ class Sweep:
 
     def _give_up_the_late(self) -> None:
         for operation in _operations().out_of_time(timezone.now()).select_related("location"):
-            self.report.states[Status.FAILED] += _give_up(operation)
+            if _give_up(operation):
+                self.report.state_of[operation.pk] = operation.status
 
     def _due_in_turn(self) -> Iterator[LoyaltyOperation]:
         """One due operation of each location in turn, the longest waiting first, until none is left."""
