@@ -98,15 +98,17 @@ def truth_of_lookup(target: Target, effect: Effect, *, explained: Decimal, is_se
     """What a look-up proves.
 
     `explained` is how much of the effect other operations of the log account for; `is_settled` says that the look began
-    SETTLE_SECONDS after the unanswered call or later.
+    SETTLE_SECONDS after the unanswered call or later. A visit that shows something, but less than the log explains, was
+    changed behind the log's back: then what is missing proves nothing either.
     """
     if is_apply(target.kind):
         happened = effect.is_there and (effect.amount > explained or explained == 0)
+        is_at_odds = effect.is_there and effect.amount < explained
     else:
-        happened = not effect.is_there
+        happened, is_at_odds = not effect.is_there, False
     if happened:
         return Truth.HAPPENED
-    return Truth.DID_NOT_HAPPEN if is_settled else Truth.STILL_OPEN
+    return Truth.DID_NOT_HAPPEN if is_settled and not is_at_odds else Truth.STILL_OPEN
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -66,6 +65,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+@pytest.fixture(autouse=True)
+def a_broker_that_is_tried() -> None:
+    """A broker that failed in one test is not left alone in the next."""
+    from altegio_loyalty import tasks
+
+    tasks._broker.silent_until = 0.0
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A headless Chromium. Mark the test with `browser`."""
@@ -95,7 +102,3 @@ def page(browser: Browser) -> Iterator[Page]:
     yield context.new_page()
     context.close()
 
-
-# Until the sandbox's plugin can be imported the rest of the tests should still run.
-if importlib.util.find_spec("altegio_loyalty.sandbox.pytest_plugin") is None:
-    pytest_plugins = []

@@ -113,7 +113,9 @@ def _columns(operation: LoyaltyOperation, truth: Truth, effect: Effect) -> dict[
         outcome = LoyaltyOperation.Outcome.FOUND
         return finished(Status.SUCCEEDED, now, outcome=outcome, **effect_columns(operation, effect))
     if truth is Truth.DID_NOT_HAPPEN:
-        return after_no_effect(operation, now, None)
+        # A claim that never sent leaves no call behind whose effect could come late.
+        forgotten = {"unanswered_at": None} if operation.sent_at is None else {}
+        return {**after_no_effect(operation, now, None), **forgotten}
     return {"next_attempt_at": _next_look(operation)}
 
 

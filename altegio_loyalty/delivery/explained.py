@@ -38,6 +38,8 @@ def in_force(operation: LoyaltyOperation) -> list[LoyaltyOperation]:
 
 def explained_amount(operation: LoyaltyOperation) -> Decimal:
     """The sum of what those applies took, each as asked where the answer did not show it."""
-    return sum(
-        (other.applied_amount or other.amount or Decimal(0) for other in in_force(operation)), Decimal(0)
+    taken = (
+        other.applied_amount if other.applied_amount is not None else other.amount
+        for other in in_force(operation)
     )
+    return sum((amount for amount in taken if amount is not None), Decimal(0))

@@ -67,6 +67,11 @@ def _look(claim: Claim, client: AltegioClient) -> Effect:
 
 def _already_as_wanted(operation: LoyaltyOperation, seen: Effect) -> dict[str, Any]:
     now = timezone.now()
+    if operation.unanswered_at is not None:
+        # A call of this operation stayed without an answer: what is there now is its late effect, not another's.
+        return finished(
+            Status.SUCCEEDED, now, outcome=Reason.FOUND, last_error="", **effect_columns(operation, seen)
+        )
     if not policy.is_apply(operation.kind):
         return finished(Status.SUCCEEDED, now, outcome=Reason.NOTHING_TO_CANCEL, last_error="")
     return finished(

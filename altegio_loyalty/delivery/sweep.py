@@ -88,6 +88,10 @@ class Report:
     is_cut_short: bool = False
 
     @property
+    def count(self) -> int:
+        return len(self.state_of)
+
+    @property
     def states(self) -> Counter[str]:
         return Counter(self.state_of.values())
 
