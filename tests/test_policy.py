@@ -117,7 +117,7 @@ NO_MONEY = Effect(True, Decimal(0))
         (APPLY_WITHDRAWAL, SOME, 40, False, Truth.STILL_OPEN),
         (APPLY_WITHDRAWAL, SOME, 40, True, Truth.DID_NOT_HAPPEN),
         (APPLY_WITHDRAWAL, SOME, 30, False, Truth.HAPPENED),
-        (APPLY_WITHDRAWAL, SOME, 50, True, Truth.DID_NOT_HAPPEN),
+        (APPLY_WITHDRAWAL, SOME, 50, True, Truth.STILL_OPEN),  # at odds with the log: no proof
         (APPLY_PROGRAM, NO_MONEY, 0, False, Truth.HAPPENED),
         (APPLY_PROGRAM, NOTHING, 0, True, Truth.DID_NOT_HAPPEN),
         (CANCEL_WITHDRAWAL, NOTHING, 0, False, Truth.HAPPENED),

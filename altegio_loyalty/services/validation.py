@@ -62,7 +62,7 @@ def check_amount(value: Any) -> Decimal:
         raise _problem("amount", _("The amount must be a number of points."))
     try:
         amount = Decimal(str(value).strip())
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):  # ValueError: a whole number too long to be written out
         raise _problem("amount", _("The amount must be a number of points.")) from None
     if not amount.is_finite() or amount <= 0:
         raise _problem("amount", _("The amount must be more than 0 points."))
