@@ -18,13 +18,15 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 def is_bound(user: Any) -> bool:
-    """Whether the person sees only some of the locations."""
-    if user.is_superuser or user.has_perm("altegio_loyalty.all_locations"):
-        return False
-    return LocationAccess.objects.exists()
+    """Whether the person sees only some of the locations. Asked once for each request, that is, each loaded user."""
+    if not hasattr(user, "_altegio_is_bound"):
+        sees_all = user.is_superuser or user.has_perm("altegio_loyalty.all_locations")
+        user._altegio_is_bound = not sees_all and LocationAccess.objects.exists()
+    bound: bool = user._altegio_is_bound
+    return bound
 
 
-def locations_of(user: Any) -> QuerySet[LocationAccess]:
+def locations_of(user: Any) -> QuerySet[LocationAccess, Any]:
     """The ids of the locations given to the person or to one of their groups, as a subquery."""
     given = Q(user_id=user.pk)
     if hasattr(user, "groups"):  # a user model of the host site may know none

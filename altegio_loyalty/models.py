@@ -65,8 +65,10 @@ class Location(models.Model):
         location._note_tokens()
         return location
 
-    def refresh_from_db(self, using: str | None = None, fields: Any = None, **kwargs: Any) -> None:
-        super().refresh_from_db(using, fields, **kwargs)
+    def refresh_from_db(
+        self, using: str | None = None, fields: Any = None, from_queryset: Any = None
+    ) -> None:
+        super().refresh_from_db(using, fields, from_queryset)
         self._note_tokens(fields)  # also where Django loads a deferred token
 
     def _note_tokens(self, names: Any = None) -> None:

@@ -42,8 +42,9 @@ class OperationQuerySet(models.QuerySet["LoyaltyOperation"]):
         return self.filter(next_attempt_at__isnull=False, status=PENDING, expires_at__lte=now)
 
     def needing_attention(self) -> OperationQuerySet:
-        """What a person should look at: in doubt, given up, or at odds with the visit."""
-        return self.filter(Q(status__in=(UNCONFIRMED, "failed")) | ~Q(discrepancy=""))
+        """What a person should look at: in doubt, given up without a person's verdict, or at odds with the visit."""
+        given_up = Q(status="failed") & ~Q(outcome="verdict_did_not_happen")
+        return self.filter(Q(status=UNCONFIRMED) | given_up | ~Q(discrepancy=""))
 
     def held_by(self, operation: LoyaltyOperation) -> OperationQuerySet:
         """The row, as long as nobody has claimed or changed it since `operation` was read."""

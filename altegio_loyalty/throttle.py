@@ -65,6 +65,8 @@ def _book(api_url: str, count: int, limits: list[tuple[int, int]]) -> float:
         now_ms = time.time_ns() // 1_000_000
         if (blocked := _blocked_seconds(budget)) > 0:
             return blocked
+        if not limits:
+            return 0
         moments = _recent(budget.moments(), now_ms)
         if (wait := _missing_ms(moments, now_ms, count, limits)) > 0:
             return wait / 1000

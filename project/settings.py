@@ -135,12 +135,11 @@ if USES_SANDBOX:
 
 FOLDER_BROKER = "folder://localhost"
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or FOLDER_BROKER
+# A Redis that takes connections and says nothing would hold whoever publishes for ever; other brokers ignore these two.
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {"socket_connect_timeout": 2, "socket_timeout": 3}
 if CELERY_BROKER_URL == FOLDER_BROKER:
-    CELERY_BROKER_TRANSPORT_OPTIONS = {"folder": str(VAR_DIR / "broker"), "polling_interval": 0.2}
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {"folder": str(VAR_DIR / "broker"), "polling_interval": 0.2}
     CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # needs a broker that can broadcast
-elif CELERY_BROKER_URL.startswith(("redis:", "rediss:")):
-    # A Redis that takes connections and says nothing would hold whoever publishes for ever.
-    CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 3}
 CELERY_TASK_DEFAULT_QUEUE = env.str("CELERY_QUEUE", default="altegio_loyalty")
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # The database knows what is due, so a broker that is away must not keep a person waiting, and no answer is ever read.

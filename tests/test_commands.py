@@ -10,6 +10,7 @@ from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from altegio_loyalty.fields import Secret
 from altegio_loyalty.models import Location, LoyaltyOperation
 from tests.delivery.conftest import salon
 from tests.delivery.salon import WITHDRAWAL, Salon, Status
@@ -51,8 +52,12 @@ def test_deliver_due_operations__exits_when_nothing_more_is_due(salon: Salon) ->
     assert len(salon.effects(WITHDRAWAL, visit)) == 1
 
 
-@pytest.mark.parametrize("fault", ["status_503", "refuse_connections", "cut_before", "rate_limited", "status_401", "hang"])
-def test_deliver_due_operations__in_an_outage__exits_and_leaves_the_rest_due(salon: Salon, fault: str) -> None:
+@pytest.mark.parametrize(
+    "fault", ["status_503", "refuse_connections", "cut_before", "rate_limited", "status_401", "hang"]
+)
+def test_deliver_due_operations__in_an_outage__exits_and_leaves_the_rest_due(
+    salon: Salon, fault: str
+) -> None:
     """Cron starts it again; it neither spins nor raises, and nothing is lost."""
     salon.configure(MAX_ATTEMPTS=0, RETRY_WINDOW=0)
     operations = [salon.later() for _ in range(6)]
@@ -66,7 +71,9 @@ def test_deliver_due_operations__in_an_outage__exits_and_leaves_the_rest_due(sal
     salon.assert_nothing_is_told_wrongly()
 
 
-def test_deliver_due_operations__while_the_visit_does_not_show_it__does_not_wait_for_the_settle_time(salon: Salon) -> None:
+def test_deliver_due_operations__while_the_visit_does_not_show_it__does_not_wait_for_the_settle_time(
+    salon: Salon,
+) -> None:
     """A doubt that cannot be settled yet is left for a later run."""
     salon.configure(SETTLE_SECONDS=60, RETRY_DELAY=5)
     salon.fail("cut_before", path="apply_card_withdrawal", times=1)
@@ -92,7 +99,7 @@ def test_rotate_altegio_tokens__encrypts_with_the_first_key(salon: Salon) -> Non
 def test_rotate_altegio_tokens__names_what_no_key_can_read(salon: Salon) -> None:
     """The others are rotated all the same."""
     other: Any = salon.add_location("Second Street")
-    Location.objects.filter(pk=other.pk).update(user_token="fernet:nonsense")
+    Location.objects.filter(pk=other.pk).update(user_token=Secret(stored="fernet:nonsense"))
     with pytest.raises(CommandError, match=str(other.pk)):
         run("rotate_altegio_tokens")
     assert salon.withdraw().status == Status.SUCCEEDED

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from django.utils.formats import number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
@@ -18,9 +19,11 @@ from django.utils.safestring import SafeString, mark_safe
 PLOT, ABOVE, BELOW = 190, 18, 24
 SPARK_HEIGHT = 24
 MOST_DATES = 8
+#: What is there at all is also seen.
+SMALLEST_SHARE = 0.01
 
 #: The pattern of what is given back; once on each page that has a chart. A stylesheet cannot refer to it, an attribute can.
-PATTERNS = mark_safe(  # noqa: S308 - a constant
+PATTERNS = mark_safe(
     '<svg width="0" height="0" class="altegio-patterns" aria-hidden="true" focusable="false"><defs>'
     '<pattern id="altegio-hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
     '<rect width="2.5" height="5" class="altegio-hatch"/></pattern></defs></svg>'
@@ -41,7 +44,7 @@ def step_for(largest: float, lines: int = 4) -> float:
     """The distance of the lines of a scale: 1, 2 or 5 times a power of ten, so that about `lines` of them reach."""
     if largest <= 0:
         return 1
-    power = 10 ** math.floor(math.log10(largest / lines))
+    power: float = 10.0 ** math.floor(math.log10(largest / lines))
     return next(step * power for step in (1, 2, 5, 10) if step * power * lines >= largest)
 
 
@@ -82,12 +85,13 @@ def day_chart(days: Sequence[Day], *, name: str, title: str, description: str) -
     return format_html(
         '<svg class="altegio-chart" width="100%" height="{height}" role="img" aria-labelledby="{name}-title {name}-desc">'
         '<title id="{name}-title">{title}</title><desc id="{name}-desc">{description}</desc>'
-        '{lines}{bars}<line class="altegio-zero" x1="0" x2="100%" y1="{zero}" y2="{zero}"/>{dates}</svg>',
+        '{lines}{bars}<line class="altegio-zero" x1="0" x2="100%" y1="{zero}" y2="{zero}"/>{amounts}{dates}</svg>',
         height=PLOT + ABOVE + BELOW,
         name=name,
         title=title,
         description=description,
         lines=_lines(scale, step),
+        amounts=_amounts(scale, step),
         bars=_bars(days, scale),
         zero=f"{scale.zero:.1f}",
         dates=_dates(days),
@@ -95,11 +99,20 @@ def day_chart(days: Sequence[Day], *, name: str, title: str, description: str) -
 
 
 def _lines(scale: _Scale, step: float) -> SafeString:
+    line = '<line class="altegio-line" x1="0" x2="100%" y1="{0}" y2="{0}"/>'
+    return format_html_join("", line, ((f"{y:.1f}",) for _amount, y in scale.lines(step)))
+
+
+def _amounts(scale: _Scale, step: float) -> SafeString:
+    # Above the lines and over the bars, since a margin in pixels beside a plot in shares is not to be had.
+    text = '<text class="altegio-scale" x="2" y="{}">{}</text>'
     return format_html_join(
-        "",
-        '<line class="altegio-line" x1="0" x2="100%" y1="{1}" y2="{1}"/><text class="altegio-scale" x="2" y="{2}">{0}</text>',
-        ((f"{amount:g}", f"{y:.1f}", f"{y - 3:.1f}") for amount, y in scale.lines(step)),
+        "", text, ((f"{y - 3:.1f}", _in_short(amount)) for amount, y in scale.lines(step) if amount)
     )
+
+
+def _in_short(amount: float) -> str:
+    return number_format(Decimal(f"{amount:.6g}"), decimal_pos=None if amount % 1 else 0, force_grouping=True)
 
 
 def _bars(days: Sequence[Day], scale: _Scale) -> SafeString:
@@ -141,7 +154,7 @@ def _dates(days: Sequence[Day]) -> SafeString:
 
 def share_bar(part: float, whole: float, look: str = "taken") -> SafeString:
     """A bar for the row of a table, which says the figure itself; so it is hidden from screen readers."""
-    share = min(max(part / whole, 0), 1) if whole else 0
+    share = min(max(part / whole, SMALLEST_SHARE), 1) if whole and part > 0 else 0
     hatch = mark_safe(' fill="url(#altegio-hatch)"') if look == "given-back" else ""
     return format_html(
         '<svg class="altegio-bar" width="100%" height="14" aria-hidden="true" focusable="false">'

@@ -19,10 +19,11 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from altegio_loyalty import services
+from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.presentation import STYLESHEET, outside_transactions, short_time
 from altegio_loyalty.exceptions import UndecryptableToken
 from altegio_loyalty.fields import EncryptedTextField, Secret
-from altegio_loyalty.models import Location
+from altegio_loyalty.models import Location, LocationAccess
 
 TOKENS = ("partner_token", "user_token")
 LONGEST_TOKEN = 1000
@@ -101,6 +102,14 @@ class LocationForm(forms.ModelForm):  # type: ignore[type-arg]
         return exclusions | kept
 
 
+class LocationAccessInline(admin.TabularInline):  # type: ignore[type-arg]
+    """Who is given this location; from the first one on, nobody sees a location that they were not given."""
+
+    model = LocationAccess
+    extra = 0
+    raw_id_fields = ("user",)
+
+
 @admin.register(Location)
 class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     form = LocationForm
@@ -110,10 +119,14 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     search_help_text = gettext_lazy("Title or location number")
     actions = ("test_connections",)
     formfield_overrides = {EncryptedTextField: {"form_class": TokenField}}
+    inlines = (LocationAccessInline,)
     change_form_template = "admin/altegio_loyalty/location/change_form.html"
 
     class Media:
         css = {"all": [STYLESHEET]}
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Location]:
+        return visible_to(request.user, super().get_queryset(request))
 
     @admin.display(description=gettext_lazy("connection"))
     def health(self, location: Location) -> str:

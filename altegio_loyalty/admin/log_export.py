@@ -32,6 +32,7 @@ ROWS_AT_ONCE = 1000
 _INVISIBLE = r"[\s\x00-\x20\x7f-\xa0\xad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]*"
 #: What a spreadsheet may take for a formula, at the start or where another separator than ours would begin a cell.
 _FORMULA = re.compile(rf"(^|[,;\t\r\n])({_INVISIBLE}[=+\-@＝＋－＠﹦﹢﹣﹫])")
+_SIGNS = re.compile("[=+\\-@＝＋－＠﹦﹢﹣﹫]")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
@@ -42,9 +43,11 @@ def safe_cell(value: Any) -> str:
     if isinstance(value, (int, Decimal)):
         return str(value)
     text = str(value)
-    if _NUMBER.fullmatch(text):
+    if text.startswith(("\t", "\r", "\n")):
+        text = f"'{text}"
+    if not _SIGNS.search(text) or _NUMBER.fullmatch(text):
         return text
-    return _FORMULA.sub(r"\1'\2", f"'{text}" if text[:1] in ("\t", "\r", "\n") else text)
+    return _FORMULA.sub(r"\1'\2", text)
 
 
 def as_csv(header: Iterable[Any], pages: Iterable[Iterable[Iterable[Any]]]) -> Iterator[str]:

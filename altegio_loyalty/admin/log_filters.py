@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
+from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.presentation import as_id
 from altegio_loyalty.models import Location
 
@@ -24,7 +25,8 @@ class LocationFilter(admin.SimpleListFilter):
     parameter_name = "location"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
-        rows = Location.objects.values_list("pk", "title").order_by("title", "pk")[:MOST_LOCATIONS]
+        mine = visible_to(request.user, Location.objects.all())
+        rows = mine.values_list("pk", "title").order_by("title", "pk")[:MOST_LOCATIONS]
         return [(str(pk), title) for pk, title in rows]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:

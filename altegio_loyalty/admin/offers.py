@@ -242,7 +242,7 @@ class Offers:
 
     def warnings(self, offer: Offer | None) -> list[str]:
         """What a person should know before choosing this."""
-        found = []
+        found: list[str] = []
         if self.kind == Kind.APPLY_CARD_WITHDRAWAL and self.visit.details is not None:
             found += self._warnings_of_withdrawal(offer)
         if self.busy_cards:
@@ -257,15 +257,19 @@ class Offers:
         if details.total > 0 and details.left_to_pay <= 0:
             yield _("The visit is paid in full: there is nothing to take points for.")
             return
-        others = {row.card_id for row in details.transactions if row.is_withdrawal and row.card_id}
-        for card_id in sorted(others - {offer.card_id if offer else 0}):
+        if offer is None:
+            return
+        used = {row.card_id for row in details.transactions if row.is_withdrawal and row.card_id}
+        for card_id in sorted(used - {offer.card_id}):
             yield _("Another card was already used on this visit: %(card)s, %(taken)s points.") % {
                 "card": card_name(card_id, self.cards),
                 "taken": points(details.withdrawn(card_id)),
             }
-        if offer and offer.card and not offer.why_not and offer.card.balance < details.left_to_pay:
+        if offer.card and not offer.why_not and offer.card.balance < details.left_to_pay:
             rest = points(details.left_to_pay - offer.card.balance)
-            yield _("The card does not cover the bill: at least %(rest)s has to be paid otherwise.") % {"rest": rest}
+            yield _("The card does not cover the bill: at least %(rest)s has to be paid otherwise.") % {
+                "rest": rest
+            }
 
 
 def _round_amounts_below(most: Decimal, half: Decimal) -> list[Decimal]:

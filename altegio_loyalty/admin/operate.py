@@ -1,23 +1,25 @@
-"""The confirmation page of the visits: one form for each visit, one POST, and what became of it in plain words."""
+"""The confirmation page of one visit: what is offered, what it leads to, one POST, and what became of it in plain words."""
 
 from __future__ import annotations
 
-import time
 import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from altegio_loyalty import exceptions, services
-from altegio_loyalty.admin.presentation import message_level
-from altegio_loyalty.admin.visit_forms import Offers, OperateForm
+from altegio_loyalty.admin.offers import WITH_PROGRAM, Offers
+from altegio_loyalty.admin.presentation import as_id
+from altegio_loyalty.admin.visit_filters import visible
+from altegio_loyalty.admin.visit_forms import OTHER, OperateForm
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.services import CardsReading, VisitReading
 
@@ -26,10 +28,8 @@ if TYPE_CHECKING:
 
 Kind = LoyaltyOperation.Kind
 
-#: More visits at once would keep a person waiting for Altegio's answers, at 5 requests a second.
-MOST_VISITS = 20
-#: How long a person waits for calls of several visits; what is left then is sent by the worker.
-SECONDS_AT_THE_DESK = 10.0
+#: So many visits can be chosen at once.
+MOST_VISITS = 100
 
 BUTTONS = {
     Kind.APPLY_CARD_WITHDRAWAL: gettext_lazy("Withdraw points"),
@@ -55,18 +55,55 @@ def operate_url(admin: VisitAdmin, kind: str, visit_ids: list[int], **query: Any
     return f"{path}?{urlencode([*[('visit', pk) for pk in visit_ids], *query.items()])}"
 
 
+def visible_visits(admin: VisitAdmin, request: HttpRequest) -> QuerySet[Visit]:
+    """The visits that the person may see, with their locations."""
+    return visible(request, admin.get_queryset(request)).select_related("location")
+
+
 def read_for_screen(visit: Visit) -> tuple[VisitReading, CardsReading]:
     """What Altegio shows of the visit and of its client's cards. After a failed read no second one keeps anyone waiting."""
     details = services.read_visit(visit.location, visit_id=visit.pk, record_id=visit.record_id)
-    if details.error:
+    if details.details is None:
         return details, CardsReading(error=details.error)
+    services.keep_figures(visit, details.details)
     if visit.client_id is None and (problem := services.find_client(visit)):
         return details, CardsReading(error=problem)
     return details, services.read_cards(visit.location, client_id=visit.client_id or 0)
 
 
-class Operate:
-    """One request to the confirmation page."""
+def busy_cards_of(visits: list[Visit]) -> dict[int, set[int]]:
+    """By visit, the cards with an operation that is not finished: a second one would be turned away."""
+    rows = LoyaltyOperation.objects.open().filter(visit__in=[visit.pk for visit in visits])
+    busy: dict[int, set[int]] = {visit.pk: set() for visit in visits}
+    for visit_id, card_id in rows.values_list("visit_id", "card_id"):
+        busy[visit_id].add(card_id)
+    return busy
+
+
+def why_not_begun(error: Exception) -> str:
+    """Why a service did not begin an operation, for the person who asked for it."""
+    if isinstance(error, ValidationError):
+        return " ".join(error.messages)
+    if isinstance(error, exceptions.IdempotencyConflict):
+        return _("This page was used already for something else. Open it again for another operation.")
+    if isinstance(error, exceptions.TransactionOpen):
+        return _("Not begun: this site keeps a database transaction open around the page.")
+    other = error.operation if isinstance(error, exceptions.OperationInProgress) else None
+    about = f" {other.get_kind_display()}: {other.sentence}" if other else ""
+    return _("Not begun: another operation with this card is not finished yet.") + about
+
+
+#: What a service raises where it begins nothing.
+NOT_BEGUN = (
+    ValidationError,
+    exceptions.IdempotencyConflict,
+    exceptions.OperationInProgress,
+    exceptions.TransactionOpen,
+)
+
+
+class Confirmation:
+    """What the confirmation pages of one visit and of several share: who may, which visits, and the one-time token."""
 
     def __init__(self, admin: VisitAdmin, request: HttpRequest, kind: str) -> None:
         if kind not in Kind.values or not admin.may(request, kind):
@@ -75,136 +112,110 @@ class Operate:
         self.request = request
         self.kind = kind
 
-    def respond(self) -> HttpResponse:
-        visits = self._visits()
-        if not visits:
-            messages.error(self.request, _("None of these visits is here any more."))
-            return self._to_list()
-        if self.request.method != "POST":
-            return self._page([self._fresh_form(visit) for visit in visits], uuid.uuid4().hex)
-        token = self._token()
-        forms = [OperateForm(self.request.POST, visit=visit, kind=self.kind) for visit in visits]
-        chosen = [form for form in forms if not self._is_left_out(form)]
-        if not chosen:
-            messages.info(self.request, _("Nothing was chosen, so nothing was done."))
-            return self._after(visits)
-        if any(form.errors for form in chosen):
-            return self._page([self._bound_form(form) for form in forms], token)
-        self._carry_out(chosen, token)
-        return self._after(visits)
-
-    def _visits(self) -> list[Visit]:
+    def visits(self) -> list[Visit]:
         given = self.request.POST if self.request.method == "POST" else self.request.GET
-        ids = [
-            int(value)
-            for value in given.getlist("visit")
-            if value.isascii() and value.isdigit() and len(value) < 19
-        ]
-        allowed = self.admin.get_queryset(self.request).select_related("location")
-        visits = list(allowed.filter(pk__in=ids[:MOST_VISITS]))
+        ids = dict.fromkeys(number for value in given.getlist("visit") if (number := as_id(value)))
+        found = visible_visits(self.admin, self.request).in_bulk(list(ids)[:MOST_VISITS])
+        visits = [found[pk] for pk in ids if pk in found]
         return [visit for visit in visits if self.admin.has_view_permission(self.request, visit)]
 
-    def _token(self) -> str:
+    def token(self) -> uuid.UUID:
         try:
-            return uuid.UUID(self.request.POST.get("token", "")).hex
+            return uuid.UUID(self.request.POST.get("token", ""))
         except ValueError:
             raise PermissionDenied from None
 
-    def _fresh_form(self, visit: Visit) -> OperateForm:
-        initial = {"choice": self.request.GET.get("choice", "")}
-        offers = Offers(self.kind, *read_for_screen(visit))
-        return OperateForm(visit=visit, kind=self.kind, offers=offers, initial=initial)
-
-    def _bound_form(self, form: OperateForm) -> OperateForm:
-        offers = Offers(self.kind, *read_for_screen(form.visit))
-        return OperateForm(self.request.POST, visit=form.visit, kind=self.kind, offers=offers)
-
-    def _is_left_out(self, form: OperateForm) -> bool:
-        """A visit for which there was nothing to choose sends no field of its own."""
-        return not any(name.startswith(f"{form.prefix}-") for name in self.request.POST)
-
-    def _page(self, forms: list[OperateForm], token: str) -> HttpResponse:
-        context = {
+    def page(self, template: str, context: dict[str, Any]) -> HttpResponse:
+        shared = {
             **self.admin.admin_site.each_context(self.request),
             "opts": self.admin.opts,
             "title": BUTTONS[Kind(self.kind)],
             "kind": self.kind,
-            "forms": forms,
-            "token": token,
+            "is_cancel": self.kind in (Kind.CANCEL_CARD_WITHDRAWAL, Kind.CANCEL_DISCOUNT_PROGRAM),
             "nothing": NOTHING[Kind(self.kind)],
-            "can_submit": any(not form.has_nothing_to_choose for form in forms),
-            "visit": forms[0].visit if len(forms) == 1 else None,
         }
         self.request.current_app = self.admin.admin_site.name
-        return TemplateResponse(self.request, "admin/altegio_loyalty/visit/operate.html", context)
+        return TemplateResponse(
+            self.request, f"admin/altegio_loyalty/visit/{template}.html", {**shared, **context}
+        )
 
-    def _carry_out(self, forms: list[OperateForm], token: str) -> None:
-        began = time.monotonic()
-        waiting_count = 0
-        for form in forms:
-            at_the_desk = time.monotonic() - began < SECONDS_AT_THE_DESK
-            operation = self._request(form, token, "now" if at_the_desk else "on_commit")
-            if operation is None:
-                continue
-            if at_the_desk:
-                prefix = "" if len(forms) == 1 else f"{form.visit}: "
-                messages.add_message(self.request, message_level(operation), f"{prefix}{operation.sentence}")
-            else:
-                waiting_count += 1
-        if waiting_count:
-            text = ngettext(
-                "%(count)s more operation is on its way; the log shows what becomes of it.",
-                "%(count)s more operations are on their way; the log shows what becomes of them.",
-                waiting_count,
-            )
-            messages.info(self.request, text % {"count": waiting_count})
-
-    def _request(self, form: OperateForm, token: str, deliver: str) -> LoyaltyOperation | None:
-        """Ask for the operation; what stands against it becomes a message."""
-        wanted = form.cleaned_data
-        arguments: dict[str, Any] = {"card_id": wanted["card_id"]}
-        if wanted["program_id"] is not None:
-            arguments["program_id"] = wanted["program_id"]
-        if wanted["amount"] is not None:
-            arguments["amount"] = wanted["amount"]
-        ask = getattr(services, self.kind)
-        try:
-            operation: LoyaltyOperation = ask(
-                form.visit.location_id,
-                visit_id=form.visit.pk,
-                record_id=form.visit.record_id,
-                requested_by=self.request.user,
-                idempotency_key=f"admin:{self.request.user.pk}:{token}:{form.visit.pk}",
-                deliver=deliver,
-                **arguments,
-            )
-        except ValidationError as error:
-            self._complain(form.visit, " ".join(error.messages))
-        except exceptions.IdempotencyConflict:
-            self._complain(
-                form.visit,
-                _("This page was used already for something else. Open it again for another operation."),
-            )
-        except exceptions.OperationInProgress as error:
-            other = (
-                f" {error.operation.get_kind_display()}: {error.operation.sentence}"
-                if error.operation
-                else ""
-            )
-            self._complain(
-                form.visit, _("Not begun: another operation with this card is not finished yet.") + other
-            )
-        else:
-            return operation
-        return None
-
-    def _complain(self, visit: Visit, text: str) -> None:
-        messages.error(self.request, f"{visit}: {text}")
-
-    def _after(self, visits: list[Visit]) -> HttpResponse:
-        if len(visits) > 1:
-            return self._to_list()
-        return HttpResponseRedirect(self.admin.page_url(visits[0].pk))
-
-    def _to_list(self) -> HttpResponse:
+    def to_list(self) -> HttpResponse:
         return HttpResponseRedirect(reverse(f"{self.admin.admin_site.name}:altegio_loyalty_visit_changelist"))
+
+
+class Operate(Confirmation):
+    """One request to the confirmation page. Several visits have a page of their own."""
+
+    def respond(self) -> HttpResponse:
+        from altegio_loyalty.admin.batch_form import BatchConfirmation  # which builds on this module
+
+        visits = self.visits()
+        if not visits:
+            messages.error(self.request, _("None of these visits is here any more."))
+            return self.to_list()
+        if len(visits) > 1:
+            return BatchConfirmation(self.admin, self.request, self.kind).respond(visits)
+        return self._respond_for(visits[0])
+
+    def _respond_for(self, visit: Visit) -> HttpResponse:
+        if self.request.method != "POST":
+            return self._form_page(self._form(visit), uuid.uuid4())
+        token = self.token()
+        form = OperateForm(self.request.POST, visit=visit, kind=self.kind)
+        if not form.is_valid():
+            return self._form_page(self._form(visit), token)
+        self._request(form, token)
+        return HttpResponseRedirect(self.admin.page_url(visit.pk))
+
+    def _form(self, visit: Visit) -> OperateForm:
+        offers = Offers(self.kind, *read_for_screen(visit), busy_cards_of([visit])[visit.pk])
+        posted = self.request.POST if self.request.method == "POST" else None
+        choice = self.request.GET.get("choice", "")
+        return OperateForm(posted, visit=visit, kind=self.kind, offers=offers, choice=choice)
+
+    def _form_page(self, form: OperateForm, token: uuid.UUID) -> HttpResponse:
+        offers, chosen = form.offers, form.chosen
+        assert offers is not None
+        context = {
+            "form": form,
+            "visit": form.visit,
+            "offers": offers,
+            "chosen": chosen,
+            "others": self._other_cards(form),
+            "warnings": offers.warnings(chosen),
+            "token": token.hex,
+            "prefix": form.prefix,
+            "other_value": OTHER,
+            "types_program": self.kind in WITH_PROGRAM,
+            "types_amount": self.kind == Kind.APPLY_CARD_WITHDRAWAL,
+            "is_typing": form.types_ids or not offers.is_known or "typed" in self.request.GET,
+            "can_submit": bool(chosen and not chosen.why_not),
+        }
+        return self.page("operate", context)
+
+    def _other_cards(self, form: OperateForm) -> list[dict[str, Any]]:
+        """The cards that could be taken instead, as addresses: each has amounts of its own."""
+        if self.kind != Kind.APPLY_CARD_WITHDRAWAL or form.offers is None:
+            return []
+        return [
+            {"offer": offer, "url": operate_url(self.admin, self.kind, [form.visit.pk], choice=offer.value)}
+            for offer in form.offers.usable
+            if offer != form.chosen
+        ]
+
+    def _request(self, form: OperateForm, token: uuid.UUID) -> None:
+        """Ask for the operation. The page of the visit shows what becomes of it; what stands against it is a message."""
+        visit, wanted = form.visit, form.cleaned_data
+        optional = {name: wanted[name] for name in ("program_id", "amount") if wanted[name] is not None}
+        try:
+            getattr(services, self.kind)(
+                visit.location_id,
+                visit_id=visit.pk,
+                record_id=visit.record_id,
+                card_id=wanted["card_id"],
+                requested_by=self.request.user,
+                idempotency_key=f"admin:{self.request.user.pk}:{token.hex}:{visit.pk}",
+                **optional,
+            )
+        except NOT_BEGUN as error:
+            messages.error(self.request, why_not_begun(error))

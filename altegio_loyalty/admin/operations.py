@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from altegio_loyalty.admin import log_export, overview
+from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.attempts import AttemptInline
 from altegio_loyalty.admin.decisions import DECISIONS, Decision, Tally, VerdictForm, carry_out, why_not
 from altegio_loyalty.admin.log_filters import AskedFilter, AttentionFilter, LocationFilter
@@ -164,7 +165,8 @@ class LoyaltyOperationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).select_related("location", "visit", "requested_by")
+        rows = super().get_queryset(request).select_related("location", "visit", "requested_by")
+        return visible_to(request.user, rows)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -58,8 +58,8 @@ class OperateForm(forms.Form):
         self.kind = kind
         self.offers = offers
         self.asked_choice = choice
-        #: Without a choice the numbers were typed: each of the page's two forms is whole in itself.
-        self.types_ids = self.is_bound and self.add_prefix("choice") not in self.data
+        #: Each of the page's two forms is whole in itself: one to choose from, one to type numbers into.
+        self.types_ids = self.is_bound and self.add_prefix("card_id") in self.data
         self._keep_fields()
 
     def _keep_fields(self) -> None:
@@ -79,8 +79,10 @@ class OperateForm(forms.Form):
         if self.offers is None:
             return None
         wanted = str(self.data.get(self.add_prefix("choice"), "")) if self.is_bound else self.asked_choice
-        by_value = {offer.value: offer for offer in self.offers.all}
-        return by_value.get(wanted) or next(iter(self.offers.usable), None) or next(iter(self.offers.all), None)
+        # A card that was asked for is shown with the reason why it cannot be used; elsewhere only what can be had is chosen.
+        of_those = self.offers.all if self.kind == Kind.APPLY_CARD_WITHDRAWAL else self.offers.usable
+        by_value = {offer.value: offer for offer in of_those}
+        return by_value.get(wanted) or next(iter([*self.offers.usable, *self.offers.all]), None)
 
     @property
     def parts(self) -> list[tuple[Part, bool]]:
@@ -100,7 +102,9 @@ class OperateForm(forms.Form):
     def typed(self) -> dict[str, str]:
         """What was typed under "advanced", to come back with the page."""
         names = ("card_id", "program_id", "amount")
-        return {name: str(self.data.get(self.add_prefix(name), "")) for name in names} if self.types_ids else {}
+        return (
+            {name: str(self.data.get(self.add_prefix(name), "")) for name in names} if self.types_ids else {}
+        )
 
     @property
     def typed_amount(self) -> str:
@@ -133,6 +137,8 @@ class OperateForm(forms.Form):
             self.add_error("part", _("Choose one of the list."))
             return
         if typed is not None and typed != amount:
-            self.add_error("amount", _("You typed another amount than the one that is chosen above. Choose one of them."))
+            self.add_error(
+                "amount", _("You typed another amount than the one that is chosen above. Choose one of them.")
+            )
             return
         cleaned["amount"] = amount

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.http import HttpRequest, HttpResponse
@@ -12,9 +11,9 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from altegio_loyalty.admin.offers import Offer, Offers
 from altegio_loyalty.admin.operate import BUTTONS, operate_url, read_for_screen
-from altegio_loyalty.admin.presentation import status_badge
-from altegio_loyalty.admin.visit_forms import Offers
+from altegio_loyalty.admin.visit_live import Happening, VisitLive
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.wording import as_local
 
@@ -23,10 +22,16 @@ if TYPE_CHECKING:
 
 Kind = LoyaltyOperation.Kind
 
-#: So many of a visit's operations are shown on its page; the log has all.
-OPERATIONS_SHOWN = 20
-#: While an operation is open its page looks again by itself, in seconds.
+#: Without scripts, a page with an open operation looks again by itself after so many seconds.
 LOOK_AGAIN_SECONDS = 5
+
+
+def phone_for(user: Any, visit: Visit) -> str:
+    """The client's phone; all but its last four digits hidden from those without the right to see it."""
+    phone = visit.client_phone
+    if not phone or user.has_perm("altegio_loyalty.view_client_phone"):
+        return phone
+    return f"•••{phone[-4:]}" if len(phone) > 7 else "•••"
 
 
 class VisitPage:
@@ -38,13 +43,18 @@ class VisitPage:
         self.visit = visit
 
     def respond(self, extra_context: dict[str, Any]) -> HttpResponse:
+        happening = Happening(self.request, self.visit)
+        log_url = reverse(f"{self.admin.admin_site.name}:altegio_loyalty_loyaltyoperation_changelist")
         context = {
             **self.admin.admin_site.each_context(self.request),
             "opts": self.admin.opts,
             "title": self._title(),
             "visit": self.visit,
-            **self._live_context(),
-            **self._log_context(),
+            "phone": phone_for(self.request.user, self.visit),
+            **self._live_context({operation.card_id for operation in happening.open}),
+            **happening.context(VisitLive(self.admin).addresses(self.visit)),
+            "look_again_seconds": LOOK_AGAIN_SECONDS,
+            "log_url": f"{log_url}?q={self.visit.pk}",
             **extra_context,
         }
         self.request.current_app = self.admin.admin_site.name
@@ -55,48 +65,40 @@ class VisitPage:
         starts_at = self.visit.starts_at
         return f"{title}, {date_format(as_local(starts_at), 'j M H:i')}" if starts_at else title
 
-    def _live_context(self) -> dict[str, Any]:
-        visit = self.visit
-        details, cards = read_for_screen(visit)
-        allowed = {kind: self.admin.may(self.request, kind) for kind in Kind}
-        offers = {kind: Offers(kind, details, cards) for kind in Kind}
-
-        def choices(kind: Kind) -> list[dict[str, str]]:
-            return [
-                {
-                    "label": label,
-                    "url": operate_url(self.admin, kind, [visit.pk], choice=value) if allowed[kind] else "",
-                }
-                for value, label in offers[kind].choices
-            ]
-
+    def _live_context(self, busy_cards: set[int]) -> dict[str, Any]:
+        details, cards = read_for_screen(self.visit)
+        offers = {kind: Offers(kind, details, cards, busy_cards) for kind in Kind}
+        allowed = [kind for kind in Kind if self.admin.may(self.request, kind)]
+        of_withdrawal = offers[Kind.APPLY_CARD_WITHDRAWAL]
         return {
             "details": details.details,
             "reading_error": details.error,
-            "cards": self._cards(choices(Kind.APPLY_CARD_WITHDRAWAL), cards.cards),
             "cards_error": cards.error,
-            "withdrawals": choices(Kind.CANCEL_CARD_WITHDRAWAL),
-            "promotions": choices(Kind.CANCEL_DISCOUNT_PROGRAM),
-            "programs": choices(Kind.APPLY_DISCOUNT_PROGRAM),
-            "buttons": [
-                {"label": BUTTONS[kind], "url": operate_url(self.admin, kind, [visit.pk])}
-                for kind in Kind
-                if allowed[kind]
+            "warnings": [] if details.error else of_withdrawal.warnings(_best(of_withdrawal)),
+            "cards": self._choices(of_withdrawal, allowed),
+            "withdrawals": self._choices(offers[Kind.CANCEL_CARD_WITHDRAWAL], allowed),
+            "promotions": self._choices(offers[Kind.CANCEL_DISCOUNT_PROGRAM], allowed),
+            "programs": self._choices(offers[Kind.APPLY_DISCOUNT_PROGRAM], allowed),
+            "typed": [
+                {"label": BUTTONS[kind], "url": f"{operate_url(self.admin, kind, [self.visit.pk], typed=1)}"}
+                for kind in allowed
             ],
             "read_at": timezone.now(),
         }
 
-    @staticmethod
-    def _cards(choices: list[dict[str, str]], cards: Sequence[Any]) -> list[dict[str, Any]]:
-        return [{**choice, "card": card} for choice, card in zip(choices, cards, strict=True)]
+    def _choices(self, offers: Offers, allowed: list[Kind]) -> list[dict[str, Any]]:
+        """The offers, each with its address where the person may choose it and it would not fail."""
+        return [
+            {
+                "offer": offer,
+                "url": operate_url(self.admin, offers.kind, [self.visit.pk], choice=offer.value)
+                if offers.kind in allowed and not offer.why_not
+                else "",
+            }
+            for offer in offers.all
+        ]
 
-    def _log_context(self) -> dict[str, Any]:
-        newest = self.visit.operations.select_related("location", "requested_by").order_by("-pk")
-        operations = list(newest[:OPERATIONS_SHOWN])
-        log_url = reverse(f"{self.admin.admin_site.name}:altegio_loyalty_loyaltyoperation_changelist")
-        return {
-            "operations": [{"row": operation, "badge": status_badge(operation)} for operation in operations],
-            "has_open_operation": any(operation.is_open for operation in operations),
-            "look_again_seconds": LOOK_AGAIN_SECONDS,
-            "log_url": f"{log_url}?q={self.visit.pk}",
-        }
+
+def _best(offers: Offers) -> Offer | None:
+    """The card that covers most of the bill."""
+    return max(offers.usable, key=lambda offer: offer.most or 0, default=None)

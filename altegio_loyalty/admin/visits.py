@@ -2,53 +2,41 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from altegio_loyalty.admin.batches import BatchPages
 from altegio_loyalty.admin.operate import BUTTONS, MOST_VISITS, Operate, operate_url
-from altegio_loyalty.admin.presentation import outside_transactions, status_badge
+from altegio_loyalty.admin.presentation import BoundedPaginator, outside_transactions, status_badge
+from altegio_loyalty.admin.visit_figures import add_last_operations, figure_of
+from altegio_loyalty.admin.visit_filters import (
+    DayFilter,
+    VisitLocationFilter,
+    locations_for,
+    one_day,
+    search,
+    visible,
+)
+from altegio_loyalty.admin.visit_import import VisitImport
+from altegio_loyalty.admin.visit_live import VisitLive
 from altegio_loyalty.admin.visit_page import VisitPage
-from altegio_loyalty.models import LoyaltyOperation, Visit
+from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+from altegio_loyalty.services.moments import today_at
 from altegio_loyalty.wording import as_local
 
 Kind = LoyaltyOperation.Kind
 
-
-class DayFilter(admin.SimpleListFilter):
-    title = gettext_lazy("day")
-    parameter_name = "day"
-    _DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [
-            ("today", gettext_lazy("Today")),
-            ("yesterday", gettext_lazy("Yesterday")),
-            ("tomorrow", gettext_lazy("Tomorrow")),
-            ("week", gettext_lazy("The last 7 days")),
-        ]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Visit]) -> QuerySet[Visit]:
-        midnight = as_local(timezone.now()).replace(hour=0, minute=0, second=0, microsecond=0)
-        day = datetime.timedelta(days=1)
-        if self.value() == "week":
-            return queryset.filter(starts_at__gte=midnight - 6 * day, starts_at__lt=midnight + day)
-        if (offset := self._DAYS.get(self.value() or "")) is None:
-            return queryset
-        return queryset.filter(
-            starts_at__gte=midnight + offset * day, starts_at__lt=midnight + (offset + 1) * day
-        )
+_LEFT_TO_PAY, _APPLIED = gettext_lazy("left to pay"), gettext_lazy("applied")
 
 
 def _action(kind: Kind) -> Callable[..., HttpResponse | None]:
@@ -70,30 +58,49 @@ def _action(kind: Kind) -> Callable[..., HttpResponse | None]:
 class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """A list that finds the visit, and a page of its own instead of a form: a visit is changed in Altegio."""
 
-    list_display = ("client", "time", "salon", "id", "last_operation")
+    change_list_template = "admin/altegio_loyalty/visit/change_list.html"
+    list_display = ("client", "time", "salon", "due", "applied", "last_operation")
     list_display_links = ("client",)
-    list_filter = (DayFilter, "location")
+    list_filter = (DayFilter, VisitLocationFilter)
     list_select_related = ("location",)
     list_per_page = 50
+    paginator = BoundedPaginator
+    show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
-    search_fields = ("client_name", "client_phone")
+    search_fields = ("client_name",)
     search_help_text = gettext_lazy("Name, phone, visit or appointment number")
     actions = tuple(_action(kind) for kind in Kind)
     fields = ("location", "id", "record_id")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Visit]:
-        latest = LoyaltyOperation.objects.filter(visit=OuterRef("pk")).order_by("-pk").values("pk")[:1]
         visits: QuerySet[Visit] = super().get_queryset(request)
-        return visits.annotate(last_operation_id=Subquery(latest))
+        return visible(request, visits)
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        return ("starts_at", "pk") if one_day(request) else ("-starts_at", "-pk")
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        if len(locations_for(request)) > 1:
+            return self.list_display
+        return tuple(name for name in self.list_display if name != "salon")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        number = search_term.strip()
-        if number.isascii() and number.isdigit() and len(number) < 19:
-            ids = queryset.filter(pk=int(number)) | queryset.filter(record_id=int(number))
-            return ids | queryset.filter(client_phone__contains=number), False
-        return super().get_search_results(request, queryset, search_term.replace("\x00", ""))
+        if not search_term.strip():
+            return queryset, False
+        sees_phones = request.user.has_perm(f"{self.opts.app_label}.view_client_phone")
+        return search(queryset, search_term, sees_phones=sees_phones), False
+
+    def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
+        if lookup.partition("__")[0] == "client_phone":
+            return False  # a phone that is masked must not be guessed letter by letter through the address
+        return super().lookup_allowed(lookup, value, request)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "location":
+            kwargs["queryset"] = visible(request, Location.objects.all())
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def has_change_permission(self, request: HttpRequest, obj: Visit | None = None) -> bool:
         return False
@@ -124,26 +131,41 @@ class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        """The list from our own table. Altegio is only read by the POSTs of `VisitImport`."""
         response = super().changelist_view(request, {"title": _("Choose a visit"), **(extra_context or {})})
-        changelist = (
-            getattr(response, "context_data", {}).get("cl") if hasattr(response, "context_data") else None
-        )
-        if changelist is not None:
-            ids = [visit.last_operation_id for visit in changelist.result_list if visit.last_operation_id]
-            operations = LoyaltyOperation.objects.in_bulk(ids)
-            for visit in changelist.result_list:
-                visit.last_operation_row = operations.get(visit.last_operation_id)
+        context = getattr(response, "context_data", None) or {}
+        if (changelist := context.get("cl")) is not None:
+            visits = list(changelist.result_list)
+            changelist.result_list = visits
+            # Only to keep Django from offering "show all" beside a list that a day narrows.
+            changelist.full_result_count = changelist.result_count
+            add_last_operations(visits)
+            has_two_sorts = any(figure_of(visit, visit.due_amount).note for visit in visits)
+            context["figures_need_a_word"] = has_two_sorts
+            context["panel"] = VisitImport(self).panel(request, found_none=not visits)
         return response
 
-    @admin.display(description=gettext_lazy("when"), ordering="starts_at")
+    @admin.display(description=gettext_lazy("time"), ordering="starts_at")
     def time(self, visit: Visit) -> str:
-        return date_format(as_local(visit.starts_at), "j M H:i") if visit.starts_at else ""
+        if visit.starts_at is None:
+            return "–"
+        starts_at = as_local(visit.starts_at)
+        is_today = starts_at.date() == today_at(None)
+        return date_format(starts_at, "H:i" if is_today else "j M Y, H:i")
 
     @admin.display(description=gettext_lazy("location"), ordering="location__title")
     def salon(self, visit: Visit) -> str:
         return visit.location.title
 
-    @admin.display(description=gettext_lazy("last operation"))
+    @admin.display(description=_LEFT_TO_PAY, ordering="due_amount")
+    def due(self, visit: Visit) -> str:
+        return figure_of(visit, visit.due_amount).as_html(_LEFT_TO_PAY)
+
+    @admin.display(description=_APPLIED, ordering="covered_amount")
+    def applied(self, visit: Visit) -> str:
+        return figure_of(visit, visit.covered_amount).as_html(_APPLIED)
+
+    @admin.display(description=gettext_lazy("last operation"), empty_value="")
     def last_operation(self, visit: Any) -> str:
         operation = getattr(visit, "last_operation_row", None)
         if operation is None:
@@ -156,7 +178,8 @@ class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             self.admin_site.admin_view(self.operate_view),
             name="altegio_loyalty_visit_operate",
         )
-        return [operate, *super().get_urls()]
+        pages = (VisitImport(self), VisitLive(self), BatchPages(self))
+        return [operate, *(url for page in pages for url in page.urls()), *super().get_urls()]
 
     def page_url(self, visit_id: int) -> str:
         return reverse(f"{self.admin_site.name}:altegio_loyalty_visit_change", args=[visit_id])

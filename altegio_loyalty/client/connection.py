@@ -103,7 +103,6 @@ class _DeadlineResponse(http.client.HTTPResponse):
 class _Watched:
     """Marks the exchange as sent with the first byte of the request; a proxy's CONNECT is none of it."""
 
-    response_class = _DeadlineResponse
     sock: socket.socket | None
     _is_tunnelling = False
 
@@ -124,11 +123,11 @@ class _Watched:
 
 
 class _WatchedHTTPConnection(_Watched, HTTPConnection):
-    pass
+    response_class = _DeadlineResponse
 
 
 class _WatchedHTTPSConnection(_Watched, HTTPSConnection):
-    pass
+    response_class = _DeadlineResponse
 
 
 class _WatchedHTTPPool(HTTPConnectionPool):

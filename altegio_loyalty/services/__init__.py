@@ -6,6 +6,7 @@ from altegio_loyalty.services.operations import (
     apply_discount_program,
     cancel_card_withdrawal,
     cancel_discount_program,
+    request_in_batch,
 )
 from altegio_loyalty.services.reading import (
     CardsReading,
@@ -17,19 +18,26 @@ from altegio_loyalty.services.reading import (
     read_visit,
     test_connection,
 )
+from altegio_loyalty.services.visits import DayReading, VisitFetch, fetch_visit, keep_figures, read_day
 
 __all__ = [
     "CardsReading",
     "Check",
     "ConnectionReport",
+    "DayReading",
+    "VisitFetch",
     "VisitReading",
     "apply_card_withdrawal",
     "apply_discount_program",
     "cancel_card_withdrawal",
     "cancel_discount_program",
+    "fetch_visit",
     "find_client",
+    "keep_figures",
     "read_cards",
+    "read_day",
     "read_visit",
+    "request_in_batch",
     "retry_operation",
     "settle_operation",
     "stop_operation",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 import uuid
 from typing import Any
 
@@ -134,6 +135,33 @@ def cancel_discount_program(
     )
 
 
+def request_in_batch(
+    kind: str,
+    location: Location | int,
+    *,
+    batch: uuid.UUID,
+    amount: Any = None,
+    requested_by: AbstractBaseUser | None = None,
+    idempotency_key: str | None = None,
+    **ids: int,
+) -> LoyaltyOperation:
+    """One of several operations that are asked for together and share `batch`; always with `deliver="on_commit"`.
+
+    `ids` are those of the kind: visit_id, record_id, card_id and, for a promotion, program_id. Guarantees and errors as
+    `apply_card_withdrawal`.
+    """
+    return _request(
+        Kind(kind),
+        location,
+        ids,
+        amount=validation.check_amount(amount) if kind == Kind.APPLY_CARD_WITHDRAWAL else None,
+        requested_by=requested_by,
+        idempotency_key=idempotency_key,
+        deliver="on_commit",
+        batch=batch,
+    )
+
+
 def _request(
     kind: str,
     location: Location | int,
@@ -143,6 +171,7 @@ def _request(
     requested_by: AbstractBaseUser | None,
     idempotency_key: str | None,
     deliver: str,
+    batch: uuid.UUID | None = None,
 ) -> LoyaltyOperation:
     using = database()
     checked_ids = {name: validation.check_id(name, value) for name, value in ids.items()}
@@ -152,7 +181,7 @@ def _request(
     validation.check_settings()
     found = validation.check_location(location, using)
     who: dict[str, Any] = {"requested_by": requested_by}
-    operation = LoyaltyOperation(kind=kind, location=found, amount=amount, **checked_ids, **who)
+    operation = LoyaltyOperation(kind=kind, location=found, amount=amount, batch=batch, **checked_ids, **who)
     operation.idempotency_key = idempotency_key or uuid.uuid4().hex
     if idempotency_key and (first := _first_with_key(operation, using)):
         return first
@@ -175,7 +204,7 @@ def _set_limits(operation: LoyaltyOperation) -> None:
 
 def _write_and_send(operation: LoyaltyOperation, visit: Visit | None, using: str) -> LoyaltyOperation:
     """Insert the row as claimed already, so that nothing else picks it up between the insert and the call."""
-    claim = None
+    began = time.monotonic()  # before the lease is set: a slow commit must not lengthen it here
     if not operation.location.is_paused:
         for name, value in claim_columns(operation, timezone.now()).items():
             setattr(operation, name, value)
@@ -185,8 +214,7 @@ def _write_and_send(operation: LoyaltyOperation, visit: Visit | None, using: str
     except IntegrityError:
         return _explain_conflict(operation, using)
     if operation.status == Status.SENDING:
-        claim = Claim(operation)
-        send(claim, for_person=True)
+        send(Claim(operation, began), for_person=True)
     if operation.status == Status.UNCONFIRMED:
         tasks.ring(operation.pk)
     return operation

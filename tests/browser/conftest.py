@@ -38,18 +38,36 @@ class Desk:
         tokens = {"partner_token": sandbox.partner_token, "user_token": sandbox.user_token}
         self.location = Location.objects.create(id=self.salon.id, title=self.salon.title, **tokens)
 
-    def visit(self, name: str = "Jane Miller", lines: Any = (("Haircut", "300"), ("Shampoo", "20"))) -> Any:
-        there = self.ledger.add_visit(self.salon, self.client, lines=lines)
+    def visit(
+        self,
+        name: str = "Jane Miller",
+        lines: Any = (("Haircut", "300"), ("Shampoo", "20")),
+        client: Any = None,
+    ) -> Any:
+        client = client or self.client
+        there = self.ledger.add_visit(self.salon, client, lines=lines)
         Visit.objects.create(
             id=there.id,
             location=self.location,
             record_id=there.record_id,
-            client_id=self.client.id,
+            client_id=client.id,
             client_name=name,
             client_phone="+13155550175",
             starts_at=timezone.now(),
         )
         return there
+
+    def visits(self, count: int) -> list[Any]:
+        """Visits of as many clients, each with a card of their own that has the promotion."""
+        made = []
+        for number in range(count):
+            client = self.ledger.add_client(name=f"Client {number + 1}", phone=f"+1315555{number:04}")
+            self.ledger.add_card(client, balance="200", title="Silver", programs=[self.program])
+            made.append(self.visit(f"Client {number + 1}", client=client))
+        return made
+
+    def page_of(self, visit: Any) -> str:
+        return f"{self.site_url}/admin/altegio_loyalty/visit/{visit.id}/change/"
 
     def taken(self, visit: Any) -> Decimal:
         return self.ledger.withdrawn(visit.id, self.card.id)
@@ -88,12 +106,24 @@ def log_in(page: Any, desk: Desk) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def picture(page: Any) -> Callable[[str], None]:
-    """Keep a picture of the page, where pictures are asked for."""
+def picture(page: Any) -> Callable[..., None]:
+    """Keep a picture of the page, where pictures are asked for: light and wide, or with `everywhere` dark and narrow too."""
 
-    def take(name: str) -> None:
-        if SCREENSHOTS:
-            Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=f"{SCREENSHOTS}/{name}.png", full_page=True)
+    def keep(name: str) -> None:
+        page.wait_for_timeout(300)  # the admin's colours change slowly
+        page.screenshot(path=f"{SCREENSHOTS}/{name}.png", full_page=True)
+
+    def take(name: str, *, everywhere: bool = False) -> None:
+        if not SCREENSHOTS:
+            return
+        Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
+        keep(name)
+        if everywhere:
+            page.emulate_media(color_scheme="dark")
+            keep(f"{name}-dark")
+            page.emulate_media(color_scheme="light")
+            page.set_viewport_size({"width": 360, "height": 780})
+            keep(f"{name}-360")
+            page.set_viewport_size({"width": 1280, "height": 900})
 
     return take

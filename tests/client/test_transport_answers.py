@@ -150,6 +150,7 @@ UNREADABLE = [
     b'{"loyalty_transactions": NaN}',
     b'{"loyalty_transactions": [{"id": 1, "type_id": 3, "card_id": 2, "amount": Infinity}]}',
     b'{"loyalty_transactions": [{"id": 1, "type_id": 3, "card_id": 2, "amount": 1e999}]}',
+    b'{"loyalty_transactions": [{"id": 1, "type_id": 3, "card_id": 2, "amount": 1e1000000}]}',
     b'{"loyalty_transactions": [{"id": 1, "type_id": 3, "card_id": 2, "amount": 1e99999999999999999999}]}',
     b'{"loyalty_transactions": [{"id": 1, "type_id": 3, "card_id": 2, "amount": ' + b"9" * 5000 + b"}]}",
     b'{"loyalty_transactions": [{"id": 1, "type_id": 3, "card_id": 2}]}',

@@ -160,6 +160,8 @@ def test_rows_keyed_by_id_are_rows() -> None:
         {"amount": "sNaN"},
         {"amount": "Infinity"},
         {"amount": Decimal("1e999999")},
+        {"amount": Decimal("1e1000000")},
+        {"amount": "-1e1000000"},
         {"amount": "10000000000"},
         {"amount": True},
         {"amount": []},

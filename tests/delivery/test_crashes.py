@@ -1,4 +1,4 @@
-"""Every point between two steps of delivery × a worker that is killed there, is stopped there, or loses its database there."""
+"""Every point between two steps of delivery × a worker that is killed, suspended or robbed of its database there."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from altegio_loyalty import delivery, services, signals
 from altegio_loyalty.models import Location, LoyaltyOperation
 from tests.delivery.crashing import (
     KILLED,
+    AtStatement,
     Worker,
     at_sql,
     database_gone_from,
@@ -113,24 +114,27 @@ def test_database_gone_at_every_statement__ends_with_one_effect(
     for number in range(1, 60):
         visit = salon.visit()
         job = prepare(salon, visit)
-        raised = None
-        count = 0
-
-        def note(at: int, sql: str, refuse: Any = database_gone_from(number, how_many)) -> None:
-            nonlocal count
-            count = at
-            refuse(at, sql)
-
+        refuse, counted = database_gone_from(number, how_many), [0]
         try:
-            with connection.execute_wrapper(watching(note)):
+            with connection.execute_wrapper(watching(noting(counted, refuse))):
                 job()
-        except DatabaseError as error:
-            raised = error
+        except DatabaseError:
+            pass
         connections.close_all()
         finish(salon, visit)
-        if raised is None and count < number:
+        if counted[0] < number:
             break
     assert 5 < number < 59
+
+
+def noting(counted: list[int], act: AtStatement) -> AtStatement:
+    """`act`, with the number of statements so far in `counted`."""
+
+    def note(number: int, sql: str) -> None:
+        counted[0] = number
+        act(number, sql)
+
+    return note
 
 
 # At every point of the call

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from altegio_loyalty import services
+from altegio_loyalty.fields import Secret
 from altegio_loyalty.models import Location, LoyaltyOperation
 from tests.delivery.salon import WITHDRAWAL, Salon, Status
 
@@ -132,7 +133,9 @@ def test_undecryptable_token__pauses_its_location_and_stops_no_other(salon: Salo
     """One bad row in the table of locations is that location's trouble alone."""
     other = salon.add_location("Second Street")
     bad, good = salon.later(), salon.later(salon.visit(location=other))
-    Location.objects.filter(pk=salon.location.pk).update(user_token="fernet:nobody-can-read-this")
+    Location.objects.filter(pk=salon.location.pk).update(
+        user_token=Secret(stored="fernet:nobody-can-read-this")
+    )
     salon.sweep(bad)
     good.refresh_from_db()
     assert (bad.status, good.status) == (Status.PENDING, Status.SUCCEEDED)
@@ -156,7 +159,8 @@ def test_location_switched_off__sends_nothing_until_it_is_on_again(salon: Salon)
 
 
 @pytest.mark.parametrize(
-    ("fault", "needed"), [("status_403", "may not use loyalty"), ("status_402", "licence"), ("status_404", "does not know")]
+    ("fault", "needed"),
+    [("status_403", "may not use loyalty"), ("status_402", "licence"), ("status_404", "does not know")],
 )
 def test_402_403_404__say_what_is_missing(salon: Salon, fault: str, needed: str) -> None:
     """They end the operation, pause nobody, and tell staff what to do."""

@@ -283,7 +283,9 @@ def test_without_the_look__a_visit_at_odds_with_the_log_is_not_sent_again(salon:
     salon.configure(LOOK_BEFORE_SEND=False)
     visit = salon.visit()
     salon.withdraw(visit, 100)
-    salon.ledger.cancel_withdrawal(visit, salon.card)  # in Altegio's own screen, so the log knows nothing of it
+    salon.ledger.cancel_withdrawal(
+        visit, salon.card
+    )  # in Altegio's own screen, so the log knows nothing of it
     salon.fail("cut_after", path="apply_card_withdrawal", times=1)
     second = salon.withdraw(visit, 50)
     salon.sweep(second, times=3)

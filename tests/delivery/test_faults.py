@@ -1,4 +1,4 @@
-"""Every fault of the sandbox at every call: afterwards exactly one effect and a log that says so, or none and a log that says so."""
+"""Every fault of the sandbox at every call: exactly one effect and a log that says so, or none and a log that says so."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ AT_ONE_PATH = sorted(set(FAULTS) - {"refuse_connections"})
 
 def test_every_fault_has_its_expectation() -> None:
     """A new fault in the sandbox must be given a place here."""
-    assert REFUSALS | DOUBTS | READABLE | LATER == set(FAULTS)
+    assert set(FAULTS) == REFUSALS | DOUBTS | READABLE | LATER
 
 
 @pytest.mark.parametrize("fault", AT_ONE_PATH)
@@ -159,7 +159,9 @@ def test_40_percent_of_faults__every_operation_ends_truly(salon: Salon) -> None:
     """Twenty visits through many faults at random: the log and the ledger agree about each."""
     salon.configure(MAX_ATTEMPTS=0, RETRY_WINDOW=0)
     salon.ledger.set_balance(salon.card, "100000")
-    for number, fault in enumerate(("cut_after", "cut_before", "error_after_effect", "empty", "status_500", "rate_limited")):
+    for number, fault in enumerate(
+        ("cut_after", "cut_before", "error_after_effect", "empty", "status_500", "rate_limited")
+    ):
         salon.sandbox.fail(fault, probability=0.08, seed=number)
     operations = [salon.withdraw(amount=10) for _ in range(20)]
     salon.run_to_the_end(*operations, most=60)

@@ -19,30 +19,9 @@ from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.tasks import deliver_operation, retry_due_operations
 from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
 from tests.delivery.salon import KINDS, WITHDRAWAL, Outcome, Salon, Status, points, seconds_from_now
+from tests.delivery.threads import in_threads
 
 pytestmark = pytest.mark.django_db
-
-
-def in_threads(*jobs: Callable[[], Any]) -> list[Any]:
-    """Run the jobs at the same moment; what each returned or raised."""
-    results: list[Any] = [None] * len(jobs)
-    starts_together = threading.Barrier(len(jobs))
-
-    def work(number: int) -> None:
-        try:
-            starts_together.wait(5)
-            results[number] = jobs[number]()
-        except Exception as error:  # noqa: BLE001
-            results[number] = error
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(jobs))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    return results
 
 
 def claimed(operation: LoyaltyOperation) -> Claim:
@@ -250,7 +229,8 @@ def test_two_workers_at_once__send_once(salon: Salon, job: str) -> None:
     for _ in range(3):
         visit = salon.visit()
         operation = salon.later(visit)
-        results = in_threads(*[lambda name=name: jobs[name](operation.pk) for name in pair for _ in range(2)])
+        pk = operation.pk
+        results = in_threads(*[lambda name=name, pk=pk: jobs[name](pk) for name in pair for _ in range(2)])
         assert not [result for result in results if isinstance(result, Exception)]
         salon.run_to_the_end(operation)
         assert operation.status == Status.SUCCEEDED

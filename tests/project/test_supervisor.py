@@ -104,7 +104,7 @@ def test_a_program_that_dies__is_started_again(supervise: Callable[..., Supervis
     supervised.wait_for("I am", 2)
     frail = next(int(line.split()[-1]) for line in supervised.said.splitlines() if line.startswith("frail "))
     os.kill(frail, signal.SIGKILL)
-    supervised.wait_for("I am", 3)
+    supervised.wait_for("| I am", 3)
     assert "frail was ended by SIGKILL. Its last lines:\n    I am" in supervised.said
     supervised.wait_for("frail was started again")
     assert is_running(supervised.ids()[-1])
@@ -139,14 +139,17 @@ def test_a_killed_supervisor__leaves_no_program_behind(supervise: Callable[..., 
     wait_until(lambda: not any(map(is_running, supervised.ids())))
 
 
-def test_readiness__waits_for_the_ports(supervise: Callable[..., Supervised]) -> None:
+def test_readiness__waits_for_the_ports(supervise: Callable[..., Supervised], tmp_path: Path) -> None:
     """It is ready when the slowest answers, not when it was started."""
-    port = free_port()
-    listens = f"s = socket.create_server(('127.0.0.1', {port})); print('open')"
-    serves = f"import socket, time; time.sleep(0.5); {listens}; time.sleep(60)"
-    supervised = supervise(("slow", port, serves))
+    may_open, port = tmp_path / "may-open", free_port()
+    waits = f"import pathlib, socket, time\nwhile not pathlib.Path({str(may_open)!r}).exists(): time.sleep(0.02)\n"
+    serves = f"server = socket.create_server(('127.0.0.1', {port}))\ntime.sleep(60)"
+    supervised = supervise(("quick", 0, SLEEPS), ("slow", port, waits + serves))
+    supervised.wait_for("I am")
+    time.sleep(0.3)
+    assert "all ready" not in supervised.said
+    may_open.touch()
     supervised.wait_for("all ready")
-    assert supervised.said.index("open") < supervised.said.index("all ready")
 
 
 def test_port_problem__names_a_taken_port_and_none_for_a_free_one() -> None:

@@ -9,7 +9,7 @@ import pytest
 from altegio_loyalty.exceptions import IdempotencyConflict, OperationInProgress
 from altegio_loyalty.models import LoyaltyOperation
 from tests.delivery.salon import CANCEL, KINDS, PROMOTION, WITHDRAWAL, Salon, Status
-from tests.delivery.test_leases import in_threads
+from tests.delivery.threads import in_threads
 
 pytestmark = pytest.mark.django_db
 
@@ -81,7 +81,7 @@ def test_same_key_at_once__has_one_effect(salon: Salon) -> None:
     for round_number in range(2):
         visit = salon.visit()
         key = f"form-{round_number}"
-        results = in_threads(*[lambda: salon.withdraw(visit, idempotency_key=key)] * 8)
+        results = in_threads(*[lambda visit=visit, key=key: salon.withdraw(visit, idempotency_key=key)] * 8)
         assert {getattr(result, "pk", result) for result in results} == {results[0].pk}
         assert salon.posts(visit) == len(salon.effects(WITHDRAWAL, visit)) == 1
 

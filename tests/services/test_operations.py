@@ -54,7 +54,8 @@ def test_withdrawal__of_several_rows_with_float_noise(salon: Salon) -> None:
 
 
 @pytest.mark.parametrize(
-    ("balance", "cost", "applied"), [("30", "3000", "30"), ("500", "12.34", "12.34"), ("0", "3000", "0"), ("500", "0", "0")]
+    ("balance", "cost", "applied"),
+    [("30", "3000", "30"), ("500", "12.34", "12.34"), ("0", "3000", "0"), ("500", "0", "0")],
 )
 def test_withdrawal__of_less_than_asked(salon: Salon, balance: str, cost: str, applied: str) -> None:
     """Altegio takes no more than there is or is left to pay, and says success: the log has the real figure."""
@@ -82,7 +83,13 @@ def test_withdrawal__leaves_other_cards_and_rows_out(salon: Salon) -> None:
 @pytest.mark.parametrize(
     ("rows", "applied"),
     [
-        ([{"type_id": "3", "card_id": "CARD", "amount": "60.00"}, {"type_id": 3, "card_id": "CARD", "amount": 40}], "100"),
+        (
+            [
+                {"type_id": "3", "card_id": "CARD", "amount": "60.00"},
+                {"type_id": 3, "card_id": "CARD", "amount": 40},
+            ],
+            "100",
+        ),
         ([{"type_id": 0, "is_loyalty_withdraw": True, "card_id": "CARD", "amount": 99.999999999}], "100"),
         ([{"type": {"id": 3}, "card_id": "CARD", "amount": 33.333}] * 3, "99.99"),
         ([{"type_id": 1, "is_discount": True, "card_id": "CARD", "amount": 100}], "0"),
@@ -96,7 +103,12 @@ def test_withdrawal__figures_of_odd_rows(salon: Salon, rows: list[dict[str, Any]
         row["card_id"] = str(salon.card.id) if row["card_id"] == "CARD" else row["card_id"]
 
     def answer(method: str, path: str, connection: object) -> bytes:
-        return answer_of({"success": True, "data": {**EMPTY_VISIT, "loyalty_transactions": rows if method == "POST" else []}})
+        return answer_of(
+            {
+                "success": True,
+                "data": {**EMPTY_VISIT, "loyalty_transactions": rows if method == "POST" else []},
+            }
+        )
 
     with RawServer(answer) as server:
         salon.configure(API_URL=server.url)
@@ -105,7 +117,9 @@ def test_withdrawal__figures_of_odd_rows(salon: Salon, rows: list[dict[str, Any]
     assert operation.applied_amount == points(applied)
 
 
-@pytest.mark.parametrize("body", [{"success": True}, {"success": True, "data": []}, {"success": True, "data": None}])
+@pytest.mark.parametrize(
+    "body", [{"success": True}, {"success": True, "data": []}, {"success": True, "data": None}]
+)
 def test_success_that_shows_nothing__stays_a_success(salon: Salon, body: Any) -> None:
     """The figure is empty where the answer does not show it."""
 

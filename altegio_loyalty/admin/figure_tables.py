@@ -1,0 +1,234 @@
+"""The figures of a period as rows, for the tables of the overview and for CSV files."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.utils.formats import date_format, number_format
+from django.utils.translation import gettext as _
+
+from altegio_loyalty.admin import charts
+from altegio_loyalty.admin.presentation import look_of
+from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.services.figures import TIME_LIMITS, Moved, Outcomes, Period, Points
+
+Kind, Status = LoyaltyOperation.Kind, LoyaltyOperation.Status
+
+#: So many locations have a row of their own, those with the most points; the rest share one. The CSV names all.
+MOST_LOCATIONS = 20
+#: From the outcome that is wanted to those that a person may have to look at.
+STATUSES = (
+    Status.SUCCEEDED, Status.REJECTED, Status.FAILED, Status.ABANDONED, Status.UNCONFIRMED, Status.PENDING, Status.SENDING,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The figures of one period, with the titles of the locations by id."""
+
+    period: Period
+    titles: dict[int, str]
+    points: Points
+    outcomes: Outcomes
+
+    def title_of(self, location_id: int) -> str:
+        return self.titles.get(location_id, str(location_id))
+
+    def locations_by_points(self) -> list[tuple[int, Moved]]:
+        """The most points first."""
+        moved = self.points.by_location.items()
+        return sorted(moved, key=lambda item: (-item[1].taken, -item[1].given_back, self.title_of(item[0])))
+
+
+def grouped(amount: Decimal | int) -> str:
+    """The amount in the person's number format, with thousands kept apart."""
+    return number_format(amount, decimal_pos=0 if amount == int(amount) else 2, force_grouping=True)
+
+
+def percent(part: int, whole: int) -> str:
+    """`100 %` and `0 %` only where that is exactly so."""
+    if part in (0, whole):
+        return f"{100 if part else 0} %"
+    return f"{number_format(min(max(part / whole * 100, 0.1), 99.9), decimal_pos=1)} %"
+
+
+# Points
+
+
+def words_of(day: datetime.date, moved: Moved) -> str:
+    """A day of the chart, for who points at its bar."""
+    words = {
+        "day": date_format(day, "DATE_FORMAT"),
+        "taken": grouped(moved.taken),
+        "back": grouped(moved.given_back),
+    }
+    return _("%(day)s: %(taken)s taken, %(back)s given back") % words
+
+
+def chart(shown: Shown, description: str) -> str:
+    """The points by day, as a picture."""
+    days = [
+        charts.Day(date_format(day, "j M"), moved.taken, moved.given_back, words_of(day, moved))
+        for day, moved in shown.points.by_day.items()
+    ]
+    title = _("Points taken and given back by day")
+    return charts.day_chart(days, name="altegio-days", title=title, description=description)
+
+
+def amounts_of(moved: Moved) -> dict[str, str]:
+    return {"taken": grouped(moved.taken), "given_back": grouped(moved.given_back), "net": grouped(moved.net)}
+
+
+def day_rows(shown: Shown) -> Iterator[dict[str, Any]]:
+    for day, moved in reversed(shown.points.by_day.items()):
+        yield {"day": date_format(day, "D j N Y"), "is_empty": moved == Moved(), **amounts_of(moved)}
+
+
+def location_rows(shown: Shown, url_of: Callable[[int], str]) -> Iterator[dict[str, Any]]:
+    """The locations with the most points, then one row for all the others."""
+    ranked = shown.locations_by_points()
+    most = max((max(moved.taken, moved.given_back) for _location_id, moved in ranked), default=Decimal(0))
+    for location_id, moved in ranked[:MOST_LOCATIONS]:
+        yield {
+            "title": shown.title_of(location_id),
+            "url": url_of(location_id),
+            "taken_bar": charts.share_bar(float(moved.taken), float(most)),
+            "given_back_bar": charts.share_bar(float(moved.given_back), float(most), "given-back"),
+            "spark": charts.spark(shown.points.taken_daily(location_id)),
+            **amounts_of(moved),
+        }
+    if others := ranked[MOST_LOCATIONS:]:
+        together = Moved()
+        for _location_id, moved in others:
+            together.add(moved)
+        yield {"title": _("%(count)s others") % {"count": len(others)}, **amounts_of(together)}
+
+
+# Outcomes
+
+
+def outcome_rows(shown: Shown, url_of: Callable[[str], str]) -> Iterator[dict[str, Any]]:
+    """A row for each state that occurs, with its count for each kind of operation."""
+    by_status, whole = shown.outcomes.by_status, shown.outcomes.count
+    for status in STATUSES:
+        if not by_status[status]:
+            continue
+        look = look_of(LoyaltyOperation(status=status, kind=Kind.CANCEL_CARD_WITHDRAWAL))
+        yield {
+            "title": status.label,
+            "symbol": look.symbol,
+            "url": url_of(status.value),
+            "bar": charts.share_bar(by_status[status], whole, look.tone),
+            "count": grouped(by_status[status]),
+            "percent": percent(by_status[status], whole),
+            "by_kind": [grouped(shown.outcomes.by_kind[kind.value, status.value]) for kind in Kind],
+        }
+
+
+# Times
+
+
+def _length(seconds: float) -> str:
+    if seconds < 60:
+        return _("%(count)s s") % {"count": number_format(seconds, decimal_pos=0 if seconds >= 1 else 1)}
+    if seconds < 3600:
+        return _("%(count)s min") % {"count": int(seconds // 60)}
+    return _("%(count)s h") % {"count": int(seconds // 3600)}
+
+
+def _slot_in_words(slot: int) -> str:
+    if slot < len(TIME_LIMITS):
+        return _("up to %(time)s") % {"time": _length(TIME_LIMITS[slot])}
+    return _("longer than %(time)s") % {"time": _length(TIME_LIMITS[-1])}
+
+
+def time_rows(shown: Shown) -> Iterator[dict[str, Any]]:
+    """A row for each slot of time, from the shortest that occurs to the longest, and how much was done by its end."""
+    times, whole = shown.outcomes.times, sum(shown.outcomes.times)
+    used = [slot for slot, count in enumerate(times) if count]
+    done = 0
+    for slot in range(used[0], used[-1] + 1) if used else ():
+        done += times[slot]
+        yield {
+            "title": _slot_in_words(slot),
+            "bar": charts.share_bar(times[slot], max(times)),
+            "count": grouped(times[slot]),
+            "done_by_then": percent(done, whole),
+        }
+
+
+def times_in_words(shown: Shown) -> dict[str, str]:
+    """How long half of them took at the most, and 95 of 100. Empty where nothing was done."""
+    half, most = shown.outcomes.slot_of_share(0.5), shown.outcomes.slot_of_share(0.95)
+    if half is None or most is None:
+        return {}
+    return {"half": _slot_in_words(half), "most": _slot_in_words(most)}
+
+
+# CSV
+
+
+Table = tuple[Sequence[str], Iterator[Sequence[Any]]]
+
+
+def _days_csv(shown: Shown) -> Table:
+    header = (
+        _("Day"),
+        _("Location ID"),
+        _("Location"),
+        _("Points taken"),
+        _("Points given back"),
+        _("Amount unknown"),
+    )
+    rows = (
+        (
+            day.isoformat(),
+            location_id,
+            shown.title_of(location_id),
+            moved.taken,
+            moved.given_back,
+            moved.unknown_count,
+        )
+        for (day, location_id), moved in sorted(shown.points.cells.items())
+    )
+    return header, rows
+
+
+def _locations_csv(shown: Shown) -> Table:
+    header = (_("Location ID"), _("Location"), _("Points taken"), _("Points given back"), _("Difference"))
+    rows = (
+        (location_id, shown.title_of(location_id), moved.taken, moved.given_back, moved.net)
+        for location_id, moved in shown.locations_by_points()
+    )
+    return header, rows
+
+
+def _outcomes_csv(shown: Shown) -> Table:
+    by_kind = shown.outcomes.by_kind
+    rows = (
+        (
+            status.label,
+            *(by_kind[kind.value, status.value] for kind in Kind),
+            shown.outcomes.by_status[status],
+        )
+        for status in STATUSES
+    )
+    return (_("State"), *(str(kind.label) for kind in Kind), _("All")), rows
+
+
+def _times_csv(shown: Shown) -> Table:
+    rows = ((_slot_in_words(slot), count) for slot, count in enumerate(shown.outcomes.times))
+    return (_("Time to done"), _("Operations")), rows
+
+
+#: The CSV files by the name in their address.
+CSV: dict[str, Callable[[Shown], Table]] = {
+    "days": _days_csv,
+    "locations": _locations_csv,
+    "outcomes": _outcomes_csv,
+    "times": _times_csv,
+}

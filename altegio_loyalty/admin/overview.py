@@ -1,0 +1,345 @@
+"""The overview for the manager: what needs a person now, then what a period adds up to, as charts, tables and CSV."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+from django import forms
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.http import require_GET
+
+from altegio_loyalty.access import visible_to
+from altegio_loyalty.admin import charts
+from altegio_loyalty.admin import figure_tables as tables
+from altegio_loyalty.admin.log_export import as_csv, csv_response
+from altegio_loyalty.admin.presentation import STYLESHEET
+from altegio_loyalty.models import Location, LoyaltyOperation
+from altegio_loyalty.services import figures
+from altegio_loyalty.services.figures import Attention, Period
+from altegio_loyalty.wording import as_local
+
+Status = LoyaltyOperation.Status
+
+PERIODS = (7, 30, 90)
+#: Those of them that the log can be narrowed to.
+DAYS_OF_LOG = (7, 30)
+USUAL_DAYS = 30
+MOST_DAYS = 366
+EARLIEST = datetime.date(2000, 1, 1)
+#: So many paused locations are named; of more, only their number.
+MOST_NAMED = 20
+
+
+class PeriodForm(forms.Form):
+    """Which days, and which location. What is wrong with them is said, and the usual days are shown instead."""
+
+    days = forms.TypedChoiceField(
+        coerce=int, empty_value=None, required=False, choices=[(count, count) for count in PERIODS]
+    )
+    since = forms.DateField(label=gettext_lazy("From"), required=False, input_formats=["%Y-%m-%d"])
+    until = forms.DateField(label=gettext_lazy("To"), required=False, input_formats=["%Y-%m-%d"])
+    location = forms.TypedChoiceField(
+        label=gettext_lazy("Location"), coerce=int, empty_value=None, required=False
+    )
+
+    def __init__(self, parameters: Any, locations: Iterable[dict[str, Any]]) -> None:
+        super().__init__(parameters, auto_id="altegio-%s")
+        titles = [("", _("All locations"))] + [(row["pk"], row["title"]) for row in locations]
+        self.fields["location"].choices = titles  # type: ignore[attr-defined]
+        self.fields["location"].error_messages["invalid_choice"] = _("That is none of your locations.")
+        self.fields["days"].error_messages["invalid_choice"] = _("Choose 7, 30 or 90 days, or dates.")
+        for name in ("since", "until"):
+            message = _("%(field)s: that is no date. Write it as year-month-day, such as 2026-01-31.")
+            self.fields[name].error_messages["invalid"] = message % {"field": self.fields[name].label}
+
+    def clean(self) -> dict[str, Any]:
+        chosen = super().clean() or self.cleaned_data
+        since, until = chosen.get("since"), chosen.get("until")
+        if self.errors or not (since or until):
+            return chosen
+        if since is None:
+            raise forms.ValidationError(_("Choose the first day as well."))
+        chosen["until"] = until = until or figures.today()
+        if since > until:
+            raise forms.ValidationError(_("The first day is after the last one."))
+        if until > figures.today():
+            raise forms.ValidationError(_("The last day has not come yet."))
+        if since < EARLIEST:
+            raise forms.ValidationError(_("Choose days after the year 1999."))
+        if (until - since).days >= MOST_DAYS:
+            raise forms.ValidationError(_("Choose %(most)s days at the most.") % {"most": MOST_DAYS})
+        return chosen
+
+    def chosen(self) -> tuple[Period, int | None, int | None]:
+        """The period, its days where it is one of the usual ones, and the location, if one was chosen."""
+        is_good = self.is_valid()
+        location_id = self.cleaned_data.get("location")
+        choice = self.cleaned_data if is_good else {}
+        if choice.get("since"):
+            return Period(choice["since"], choice["until"]), None, location_id
+        days = choice.get("days") or USUAL_DAYS
+        return Period.of_days(days), days, location_id
+
+    @property
+    def problems(self) -> list[str]:
+        return [str(message) for messages in self.errors.values() for message in messages]
+
+
+class Overview:
+    """What one person sees; each figure is asked for once, when it is needed."""
+
+    def __init__(self, request: HttpRequest, admin_name: str) -> None:
+        seen = visible_to(request.user, Location.objects.all())
+        # Narrowed by the locations that the person sees, so that who may see what is asked once.
+        self.operations = LoyaltyOperation.objects.filter(location__in=seen.order_by())
+        columns = ("pk", "title", "is_active", "refused_at", "refused_reason")
+        self.locations = {row["pk"]: row for row in seen.order_by("title", "pk").values(*columns)}
+        self.form = PeriodForm(request.GET, self.locations.values())
+        self.period, self.days, self.location_id = self.form.chosen()
+        self.can_view_locations = request.user.has_perm("altegio_loyalty.view_location")
+        self.admin_name = admin_name
+
+    def title_of(self, location_id: int) -> str:
+        row = self.locations.get(location_id)
+        return str(row["title"]) if row else str(location_id)
+
+    # Addresses
+
+    def address(self, name: str, *args: Any, **query: Any) -> str:
+        url = reverse(f"{self.admin_name}:altegio_loyalty_{name}", args=args)
+        query = {key: value for key, value in query.items() if value is not None}
+        return f"{url}?{urlencode(query)}" if query else url
+
+    def log(self, **query: Any) -> str:
+        return self.address("loyaltyoperation_changelist", **query)
+
+    @property
+    def chosen_days(self) -> dict[str, Any]:
+        if self.days:
+            return {"days": self.days}
+        return {"since": self.period.first.isoformat(), "until": self.period.last.isoformat()}
+
+    def page(self, **changes: Any) -> str:
+        """This page with another choice."""
+        days = {} if "days" in changes else self.chosen_days
+        return self.address("loyaltyoperation_overview", **{**days, "location": self.location_id, **changes})
+
+    def csv_of(self, figure: str) -> str:
+        return self.address("loyaltyoperation_figure", figure, **self.chosen_days, location=self.location_id)
+
+    # Figures
+
+    @property
+    def _narrowed(self) -> Any:
+        return self.operations.filter(location_id=self.location_id) if self.location_id else self.operations
+
+    @cached_property
+    def shown(self) -> tables.Shown:
+        """The figures of the period, for the tables."""
+        return tables.Shown(
+            period=self.period,
+            titles={pk: row["title"] for pk, row in self.locations.items()},
+            points=figures.points(self._narrowed, self.period),
+            outcomes=figures.outcomes(self._narrowed, self.period),
+        )
+
+    # What needs a person
+
+    def calls(self) -> list[dict[str, Any]]:
+        """What needs a person now, in all of the person's locations, the most urgent first."""
+        by_location = figures.attention(self.operations)
+        calls = [self._overdue(by_location), self._in_doubt(by_location), *self._paused(by_location)]
+        return [call for call in [*calls, *self._recent(by_location)] if call and call["count"]]
+
+    def _in_doubt(self, by_location: dict[int, Attention]) -> dict[str, Any]:
+        count = sum(location.in_doubt for location in by_location.values())
+        return {
+            "count": count,
+            "symbol": "?",
+            "tone": "warning",
+            "title": _("in doubt"),
+            "text": _("Altegio did not answer. They are being looked up; a person can settle them."),
+            "url": self.log(status__exact=Status.UNCONFIRMED.value),
+        }
+
+    def _overdue(self, by_location: dict[int, Attention]) -> dict[str, Any] | None:
+        late = [
+            found
+            for pk, found in by_location.items()
+            if found.overdue and self._is_working(self.locations.get(pk))
+        ]
+        moments = [found.overdue_since for found in late if found.overdue_since]
+        if not moments:
+            return None
+        text = _(
+            "Due since %(time)s, and nothing runs them: are a worker and beat, or the cron job, running?"
+        )
+        return {
+            "count": sum(found.overdue for found in late),
+            "symbol": "!",
+            "tone": "bad",
+            "title": _("overdue"),
+            "text": text % {"time": date_format(as_local(min(moments)), "SHORT_DATETIME_FORMAT")},
+            "url": self.log(attention="open"),
+        }
+
+    @staticmethod
+    def _is_working(location: dict[str, Any] | None) -> bool:
+        return bool(location and location["is_active"] and not location["refused_at"])
+
+    def _paused(self, by_location: dict[int, Attention]) -> list[dict[str, Any]]:
+        paused = [row for row in self.locations.values() if row["is_active"] and row["refused_at"]]
+        if not paused:
+            return []
+        named = [
+            {
+                "title": row["title"],
+                "reason": row["refused_reason"],
+                "url": self.address("location_change", row["pk"]) if self.can_view_locations else "",
+                "waiting_count": by_location.get(row["pk"], Attention()).open,
+                "log_url": self.log(location=row["pk"], attention="open"),
+            }
+            for row in paused[:MOST_NAMED]
+        ]
+        return [
+            {
+                "count": len(paused),
+                "symbol": "‖",
+                "tone": "bad",
+                "title": ngettext("paused location", "paused locations", len(paused)),
+                "text": _("Altegio refuses their tokens; their operations wait for new ones."),
+                "locations": named,
+                "more_count": len(paused) - len(named),
+            }
+        ]
+
+    def _recent(self, by_location: dict[int, Attention]) -> list[dict[str, Any]]:
+        rows, days = by_location.values(), {"days": figures.RECENT_DAYS}
+        return [
+            {
+                "count": sum(location.given_up for location in rows),
+                "symbol": "✕",
+                "tone": "bad",
+                "title": _("given up"),
+                "text": _("Not done, in the last %(days)s days. They can be tried again.") % days,
+                "url": self.log(status__exact=Status.FAILED.value, asked=figures.RECENT_DAYS),
+            },
+            {
+                "count": sum(location.flagged for location in rows),
+                "symbol": "!",
+                "tone": "warning",
+                "title": _("at odds with the visit"),
+                "text": _("In the last %(days)s days the visit showed more than the log explains.") % days,
+                "url": self.log(attention="discrepancy", asked=figures.RECENT_DAYS),
+            },
+        ]
+
+    # The page
+
+    def period_in_words(self) -> str:
+        first, last = (date_format(day, "DATE_FORMAT") for day in (self.period.first, self.period.last))
+        return first if first == last else f"{first} – {last}"
+
+    def _choice(self) -> dict[str, Any]:
+        return {
+            "form": self.form,
+            "problems": self.form.problems,
+            "periods": [(count, self.page(days=count), count == self.days) for count in PERIODS],
+            "since": self.period.first.isoformat(),
+            "until": self.period.last.isoformat(),
+            "today": figures.today().isoformat(),
+            "chosen_days": self.chosen_days,
+            "location_id": self.location_id,
+            "location_title": self.title_of(self.location_id) if self.location_id else "",
+            "all_locations_url": self.page(location=None),
+            "period_in_words": self.period_in_words(),
+            "zone": timezone.get_current_timezone_name(),
+        }
+
+    def context(self) -> dict[str, Any]:
+        shown, moved = self.shown, self.shown.points.total
+        words = {"taken": tables.grouped(moved.taken), "back": tables.grouped(moved.given_back)}
+        words["period"] = self.period_in_words()
+        description = _("%(taken)s points taken and %(back)s given back, %(period)s.") % words
+        return {
+            **self._choice(),
+            "calls": self.calls(),
+            "total": tables.amounts_of(moved),
+            "unknown_count": moved.unknown_count,
+            "patterns": charts.PATTERNS,
+            "chart": tables.chart(shown, description) if shown.points.cells else "",
+            "days": list(tables.day_rows(shown)),
+            "locations": list(tables.location_rows(shown, lambda pk: self.page(location=pk))),
+            "outcomes": list(tables.outcome_rows(shown, self._log_of_status)),
+            "outcome_count": tables.grouped(shown.outcomes.count),
+            "kinds": [kind.label for kind in LoyaltyOperation.Kind],
+            "times": list(tables.time_rows(shown)),
+            "times_in_words": tables.times_in_words(shown),
+            "csv": {figure: self.csv_of(figure) for figure in tables.CSV},
+        }
+
+    def _log_of_status(self, status: str) -> str:
+        """The log with the same operations; nothing where it has no filter for these days."""
+        if self.days not in DAYS_OF_LOG:
+            return ""
+        return self.log(status__exact=status, asked=self.days, location=self.location_id)
+
+
+def url_patterns(model_admin: ModelAdmin[Any]) -> list[URLPattern]:
+    """The addresses of the overview and its CSV files, for the admin of the log."""
+    site = model_admin.admin_site
+
+    def overview_of(request: HttpRequest) -> Overview:
+        if not model_admin.has_view_permission(request):
+            raise PermissionDenied
+        return Overview(request, site.name)
+
+    @require_GET
+    def page(request: HttpRequest) -> HttpResponse:
+        context = {
+            **site.each_context(request),
+            **overview_of(request).context(),
+            "opts": model_admin.opts,
+            "title": _("Overview"),
+            "stylesheets": (STYLESHEET, "altegio_loyalty/overview.css"),
+        }
+        request.current_app = site.name
+        return TemplateResponse(request, "admin/altegio_loyalty/overview.html", context)
+
+    @require_GET
+    def figure(request: HttpRequest, name: str) -> HttpResponseBase:
+        return _figure_as_csv(request, overview_of(request), name)
+
+    return [
+        path("overview/", site.admin_view(page), name="altegio_loyalty_loyaltyoperation_overview"),
+        path(
+            "overview/<slug:name>.csv",
+            site.admin_view(figure),
+            name="altegio_loyalty_loyaltyoperation_figure",
+        ),
+    ]
+
+
+def _figure_as_csv(request: HttpRequest, overview: Overview, name: str) -> HttpResponseBase:
+    if name not in tables.CSV:
+        raise Http404
+    if overview.form.problems:
+        # A file says nothing about the days it holds, so it is never of other days than those asked for.
+        text = "\n".join(overview.form.problems)
+        return HttpResponse(text, status=400, content_type="text/plain; charset=utf-8")
+    header, rows = tables.CSV[name](overview.shown)
+    period = overview.period
+    filename = f"loyalty-{name}-{period.first.isoformat()}-{period.last.isoformat()}.csv"
+    return csv_response(request, filename, as_csv(header, [list(rows)]))

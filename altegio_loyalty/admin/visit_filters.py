@@ -1,0 +1,187 @@
+"""How the list of visits is narrowed and searched: by day, today's unless another is asked for, and by location."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from altegio_loyalty import access
+from altegio_loyalty.admin.log_filters import LocationFilter
+from altegio_loyalty.admin.presentation import as_id
+from altegio_loyalty.models import Location, Visit
+from altegio_loyalty.services.moments import start_of, today_at
+
+DAY, SEARCH = "day", "q"
+_DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
+_WHAT_STANDS_IN_PHONES = re.compile(r"[\s()+.\-]")
+#: Whoever may not see phones must know one to find its client by it; fewer digits would let it be guessed one by one.
+WHOLE_PHONE_DIGITS = 9
+#: So many words of a search are looked at.
+MOST_WORDS = 6
+
+
+def visible(request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+    """`access.visible_to`, asking only once for a request whether the person is bound at all."""
+    if not hasattr(request, "_altegio_is_bound"):
+        request._altegio_is_bound = access.is_bound(request.user)  # type: ignore[attr-defined]
+    if not request._altegio_is_bound:  # type: ignore[attr-defined]
+        return rows
+    column = "pk__in" if rows.model is Location else "location_id__in"
+    return rows.filter(**{column: access.locations_of(request.user)})
+
+
+def locations_for(request: HttpRequest) -> list[Location]:
+    """The locations that the person may see, by title; read once for a request, without their tokens."""
+    if not hasattr(request, "_altegio_locations"):
+        rows = Location.objects.only("title", "is_active", "refused_at", "visits_read_at")
+        request._altegio_locations = list(visible(request, rows))  # type: ignore[attr-defined]
+    locations: list[Location] = request._altegio_locations  # type: ignore[attr-defined]
+    return locations
+
+
+def chosen_location(request: HttpRequest) -> Location | None:
+    """The location that the list is narrowed to, if the person may see it; the only one where there is only one."""
+    locations = locations_for(request)
+    number = as_id(request.GET.get(VisitLocationFilter.parameter_name))
+    if number is None:
+        return locations[0] if len(locations) == 1 else None
+    return next((location for location in locations if location.pk == number), None)
+
+
+def asked_day(request: HttpRequest) -> str:
+    """What the list shows: "all", "week", or one day as a date. A search without a day looks at all of them."""
+    asked = request.GET.get(DAY, "")
+    if asked in ("all", "week"):
+        return asked
+    if not asked and request.GET.get(SEARCH, "").strip():
+        return "all"
+    today = today_at(None)
+    if asked in _DAYS:
+        return (today + datetime.timedelta(days=_DAYS[asked])).isoformat()
+    return (_as_date(asked) or today).isoformat()
+
+
+def _as_date(text: str) -> datetime.date | None:
+    try:
+        day = datetime.date.fromisoformat(text)
+    except ValueError:
+        return None
+    return day if 1990 <= day.year <= 2200 else None
+
+
+def one_day(request: HttpRequest) -> datetime.date | None:
+    """The day that the list shows, where it is one."""
+    return _as_date(asked_day(request))
+
+
+class DayFilter(admin.SimpleListFilter):
+    title = gettext_lazy("day")
+    parameter_name = DAY
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        self._is_search = bool(request.GET.get(SEARCH, "").strip())
+        self._asked = asked_day(request)
+        return [
+            ("today", gettext_lazy("Today")),
+            ("yesterday", gettext_lazy("Yesterday")),
+            ("tomorrow", gettext_lazy("Tomorrow")),
+            ("week", gettext_lazy("The last 7 days")),
+            ("all", gettext_lazy("Any day")),
+        ]
+
+    def choices(self, changelist: Any) -> Any:
+        selected = False
+        default = "all" if self._is_search else "today"
+        for value, label in self.lookup_choices:
+            is_this = self._asked == self._shown_by(value)
+            selected = selected or is_this
+            # The default needs no word in the address, so that a search from there looks at all days.
+            query = (
+                changelist.get_query_string(remove=[DAY])
+                if value == default
+                else changelist.get_query_string({DAY: value})
+            )
+            yield {"selected": is_this, "query_string": query, "display": label}
+        if not selected and (day := _as_date(self._asked)):
+            query = changelist.get_query_string({DAY: self._asked})
+            yield {"selected": True, "query_string": query, "display": date_format(day, "DATE_FORMAT")}
+
+    @staticmethod
+    def _shown_by(value: str) -> str:
+        if value not in _DAYS:
+            return value
+        return (today_at(None) + datetime.timedelta(days=_DAYS[value])).isoformat()
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Visit]) -> QuerySet[Visit]:
+        asked = asked_day(request)
+        if asked == "all":
+            return queryset
+        if asked == "week":
+            begin, end = start_of(today_at(None), None, days=-6), start_of(today_at(None), None, days=1)
+        else:
+            day = datetime.date.fromisoformat(asked)
+            begin, end = start_of(day, None), start_of(day, None, days=1)
+        return queryset.filter(starts_at__gte=begin, starts_at__lt=end)
+
+
+class VisitLocationFilter(LocationFilter):
+    """Offers the person's own locations, where there are several."""
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+        locations = locations_for(request)
+        return [(str(location.pk), location.title) for location in locations] if len(locations) > 1 else []
+
+
+def name_of_day(request: HttpRequest) -> str:
+    """What the list shows, as a heading."""
+    asked = asked_day(request)
+    if asked == "week":
+        return _("The last 7 days")
+    if asked == "all":
+        return _("Any day")
+    day, today = datetime.date.fromisoformat(asked), today_at(None)
+    if day.year != today.year:
+        return date_format(day, "DATE_FORMAT")
+    text = date_format(day, "l, j F")
+    named = {-1: _("Yesterday"), 0: _("Today"), 1: _("Tomorrow")}.get((day - today).days)
+    return f"{named}, {text}" if named else text
+
+
+def search(visits: QuerySet[Visit], term: str, *, sees_phones: bool) -> QuerySet[Visit]:
+    """The visits that a name, a phone, or the number of the visit or of an appointment means."""
+    term = term.replace("\x00", " ").strip()
+    digits = _WHAT_STANDS_IN_PHONES.sub("", term)
+    if digits.isascii() and digits.isdigit():
+        return visits.filter(_by_number(term, digits, sees_phones=sees_phones))
+    for word in term.split()[:MOST_WORDS]:
+        visits = visits.filter(_by_word(word[:100]))
+    return visits
+
+
+def _by_number(term: str, digits: str, *, sees_phones: bool) -> Q:
+    found = Q(pk__in=[])
+    if number := as_id(term):
+        found |= Q(pk=number) | Q(record_id=number)
+    # The country's code is written in several ways, or not at all: the last ten digits tell a phone.
+    tail = digits[-10:]
+    if sees_phones and len(digits) < WHOLE_PHONE_DIGITS:
+        found |= Q(client_phone__contains=digits)
+    elif len(digits) >= WHOLE_PHONE_DIGITS:
+        found |= Q(client_phone__endswith=tail)
+    return found
+
+
+def _by_word(word: str) -> Q:
+    """In any case, also where the database knows upper and lower case of Latin letters only."""
+    found = Q()
+    for spelling in {word, word.lower(), word.upper(), word.capitalize()}:
+        found |= Q(client_name__icontains=spelling)
+    return found

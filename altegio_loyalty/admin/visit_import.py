@@ -1,0 +1,294 @@
+"""Reading visits from Altegio on the list of visits: a day, page by page or in one go, and one visit by its number."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.core import signing
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
+
+from altegio_loyalty import services
+from altegio_loyalty.admin.presentation import as_id, outside_transactions
+from altegio_loyalty.admin.visit_filters import (
+    DAY,
+    SEARCH,
+    chosen_location,
+    locations_for,
+    name_of_day,
+    one_day,
+    visible,
+)
+from altegio_loyalty.models import Location
+from altegio_loyalty.services.moments import today_at
+from altegio_loyalty.wording import as_local
+
+if TYPE_CHECKING:
+    from altegio_loyalty.admin.visits import VisitAdmin
+
+#: A reading of today's visits that is older than this is renewed when the list is opened.
+FRESH = datetime.timedelta(minutes=5)
+#: In more locations than this nothing is read before somebody asks for it.
+MOST_READ_BY_ITSELF = 10
+#: How long a person without scripts waits for the reading; what is left then is said not to have been read.
+SECONDS_TO_READ = 15.0
+#: A reading whose next step comes later than this begins anew.
+SECONDS_BETWEEN_STEPS = 300
+_SALT = "altegio_loyalty.day_reading"
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """When the locations' visits of today were read, the least recently read one counting."""
+
+    never_count: int
+    oldest: datetime.datetime | None
+
+    @classmethod
+    def of(cls, locations: list[Location]) -> Freshness:
+        moments = [location.visits_read_at for location in locations]
+        known = [moment for moment in moments if moment and as_local(moment).date() == today_at(None)]
+        return cls(len(moments) - len(known), min(known, default=None))
+
+    @property
+    def is_fresh(self) -> bool:
+        if self.never_count or self.oldest is None:
+            return False
+        return timezone.now() - self.oldest < FRESH
+
+    def sentence(self, count: int) -> str:
+        if self.oldest is None:
+            return _("Not read from Altegio yet today.")
+        clock = date_format(as_local(self.oldest), "H:i")
+        if self.never_count:
+            figures = {"read": count - self.never_count, "count": count, "time": clock}
+            return _("%(read)s of %(count)s locations read from Altegio, the first at %(time)s.") % figures
+        return _("Read from Altegio at %(time)s.") % {"time": clock}
+
+
+class VisitImport:
+    """The panel above the list, and the addresses that its buttons and its script use."""
+
+    def __init__(self, admin: VisitAdmin) -> None:
+        self.admin = admin
+
+    def urls(self) -> list[URLPattern]:
+        def at(name: str, route: str, view: Any) -> URLPattern:
+            name = f"altegio_loyalty_visit_{name}"
+            pattern: URLPattern = path(route, self.admin.admin_site.admin_view(view), name=name)
+            return pattern
+
+        return [
+            at("refresh", "refresh/", self.refresh_view),
+            at("refresh_step", "refresh/step/", self.step_view),
+            at("fetch", "fetch/", self.fetch_view),
+        ]
+
+    def _url(self, name: str) -> str:
+        return reverse(f"{self.admin.admin_site.name}:altegio_loyalty_visit_{name}")
+
+    # The panel
+
+    def panel(self, request: HttpRequest, *, found_none: bool) -> dict[str, Any]:
+        """What the list's template needs. Reads nothing from Altegio."""
+        chosen = chosen_location(request)
+        locations = [chosen] if chosen else locations_for(request)
+        readable = [location for location in locations if location.is_active]
+        day, freshness = one_day(request), Freshness.of(readable)
+        is_today = day == today_at(None)
+        working = [location for location in readable if not location.is_paused]
+        return {
+            "heading": name_of_day(request),
+            "day": day.isoformat() if day else "",
+            "is_today": is_today,
+            "has_no_location": not locations_for(request),
+            "has_several_locations": len(locations_for(request)) > 1,
+            "has_filters": bool(request.GET),
+            "hidden": [(name, value) for name, value in request.GET.items() if name not in (DAY, "p", "e")],
+            "query": request.GET.urlencode(),
+            "any_day_query": self._any_day_query(request),
+            "refresh_url": self._url("refresh") if day and readable else "",
+            "step_url": self._url("refresh_step"),
+            "batches_url": self._url("batches"),
+            "locations": readable,
+            "read": freshness.sentence(len(readable)) if is_today and readable else "",
+            "is_stale": is_today and bool(readable) and not freshness.is_fresh,
+            "reads_by_itself": self._reads_by_itself(request, is_today, working, freshness),
+            "fresh_seconds": int(FRESH.total_seconds()),
+            "paused": [location for location in readable if location.is_paused],
+            "chosen": chosen,
+            **self._fetch_context(request, found_none=found_none),
+        }
+
+    @staticmethod
+    def _any_day_query(request: HttpRequest) -> str:
+        """The same search on all days, where it is narrowed to one."""
+        if not request.GET.get(SEARCH, "").strip() or request.GET.get(DAY, "all") == "all":
+            return ""
+        query = request.GET.copy()
+        query[DAY] = "all"
+        return query.urlencode()
+
+    @staticmethod
+    def _reads_by_itself(
+        request: HttpRequest, is_today: bool, working: list[Location], freshness: Freshness
+    ) -> bool:
+        is_plain = is_today and not request.GET.get(SEARCH)
+        return is_plain and 0 < len(working) <= MOST_READ_BY_ITSELF and not freshness.is_fresh
+
+    def _fetch_context(self, request: HttpRequest, *, found_none: bool) -> dict[str, Any]:
+        number = as_id(request.GET.get(SEARCH)) if found_none else None
+        return {"fetch_number": str(number or ""), "fetch_url": self._url("fetch")}
+
+    # A day
+
+    @outside_transactions
+    @method_decorator(require_POST)
+    def refresh_view(self, request: HttpRequest) -> HttpResponse:
+        """Without scripts: the day of all locations in one request, as far as a person can be kept waiting."""
+        day, locations = self._asked(request)
+        began = time.monotonic()
+        visit_count, unread = 0, []
+        for location in locations:
+            left = SECONDS_TO_READ - (time.monotonic() - began)
+            reading = services.read_day(location, day, seconds=max(left, 0))
+            visit_count += reading.visit_count
+            if reading.error:
+                messages.warning(request, _failed(reading))
+            elif not reading.is_finished:
+                unread.append(location.title)
+            if reading.is_outage:
+                break
+        messages.info(request, _read_so_far(visit_count))
+        if unread:
+            text = _(
+                "Not read completely, since it takes long: %(locations)s. Refresh once more, or choose one."
+            )
+            messages.warning(request, text % {"locations": ", ".join(unread[:5])})
+        return self._to_list(request)
+
+    @outside_transactions
+    @method_decorator(require_POST)
+    def step_view(self, request: HttpRequest) -> HttpResponse:
+        """One page of one location's day, for the list's script."""
+        day, locations = self._asked(request)
+        if len(locations) != 1:
+            raise BadRequest("One location at a time.")
+        reading = self._reading(request, locations[0], day)
+        reading.read_next_page()
+        state = "" if reading.is_finished else self._pack(request, reading)
+        return JsonResponse(
+            {
+                "state": state,
+                "visits": reading.visit_count,
+                "changed": reading.new_count + reading.changed_count,
+                "error": _failed(reading) if reading.error else "",
+                "stop": reading.is_outage,
+                "text": f"{locations[0].title}: {_read_so_far(reading.visit_count)}",
+                "done": _("Read from Altegio at %(time)s.")
+                % {"time": date_format(as_local(timezone.now()), "H:i")},
+            }
+        )
+
+    def _asked(self, request: HttpRequest) -> tuple[datetime.date, list[Location]]:
+        """The day and the locations of a request to read; a location that the person may not see is not there."""
+        self._check(request)
+        try:
+            day = datetime.date.fromisoformat(request.POST.get("day", ""))
+        except ValueError:
+            raise BadRequest("No such day.") from None
+        if abs((day - today_at(None)).days) > 366:
+            raise BadRequest("That day is too far away.")
+        numbers = {as_id(text) or 0 for text in request.POST.getlist("location")}
+        locations = list(visible(request, Location.objects.filter(pk__in=numbers, is_active=True)))
+        if not locations or len(locations) != len(numbers):
+            raise Http404
+        return day, locations
+
+    def _check(self, request: HttpRequest) -> None:
+        if not self.admin.has_view_permission(request):
+            raise PermissionDenied
+
+    @staticmethod
+    def _reading(request: HttpRequest, location: Location, day: datetime.date) -> services.DayReading:
+        """The reading that the state of the last step belongs to, or a new one."""
+        text = request.POST.get("state", "")
+        if not text:
+            return services.DayReading(location, day)
+        try:
+            state = signing.loads(text, salt=_SALT, max_age=SECONDS_BETWEEN_STEPS)
+        except signing.BadSignature:
+            raise BadRequest("This reading is too old to go on.") from None
+        if state["user"] != str(request.user.pk) or (state["location"], state["day"]) != (
+            location.pk,
+            day.isoformat(),
+        ):
+            raise BadRequest("This is another reading.")
+        return services.DayReading.unpack(location, state)
+
+    @staticmethod
+    def _pack(request: HttpRequest, reading: services.DayReading) -> str:
+        packed = {**reading.pack(), "user": str(request.user.pk)}
+        return signing.dumps(packed, salt=_SALT, compress=True)
+
+    # One visit
+
+    @outside_transactions
+    @method_decorator(require_POST)
+    def fetch_view(self, request: HttpRequest) -> HttpResponse:
+        """Fetch a visit by its number and go to its page."""
+        self._check(request)
+        if (number := as_id(request.POST.get("visit"))) is None:
+            messages.error(request, _("A visit's number consists of digits only."))
+            return self._to_list(request)
+        location = self._fetch_location(request)
+        if location is None:
+            messages.error(request, _("Choose the location in which visit %(visit)s is.") % {"visit": number})
+            return self._to_list(request)
+        fetch = services.fetch_visit(location, number)
+        if fetch.visit is None:
+            messages.error(request, fetch.error)
+            return self._to_list(request)
+        return HttpResponseRedirect(self.admin.page_url(fetch.visit.pk))
+
+    def _fetch_location(self, request: HttpRequest) -> Location | None:
+        """The location that was chosen, or the only one. One that the person may not see is not there."""
+        rows = visible(request, Location.objects.filter(is_active=True))
+        text = request.POST.get("location", "")
+        if not text:
+            several = list(rows[:2])
+            return several[0] if len(several) == 1 else None
+        location: Location | None = rows.filter(pk=as_id(text) or 0).first()
+        if location is None:
+            raise Http404
+        return location
+
+    def _to_list(self, request: HttpRequest) -> HttpResponse:
+        query = QueryDict(request.POST.get("query", "")[:2000]).urlencode()
+        url = self._url("changelist")
+        return HttpResponseRedirect(f"{url}?{query}" if query else url)
+
+
+def _failed(reading: services.DayReading) -> str:
+    if reading.is_outage:
+        text = _("Altegio cannot be read at the moment; the list shows what was read before. %(reason)s")
+    else:
+        text = _("%(location)s cannot be read at the moment; the list shows what was read before. %(reason)s")
+    return text % {"location": reading.location.title, "reason": reading.error}
+
+
+def _read_so_far(count: int) -> str:
+    return ngettext("%(count)s visit read from Altegio.", "%(count)s visits read from Altegio.", count) % {
+        "count": count
+    }

@@ -1,0 +1,258 @@
+"""What the log adds up to: what needs a person now, and points, outcomes and times of a period.
+
+Each function takes the operations that the person may see and asks the database once, whatever their number. A day is one of
+the current time zone, found by comparing moments: that needs no time-zone tables in the database.
+"""
+
+from __future__ import annotations
+
+import datetime
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import accumulate
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Case, Count, F, FloatField, Func, IntegerField, Min, Q, Sum, Value, When
+from django.utils import timezone
+
+from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.querysets import OPEN_STATUSES, OperationQuerySet
+from altegio_loyalty.wording import as_local
+
+Kind, Status, Outcome = LoyaltyOperation.Kind, LoyaltyOperation.Status, LoyaltyOperation.Outcome
+
+#: What was given up or flagged longer ago is history: the client has left, and nobody is asked to look at it now.
+RECENT_DAYS = 30
+#: What is due longer than this has nobody who runs it.
+OVERDUE_AFTER = datetime.timedelta(minutes=5)
+#: The upper ends, in seconds, of the slots that times are counted in; one more slot holds what took longer.
+TIME_LIMITS = (0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 6 * 3600, 24 * 3600)
+
+
+def today() -> datetime.date:
+    """Today in the current time zone."""
+    return as_local(timezone.now()).date()
+
+
+def midnight(day: datetime.date) -> datetime.datetime:
+    """When the day begins; where the clocks leap over midnight, the moment of the leap."""
+    moment = datetime.datetime.combine(day, datetime.time.min)
+    return timezone.make_aware(moment) if settings.USE_TZ else moment
+
+
+@dataclass(frozen=True)
+class Period:
+    """Whole days, both ends included."""
+
+    first: datetime.date
+    last: datetime.date
+
+    @classmethod
+    def of_days(cls, count: int) -> Period:
+        """The last days up to and with today."""
+        last = today()
+        return cls(last - datetime.timedelta(days=count - 1), last)
+
+    @property
+    def days(self) -> list[datetime.date]:
+        count = (self.last - self.first).days + 1
+        return [self.first + datetime.timedelta(days=number) for number in range(count)]
+
+    def narrow(self, rows: OperationQuerySet) -> OperationQuerySet:
+        """The operations that were asked for in the period."""
+        after = self.last + datetime.timedelta(days=1)
+        return rows.filter(created_at__gte=midnight(self.first), created_at__lt=midnight(after))
+
+
+def _slot(lookup: str, limits: Sequence[Any]) -> Any:
+    """The number of limits that the value fails, as a balanced tree: a year of days costs nine comparisons a row."""
+
+    def tree(low: int, high: int) -> Any:
+        if low == high:
+            return Value(low)
+        middle = (low + high) // 2
+        below = When(**{lookup: limits[middle]}, then=tree(low, middle))
+        return Case(below, default=tree(middle + 1, high), output_field=IntegerField())
+
+    return tree(0, len(limits))
+
+
+# What needs a person
+
+
+@dataclass
+class Attention:
+    """What a person should look at, of one location or of all."""
+
+    in_doubt: int = 0
+    given_up: int = 0
+    flagged: int = 0
+    open: int = 0
+    overdue: int = 0
+    overdue_since: datetime.datetime | None = None
+
+
+def attention(rows: OperationQuerySet) -> dict[int, Attention]:
+    """By location id; locations without anything open, given up or flagged are left out."""
+    late = Q(status__in=OPEN_STATUSES, next_attempt_at__lte=timezone.now() - OVERDUE_AFTER)
+    recent = Q(created_at__gte=midnight(today() - datetime.timedelta(days=RECENT_DAYS - 1)))
+    verdict = Q(outcome=LoyaltyOperation.Outcome.VERDICT_DID_NOT_HAPPEN)
+    given_up, flagged = Q(status=Status.FAILED) & ~verdict & recent, Q(discrepancy__gt="") & recent
+    found: Any = (
+        rows.filter(Q(status__in=OPEN_STATUSES) | given_up | flagged)
+        .order_by()
+        .values("location_id")
+        .annotate(
+            in_doubt=Count("pk", filter=Q(status=Status.UNCONFIRMED)),
+            given_up=Count("pk", filter=given_up),
+            flagged=Count("pk", filter=flagged),
+            open=Count("pk", filter=Q(status__in=OPEN_STATUSES)),
+            overdue=Count("pk", filter=late),
+            overdue_since=Min("next_attempt_at", filter=late),
+        )
+    )
+    return {counted.pop("location_id"): Attention(**counted) for counted in found}
+
+
+# Points
+
+
+@dataclass
+class Moved:
+    """Points taken and given back. `unknown_count` operations are done, but Altegio did not show how many."""
+
+    taken: Decimal = Decimal(0)
+    given_back: Decimal = Decimal(0)
+    unknown_count: int = 0
+
+    def add(self, other: Moved) -> None:
+        self.taken += other.taken
+        self.given_back += other.given_back
+        self.unknown_count += other.unknown_count
+
+    @property
+    def net(self) -> Decimal:
+        return self.taken - self.given_back
+
+
+@dataclass
+class Points:
+    """Points by day and location; a day or location on which none moved is left out of `cells`."""
+
+    period: Period
+    cells: dict[tuple[datetime.date, int], Moved]
+    total: Moved = field(default_factory=Moved)
+    by_day: dict[datetime.date, Moved] = field(init=False)
+    by_location: dict[int, Moved] = field(default_factory=lambda: defaultdict(Moved))
+
+    def __post_init__(self) -> None:
+        self.by_day = {day: Moved() for day in self.period.days}
+        for (day, location_id), moved in self.cells.items():
+            for sum_of in (self.total, self.by_day[day], self.by_location[location_id]):
+                sum_of.add(moved)
+
+    def taken_daily(self, location_id: int) -> list[Decimal]:
+        nothing = Moved()
+        return [self.cells.get((day, location_id), nothing).taken for day in self.period.days]
+
+
+def points(rows: OperationQuerySet, period: Period) -> Points:
+    """Points that withdrawals took and that their cancels gave back, by the day on which that was asked for."""
+    days = period.days
+    taking, giving = Q(kind=Kind.APPLY_CARD_WITHDRAWAL), Q(kind=Kind.CANCEL_CARD_WITHDRAWAL)
+    unknown = (taking & Q(applied_amount=None)) | (
+        giving & Q(returned_amount=None) & ~Q(outcome=Outcome.NOTHING_TO_CANCEL)
+    )
+    found = (
+        period.narrow(rows)
+        .filter(taking | giving, status=Status.SUCCEEDED)
+        .order_by()
+        .annotate(day=_slot("created_at__lt", [midnight(day) for day in days[1:]]))
+        .values("day", "location_id")
+        .annotate(
+            taken=Sum("applied_amount", filter=taking),
+            given_back=Sum("returned_amount", filter=giving),
+            unknown_count=Count("pk", filter=unknown),
+        )
+    )
+    cells = {}
+    for row in found:
+        moved = Moved(_amount(row["taken"]), _amount(row["given_back"]), row["unknown_count"])
+        if moved != Moved():
+            cells[days[row["day"]], row["location_id"]] = moved
+    return Points(period, cells)
+
+
+def _amount(total: Decimal | None) -> Decimal:
+    # SQLite adds up in floating point.
+    return (total or Decimal(0)).quantize(Decimal("0.01"))
+
+
+# Outcomes and times
+
+
+class _Seconds(Func):
+    """Seconds from creation to the end. Django's own difference of moments is a Python function on SQLite, and slow."""
+
+    output_field = FloatField()
+    arity = 2
+    _template = "EXTRACT(EPOCH FROM ({end} - {start}))"
+
+    def as_sql(self, compiler: Any, connection: Any, *args: Any, **context: Any) -> Any:
+        (start, _), (end, _) = (compiler.compile(column) for column in self.get_source_expressions())
+        return context.get("template", self._template).format(start=start, end=end), []
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        template = "ROUND((julianday({end}) - julianday({start})) * 86400.0, 3)"
+        return self.as_sql(compiler, connection, template=template)
+
+    def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        template = "TIMESTAMPDIFF(MICROSECOND, {start}, {end}) / 1000000.0"
+        return self.as_sql(compiler, connection, template=template)
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How many operations of each kind are in which state, and how long those took that are done."""
+
+    by_kind: Counter[tuple[str, str]]
+    times: list[int]
+
+    @property
+    def by_status(self) -> Counter[str]:
+        summed: Counter[str] = Counter()
+        for (_kind, status), count in self.by_kind.items():
+            summed[status] += count
+        return summed
+
+    @property
+    def count(self) -> int:
+        return self.by_kind.total()
+
+    def slot_of_share(self, share: float) -> int | None:
+        """The slot of time by whose end this share was done, such as 0.5 for the median; None if nothing was."""
+        summed = list(accumulate(self.times))
+        return bisect_left(summed, share * summed[-1]) if summed and summed[-1] else None
+
+
+def outcomes(rows: OperationQuerySet, period: Period) -> Outcomes:
+    """Of the operations that were asked for in the period, as they are now."""
+    found = (
+        period.narrow(rows)
+        .order_by()
+        .annotate(seconds=_Seconds(F("created_at"), F("finished_at")))
+        .annotate(slot=_slot("seconds__lte", TIME_LIMITS))
+        .values("kind", "status", "slot")
+        .annotate(operation_count=Count("pk"))
+    )
+    by_kind: Counter[tuple[str, str]] = Counter()
+    times = [0] * (len(TIME_LIMITS) + 1)
+    for row in found:
+        by_kind[row["kind"], row["status"]] += row["operation_count"]
+        if row["status"] == Status.SUCCEEDED:
+            times[row["slot"]] += row["operation_count"]
+    return Outcomes(by_kind, times)

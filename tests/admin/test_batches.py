@@ -1,0 +1,318 @@
+"""Several visits at once: one choice, everything written at once, each done once, found again, and stopped."""
+
+from __future__ import annotations
+
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+from tests.admin.test_visits import (
+    KINDS,
+    Salon,
+    elsewhere,
+    form_of,
+    messages_of,
+    posts,
+    receptionist,
+    salon,
+    staff,
+    text_of,
+)
+
+__all__ = ["receptionist", "salon"]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PROMOTION, WITHDRAWAL = "apply_discount_program", "apply_card_withdrawal"
+RECENT = "admin:altegio_loyalty_visit_batches"
+
+
+def several(salon: Salon, count: int) -> list[Visit]:
+    """Visits of as many clients, each with a card of their own that holds 200 points and has the promotion."""
+    visits = []
+    for number in range(count):
+        client = salon.ledger.add_client(name=f"Client {number}")
+        card = salon.ledger.add_card(client, balance="200", title="Silver", programs=[salon.program])
+        there = salon.ledger.add_visit(salon.location.pk, client, lines=[("Haircut", "300")])
+        columns = {"record_id": there.record_id, "client_id": client.id, "client_name": client.name}
+        visit = Visit.objects.create(id=there.id, location=salon.location, **columns)
+        visit.card_id = card.id  # type: ignore[attr-defined]
+        visits.append(visit)
+    return visits
+
+
+def filled(salon: Salon, visits: list[Any], kind: str = PROMOTION, **changes: Any) -> dict[str, Any]:
+    """What the page posts with all rows ticked."""
+    data: dict[str, Any] = {"token": uuid.uuid4().hex, "visit": [visit.pk for visit in visits]}
+    for visit in visits:
+        data[f"visit{visit.pk}-include"] = "on"
+        value = f"{visit.card_id}:{salon.program.id}" if "program" in kind else str(visit.card_id)
+        data[f"visit{visit.pk}-choice"] = f"{value}|200.00" if kind == WITHDRAWAL else value
+    if kind == PROMOTION:
+        data["program"] = salon.program.id
+        data[f"title{salon.program.id}"] = "Birthday 10 %"
+    if kind == WITHDRAWAL:
+        data["how"] = "all"
+    return {**data, **changes}
+
+
+def batch_url(name: str = "", **columns: Any) -> str:
+    batch = LoyaltyOperation.objects.values_list("batch", flat=True).distinct().get()
+    return reverse(f"admin:altegio_loyalty_visit_batch{name}", args=[batch])
+
+
+def driven(client: Client) -> None:
+    for _ in range(20):
+        if not client.post(batch_url("_step"), headers={"accept": "application/json"}).json()["is_due"]:
+            return
+
+
+def test_the_same_promotion_for_ten_visits_is_one_post(salon: Salon, receptionist: Client) -> None:
+    visits = several(salon, 10)
+    page = receptionist.post(form_of(PROMOTION), filled(salon, visits), follow=True)
+    assert "0 of 10 finished" in text_of(page)
+    assert LoyaltyOperation.objects.values("batch").distinct().count() == 1
+    driven(receptionist)
+    assert [salon.ledger.discounted(visit.pk, salon.program.id) for visit in visits] == [30] * 10
+    assert "10 of 10 finished: 10 done." in text_of(receptionist.get(batch_url()))
+
+
+def test_the_page_is_there_before_altegio_is_asked_for_all(salon: Salon, receptionist: Client) -> None:
+    """No more visits are read than a person can wait for; the rest is read by the script, row by row."""
+    visits = several(salon, 25)
+    page = text_of(receptionist.get(form_of(PROMOTION), {"visit": [visit.pk for visit in visits]}))
+    assert len([request for request in salon.sandbox.requests if "details" in request.path]) == 20
+    assert page.count("data-unread>") == 5
+
+
+def test_a_slow_altegio_does_not_keep_the_page_waiting(
+    salon: Salon, receptionist: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("altegio_loyalty.admin.batch_form.SECONDS_FOR_READS", 0)
+    visits = several(salon, 5)
+    page = text_of(receptionist.get(form_of(PROMOTION), {"visit": [visit.pk for visit in visits]}))
+    assert page.count("data-unread>") == 4
+
+
+def test_with_altegio_away_one_failed_read_is_enough(salon: Salon, receptionist: Client) -> None:
+    visits = several(salon, 5)
+    salon.sandbox.fail("status_503")
+    page = text_of(receptionist.get(form_of(PROMOTION), {"visit": [visit.pk for visit in visits]}))
+    assert len(salon.sandbox.requests) == 1
+    assert page.count("-card_id") >= 5
+
+
+def test_a_row_is_read_on_its_own(salon: Salon, receptionist: Client) -> None:
+    visit = several(salon, 1)[0]
+    url = reverse("admin:altegio_loyalty_visit_batch_row", args=[PROMOTION])
+    row = text_of(receptionist.get(url, {"visit": visit.pk}))
+    assert "Birthday 10 %" in row
+    assert "About 30 off" in row
+
+
+def test_a_promotion_must_be_chosen(salon: Salon, receptionist: Client) -> None:
+    visits = several(salon, 2)
+    page = receptionist.post(form_of(PROMOTION), filled(salon, visits, program=""))
+    assert "Choose the promotion first." in text_of(page)
+    assert not LoyaltyOperation.objects.exists()
+
+
+def test_a_client_without_the_promotion_is_left_out_and_named(salon: Salon, receptionist: Client) -> None:
+    visits = several(salon, 3)
+    data = filled(salon, visits)
+    data[f"visit{visits[0].pk}-choice"] = f"{visits[0].card_id}:99"  # type: ignore[attr-defined]
+    response = receptionist.post(form_of(PROMOTION), data, follow=True)
+    assert LoyaltyOperation.objects.count() == 2
+    assert any("Client 0" in message and "left out" in message for message in messages_of(response))
+
+
+def test_a_row_that_is_not_ticked_is_left_out(salon: Salon, receptionist: Client) -> None:
+    visits = several(salon, 3)
+    data = filled(salon, visits)
+    del data[f"visit{visits[1].pk}-include"]
+    receptionist.post(form_of(PROMOTION), data)
+    assert set(LoyaltyOperation.objects.values_list("visit", flat=True)) == {visits[0].pk, visits[2].pk}
+
+
+@pytest.mark.parametrize(
+    ("how", "same", "amount"), [("all", "", 200), ("half", "", 100), ("same", "50", 50), ("same", "900", 200)]
+)
+def test_how_much_is_one_choice_for_all(
+    salon: Salon, receptionist: Client, how: str, same: str, amount: int
+) -> None:
+    visits = several(salon, 2)
+    data = filled(salon, visits, WITHDRAWAL, how=how, same=same)
+    receptionist.post(form_of(WITHDRAWAL), data)
+    assert set(LoyaltyOperation.objects.values_list("amount", flat=True)) == {Decimal(amount)}
+
+
+@pytest.mark.parametrize("same", ["", "0", "-1", "NaN", "1.001", "abc"])
+def test_a_bad_amount_for_all_writes_nothing(salon: Salon, receptionist: Client, same: str) -> None:
+    visits = several(salon, 2)
+    page = receptionist.post(form_of(WITHDRAWAL), filled(salon, visits, WITHDRAWAL, how="same", same=same))
+    assert page.status_code == 200
+    assert not LoyaltyOperation.objects.exists()
+
+
+def test_cancel_for_all_gives_all_points_back(salon: Salon, receptionist: Client) -> None:
+    visits = several(salon, 3)
+    for visit in visits:
+        salon.ledger.withdraw(visit.pk, visit.card_id, Decimal(40))  # type: ignore[attr-defined]
+    kind = "cancel_card_withdrawal"
+    receptionist.post(form_of(kind), filled(salon, visits, kind))
+    driven(receptionist)
+    assert [salon.ledger.balance(visit.card_id) for visit in visits] == [200] * 3  # type: ignore[attr-defined]
+
+
+def test_a_typed_card_needs_no_reading(salon: Salon, receptionist: Client) -> None:
+    visits = several(salon, 2)
+    salon.sandbox.stop()
+    data = {
+        "token": uuid.uuid4().hex,
+        "visit": [visit.pk for visit in visits],
+        "program_id": salon.program.id,
+    }
+    data |= {f"visit{visit.pk}-card_id": visit.card_id for visit in visits}  # type: ignore[attr-defined]
+    receptionist.post(form_of(PROMOTION), data)
+    assert LoyaltyOperation.objects.filter(program_id=salon.program.id).count() == 2
+
+
+def test_the_same_page_twice_acts_once(salon: Salon, receptionist: Client) -> None:
+    """Double click, reload, back: the same batch, and no second effect."""
+    visits = several(salon, 3)
+    data = filled(salon, visits)
+    first = receptionist.post(form_of(PROMOTION), data)
+    driven(receptionist)
+    again = receptionist.post(form_of(PROMOTION), data)
+    assert again.url == first.url  # type: ignore[attr-defined]
+    assert LoyaltyOperation.objects.count() == len(salon.sandbox.effects) == 3
+
+
+def test_one_that_cannot_be_begun_does_not_keep_the_others(salon: Salon, receptionist: Client) -> None:
+    visits = several(salon, 3)
+    data = filled(salon, visits)
+    receptionist.post(form_of(PROMOTION), {**data, "visit": [visits[0].pk, visits[1].pk]})
+    later = {**data, "token": uuid.uuid4().hex}
+    response = receptionist.post(form_of(PROMOTION), later, follow=True)
+    assert LoyaltyOperation.objects.count() == 3
+    assert sum("not finished yet" in message for message in messages_of(response)) == 2
+
+
+def test_a_batch_waits_where_there_is_no_worker(salon: Salon, receptionist: Client) -> None:
+    """The POST only writes: nothing is sent before the person has an answer."""
+    receptionist.post(form_of(PROMOTION), filled(salon, several(salon, 3)))
+    assert posts(salon) == []
+    assert "Continue" in text_of(receptionist.get(batch_url()))
+
+
+def test_continue_without_a_script_does_the_rest(salon: Salon, receptionist: Client) -> None:
+    receptionist.post(form_of(PROMOTION), filled(salon, several(salon, 4)))
+    page = receptionist.post(batch_url("_step"), follow=True)
+    assert "4 of 4 finished: 4 done." in text_of(page)
+
+
+def test_the_state_of_a_batch_never_calls_altegio(salon: Salon, receptionist: Client) -> None:
+    receptionist.post(form_of(PROMOTION), filled(salon, several(salon, 3)))
+    state = receptionist.get(batch_url("_state")).json()
+    assert (state["finished"], state["total"], state["is_due"]) == (0, 3, True)
+    assert salon.sandbox.requests == []
+
+
+def test_a_step_ends_where_altegio_fails(salon: Salon, receptionist: Client) -> None:
+    receptionist.post(form_of(PROMOTION), filled(salon, several(salon, 5)))
+    salon.sandbox.fail("status_503", path="details")
+    state = receptionist.post(batch_url("_step"), headers={"accept": "application/json"}).json()
+    assert state["goes_well"] is False
+    assert len(salon.sandbox.requests) == 1
+
+
+def test_stop_stops_what_still_waits(salon: Salon, receptionist: Client) -> None:
+    visits = several(salon, 3)
+    receptionist.post(form_of(PROMOTION), filled(salon, visits))
+    page = receptionist.post(batch_url("_stop"), follow=True)
+    assert "3 of 3 finished: 3 stopped." in text_of(page)
+    assert posts(salon) == []
+
+
+@pytest.mark.parametrize("name", ["_step", "_stop"])
+def test_stopping_and_stepping_need_the_right_of_the_kind(
+    salon: Salon, receptionist: Client, name: str
+) -> None:
+    receptionist.post(form_of(PROMOTION), filled(salon, several(salon, 2)))
+    others = [kind for kind in KINDS if kind != PROMOTION]
+    assert staff("view_visit", *others).post(batch_url(name)).status_code == 403
+    assert staff("view_visit").get(batch_url()).status_code == 200
+    assert set(LoyaltyOperation.objects.values_list("status", flat=True)) == {"pending"}
+
+
+@pytest.mark.parametrize("name", ["", "_state", "_step", "_stop"])
+def test_a_bound_person_finds_no_batch_of_another_location(
+    salon: Salon, receptionist: Client, name: str
+) -> None:
+    receptionist.post(form_of(PROMOTION), filled(salon, several(salon, 2)))
+    method = "post" if name in ("_step", "_stop") else "get"
+    assert getattr(elsewhere(salon), method)(batch_url(name)).status_code == 404
+
+
+def test_a_bound_person_sees_only_the_visits_of_their_location(salon: Salon) -> None:
+    """A row, a batch and a posted number of a visit elsewhere are as if they were not there."""
+    visits = several(salon, 2)
+    client = elsewhere(salon)
+    url = reverse("admin:altegio_loyalty_visit_batch_row", args=[PROMOTION])
+    assert client.get(url, {"visit": visits[0].pk}).status_code == 404
+    client.post(form_of(PROMOTION), filled(salon, visits))
+    assert not LoyaltyOperation.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["", "_state", "_step", "_stop", "es"])
+def test_the_batch_pages_need_the_right_to_see_visits(salon: Salon, receptionist: Client, name: str) -> None:
+    receptionist.post(form_of(PROMOTION), filled(salon, several(salon, 2)))
+    url = reverse(RECENT) if name == "es" else batch_url(name)
+    method = "post" if name in ("_step", "_stop") else "get"
+    assert getattr(staff(*KINDS), method)(url).status_code == 403
+
+
+def test_a_batch_is_found_again_by_whoever_asked_for_it(salon: Salon, receptionist: Client) -> None:
+    receptionist.post(form_of(PROMOTION), filled(salon, several(salon, 2)))
+    mine = text_of(receptionist.get(reverse(RECENT)))
+    assert batch_url() in mine
+    assert "Birthday 10 %" in mine
+    assert batch_url() not in text_of(staff("view_visit", *KINDS).get(reverse(RECENT)))
+    assert batch_url() in text_of(staff("view_visit", "resolve_operation").get(reverse(RECENT)))
+
+
+def test_a_batch_of_nobody_is_not_found(receptionist: Client) -> None:
+    url = reverse("admin:altegio_loyalty_visit_batch", args=[uuid.uuid4()])
+    assert receptionist.get(url).status_code == 404
+
+
+def test_texts_of_a_batch_are_escaped(salon: Salon, receptionist: Client) -> None:
+    visits = several(salon, 2)
+    Visit.objects.update(client_name="<script>alert(1)</script>")
+    data = filled(salon, visits)
+    data[f"title{salon.program.id}"] = "<img src=x>"
+    page = text_of(receptionist.post(form_of(PROMOTION), data, follow=True))
+    assert "<script>alert" not in page
+    assert "<img src=x>" not in page
+
+
+def test_a_batch_costs_the_same_however_long_it_is(salon: Salon, receptionist: Client) -> None:
+    receptionist.post(form_of(PROMOTION), filled(salon, several(salon, 30)))
+    for url in (batch_url(), batch_url("_state"), reverse(RECENT)):
+        with CaptureQueriesContext(connection) as queries:
+            assert receptionist.get(url).status_code == 200
+        assert len(queries) < 10, url
+
+
+def test_a_location_that_is_switched_off_is_told_for_each_visit(salon: Salon, receptionist: Client) -> None:
+    visits = several(salon, 2)
+    Location.objects.update(is_active=False)
+    response = receptionist.post(form_of(PROMOTION), filled(salon, visits), follow=True)
+    assert sum("switched off" in message for message in messages_of(response)) == 2
+    assert not LoyaltyOperation.objects.exists()

@@ -1,0 +1,116 @@
+"""Several visits at once, in a real browser: one choice, progress, results, left and found again, stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from altegio_loyalty.models import LoyaltyOperation
+from tests.browser.test_desk import open_list
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+def choose_all(page: Page, action: str) -> None:
+    open_list(page)
+    for box in page.locator("input.action-select").all():
+        box.check()
+    page.locator("select[name=action]").select_option(label=action)
+    page.get_by_role("button", name="Go").or_(page.get_by_role("button", name="Run")).first.click()
+
+
+def test_the_same_promotion_for_ten_visits_is_one_choice(
+    desk: Any, log_in: Any, picture: Callable[..., None]
+) -> None:
+    """Ten rows, one promotion, one click, a progress bar, ten results; and all of it found again."""
+    visits = desk.visits(10)
+    page = log_in()
+    choose_all(page, "Apply a promotion")
+    expect(page.locator(".altegio-row")).to_have_count(10)
+    expect(page.get_by_label("Promotion", exact=True)).to_have_value(str(desk.program.id))
+    expect(page.locator("#altegio-count")).to_have_text("10 visits will be done.")
+    picture("several", everywhere=True)
+    page.get_by_role("button", name="Apply a promotion").click()
+    expect(page.locator("#altegio-summary")).to_contain_text("10 of 10 finished: 10 done.", timeout=20_000)
+    assert page.locator("progress").evaluate("bar => [bar.value, bar.max]") == [10, 10]
+    expect(page.get_by_text("Done: the promotion is applied, 32 off the bill.")).to_have_count(10)
+    picture("batch", everywhere=True)
+    assert [desk.ledger.discounted(visit.id, desk.program.id) for visit in visits] == [32] * 10
+    address = page.url
+    page.get_by_role("link", name="Several at once").click()
+    picture("batches")
+    page.get_by_role("link", name="Apply a promotion: Birthday 10 %").click()
+    assert page.url == address
+
+
+def test_a_batch_shows_its_progress_and_can_be_stopped(
+    desk: Any, log_in: Any, picture: Callable[..., None]
+) -> None:
+    """Altegio goes away in the middle: what was done is shown, the rest waits, and one click stops what waits."""
+    visits = desk.visits(4)
+    page = log_in()
+    choose_all(page, "Withdraw points")
+    page.get_by_label("Half of it").check()
+    desk.sandbox.fail("rate_limited", path=f"details/{desk.salon.id}/{visits[2].record_id}", retry_after=60)
+    desk.sandbox.fail("rate_limited", path=f"details/{desk.salon.id}/{visits[3].record_id}", retry_after=60)
+    page.get_by_role("button", name="Withdraw points").click()
+    expect(page.locator("#altegio-summary")).to_contain_text("2 done", timeout=20_000)
+    picture("batch-running", everywhere=True)
+    page.get_by_role("button", name="Stop what still waits").click()
+    expect(page.locator("#altegio-summary")).to_contain_text("4 of 4 finished", timeout=20_000)
+    assert (
+        sorted(LoyaltyOperation.objects.values_list("status", flat=True))
+        == ["abandoned"] * 2 + ["succeeded"] * 2
+    )
+
+
+def test_rows_that_do_not_fit_are_left_out_and_say_why(desk: Any, log_in: Any) -> None:
+    desk.visits(2)
+    stranger = desk.ledger.add_client(name="No card", phone="+13155550999")
+    desk.visit("No card", client=stranger)
+    page = log_in()
+    choose_all(page, "Apply a promotion")
+    expect(page.locator(".altegio-row", has_text="No card")).to_contain_text(
+        "Left out: no card with a promotion."
+    )
+    expect(page.locator("#altegio-count")).to_have_text("2 visits will be done.")
+    page.get_by_role("button", name="Apply a promotion").click()
+    expect(page.locator("#altegio-summary")).to_contain_text("2 of 2 finished: 2 done.", timeout=20_000)
+
+
+def test_many_rows_are_read_while_the_person_looks(desk: Any, log_in: Any) -> None:
+    """More rows than are read before the page comes up: the others follow by themselves."""
+    desk.visits(23)
+    page = log_in()
+    choose_all(page, "Apply a promotion")
+    expect(page.locator("#altegio-count")).to_have_text("23 visits will be done.", timeout=20_000)
+    expect(page.locator("#altegio-reading")).to_be_hidden()
+
+
+def test_a_batch_needs_no_script(desk: Any, log_in: Any, browser: Any) -> None:
+    visits = desk.visits(3)
+    cookies = log_in().context.cookies()
+    context = browser.new_context(java_script_enabled=False)
+    context.add_cookies(cookies)
+    page = context.new_page()
+    chosen = "&".join(f"visit={visit.id}" for visit in visits)
+    page.goto(f"{desk.site_url}/admin/altegio_loyalty/visit/operate/apply_discount_program/?{chosen}")
+    page.get_by_role("button", name="Apply a promotion").click()
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator("#altegio-summary")).to_contain_text("3 of 3 finished: 3 done.", timeout=15_000)
+    context.close()
+    assert [desk.ledger.discounted(visit.id, desk.program.id) for visit in visits] == [32] * 3
+
+
+def test_no_page_of_a_batch_scrolls_sideways_at_360_px(desk: Any, log_in: Any) -> None:
+    desk.visits(3)
+    page = log_in()
+    choose_all(page, "Withdraw points")
+    page.set_viewport_size({"width": 360, "height": 780})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.get_by_role("button", name="Withdraw points").click()
+    expect(page.locator("#altegio-summary")).to_contain_text("3 of 3", timeout=20_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -1,0 +1,100 @@
+"""The list of visits in a browser: it fills itself, shows how far it is, and stays when Altegio is away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from altegio_loyalty.models import Location, Visit
+from altegio_loyalty.services import visits as reading
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+LIST = "/admin/altegio_loyalty/visit/"
+
+
+def at_altegio(desk: Any, count: int = 1) -> None:
+    """Visits that only Altegio knows so far."""
+    for _ in range(count):
+        desk.ledger.add_visit(desk.salon, desk.client)
+
+
+def test_the_first_opening_shows_todays_visits(desk: Any, log_in: Any, picture: Any) -> None:
+    at_altegio(desk, 3)
+    page = log_in()
+    page.goto(desk.site_url + LIST)
+    page.wait_for_selector("#result_list .field-client")
+    assert page.locator("#result_list tbody tr").count() == 3
+    assert "Read from Altegio at" in page.inner_text(".altegio-read")
+    picture("visit-list")
+
+
+def test_a_second_opening_reads_nothing(desk: Any, log_in: Any) -> None:
+    at_altegio(desk)
+    page = log_in()
+    page.goto(desk.site_url + LIST)
+    page.wait_for_selector("#result_list")
+    asked = len(desk.sandbox.requests)
+    page.goto(desk.site_url + LIST)
+    page.wait_for_timeout(500)
+    assert len(desk.sandbox.requests) == asked
+
+
+def test_refresh_reads_page_by_page(desk: Any, log_in: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "PAGE_SIZE", 2)
+    page = log_in()
+    page.goto(desk.site_url + LIST)
+    page.wait_for_function("document.querySelector('.altegio-read').textContent.includes('Read from')")
+    at_altegio(desk, 5)
+    before = len(desk.sandbox.requests)
+    page.click(".altegio-refresh button")
+    page.wait_for_selector("#result_list")
+    assert page.locator("#result_list tbody tr").count() == 5
+    assert len(desk.sandbox.requests) - before == 3
+
+
+def test_with_altegio_down_the_list_stays_and_says_so(desk: Any, log_in: Any, picture: Any) -> None:
+    desk.visit()
+    desk.sandbox.stop()
+    page = log_in()
+    page.goto(desk.site_url + LIST)
+    page.wait_for_selector(".altegio-failures p")
+    assert "shows what was read before" in page.inner_text(".altegio-failures")
+    assert page.locator("#result_list tbody tr").count() == 1
+    picture("visit-list-altegio-down")
+
+
+def test_nothing_that_was_begun_is_taken_away(desk: Any, log_in: Any) -> None:
+    """A reading that nobody asked for does not reload a page in which visits are chosen already."""
+    desk.visit()
+    at_altegio(desk)
+    desk.sandbox.fail("hang", seconds=0.7, times=1)
+    page = log_in()
+    page.goto(desk.site_url + LIST)
+    page.check("#result_list input.action-select")
+    link = page.wait_for_selector(".altegio-read a")
+    assert page.is_checked("#result_list input.action-select")
+    link.click()
+    page.wait_for_function("document.querySelectorAll('#result_list tbody tr').length === 2")
+
+
+def test_a_number_is_fetched_and_opened(desk: Any, log_in: Any) -> None:
+    there = desk.ledger.add_visit(desk.salon, desk.client)
+    Location.objects.update(visits_read_at=None)
+    page = log_in()
+    page.goto(f"{desk.site_url}{LIST}?q={there.id}")
+    page.click("text=Fetch visit")
+    page.wait_for_url(f"**/{there.id}/change/")
+    assert Visit.objects.get().pk == there.id
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_list_fits_the_screen(desk: Any, log_in: Any, width: int) -> None:
+    """No page that has to be moved sideways."""
+    at_altegio(desk, 2)
+    page = log_in()
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(desk.site_url + LIST)
+    page.wait_for_selector("#result_list")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

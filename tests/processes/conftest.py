@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery, current_app
+from django.db import connection
+from kombu import Exchange, Queue
+
+from tests import reachable
+from tests.delivery.conftest import salon
+
+__all__ = ["salon"]
+
+BROKERS = {"folder": "folder://localhost", "redis": reachable.REDIS_URL, "rabbitmq": reachable.RABBITMQ_URL}
+
+
+class Broker:
+    """A queue of this test's own on a real broker, and the workers on it."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.url = BROKERS[name]
+        self.folder = folder
+        self.queue = f"altegio_test_{uuid.uuid4().hex}"
+        self.transport_options = {"folder": str(folder), "polling_interval": 0.05} if name == "folder" else {}
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def configure(self, app: Celery) -> None:
+        app.conf.broker_transport_options = self.transport_options
+        app.conf.task_default_queue = self.queue
+        app.conf.task_queues = [Queue(self.queue, Exchange(self.queue), routing_key=self.queue, expires=60)]
+        app.conf.task_default_exchange = app.conf.task_default_routing_key = self.queue
+
+    def start_worker(self, loyalty: dict[str, Any], *arguments: str) -> subprocess.Popen[bytes]:
+        given = {
+            "database": str(connection.settings_dict["NAME"]),
+            "loyalty": loyalty,
+            "broker": self.url,
+            "transport_options": self.transport_options,
+        }
+        environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.processes.worker_settings",
+            "ALTEGIO_TEST_WORKER": json.dumps(given),
+            "ALTEGIO_TEST_QUEUE": self.queue,
+        }
+        command = [sys.executable, "-m", "celery", "-A", "tests.processes.worker:app", "worker"]
+        command += [
+            "--loglevel=WARNING",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+            *arguments,
+        ]
+        log = (self.folder / "worker.log").open("ab")
+        # A group of its own, so that a kill takes the pool's children along.
+        worker = subprocess.Popen(
+            command, cwd=reachable.REPOSITORY, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+        log.close()
+        self.workers.append(worker)
+        return worker
+
+    def kill(self, worker: subprocess.Popen[bytes]) -> None:
+        """kill -9, children and all."""
+        if worker.poll() is None:
+            os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait(10)
+
+    def said(self) -> str:
+        log = self.folder / "worker.log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
+
+@pytest.fixture(
+    params=[
+        "folder",
+        pytest.param("redis", marks=pytest.mark.redis),
+        pytest.param("rabbitmq", marks=pytest.mark.rabbitmq),
+    ]
+)
+def broker(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Broker]:
+    """A broker that this process's tasks go to as well."""
+    broker = Broker(request.param, tmp_path)
+    before = current_app._get_current_object()
+    monkeypatch.setenv("CELERY_BROKER_URL", broker.url)  # Celery asks the environment first
+    app = Celery("the test")
+    broker.configure(app)
+    app.set_current()
+    yield broker
+    for worker in broker.workers:
+        broker.kill(worker)
+    before.set_current()
+    app.close()
+
+
+@pytest.fixture
+def start_worker(broker: Broker, salon: Any) -> Callable[..., subprocess.Popen[bytes]]:
+    """A Celery worker with the settings that the salon has now."""
+    return lambda *arguments: broker.start_worker(salon.settings.ALTEGIO_LOYALTY, *arguments)

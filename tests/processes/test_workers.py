@@ -1,0 +1,92 @@
+"""Real Celery workers on real brokers: the doorbell rings, may be lost, and who answers it may be killed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.tasks import retry_due_operations
+from tests.delivery.salon import WITHDRAWAL, Salon, Status
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def wait_until_finished(
+    operation: LoyaltyOperation, broker: Any, *, beat: bool = False, seconds: float = 20
+) -> None:
+    """Wait; with `beat`, ask for a sweep every third of a second, as beat would."""
+    ends_at = time.monotonic() + seconds
+    while time.monotonic() < ends_at:
+        operation.refresh_from_db()
+        if not operation.is_open:
+            return
+        if beat:
+            retry_due_operations.apply_async(expires=5)
+        time.sleep(0.3 if beat else 0.05)
+    raise AssertionError(
+        f"Still {operation.status} ({operation.last_error}). The worker said:\n{broker.said()}"
+    )
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_on_commit__a_worker_delivers(
+    salon: Salon, broker: Any, start_worker: Callable[..., Any], pool: str
+) -> None:
+    """The commit rings, and a worker elsewhere does it, without any sweep."""
+    start_worker(f"--pool={pool}", "--concurrency=2")
+    visits = [salon.visit() for _ in range(5)]
+    with transaction.atomic():
+        operations = [salon.later(visit) for visit in visits]
+    for operation, visit in zip(operations, visits, strict=True):
+        wait_until_finished(operation, broker)
+        assert operation.status == Status.SUCCEEDED
+        assert len(salon.effects(WITHDRAWAL, visit)) == 1
+    salon.assert_nothing_is_told_wrongly()
+
+
+def test_altegio_stopped_and_started_again__the_work_finishes_by_itself(
+    salon: Salon, broker: Any, start_worker: Callable[..., Any]
+) -> None:
+    """Nobody does anything but beat."""
+    salon.configure(MAX_ATTEMPTS=0)
+    start_worker("--pool=prefork", "--concurrency=2")
+    visit = salon.visit()
+    salon.sandbox.stop()
+    operation = salon.withdraw(visit)
+    assert operation.status == Status.PENDING
+    for _ in range(3):
+        retry_due_operations.apply_async(expires=5)
+        time.sleep(0.3)
+    salon.sandbox.start()
+    wait_until_finished(operation, broker, beat=True)
+    assert operation.status == Status.SUCCEEDED
+    assert len(salon.effects(WITHDRAWAL, visit)) == 1
+
+
+def test_worker_killed_after_the_effect__another_finds_it(
+    salon: Salon, broker: Any, start_worker: Callable[..., Any]
+) -> None:
+    """kill -9 between the effect and the answer; a new worker's sweep ends it after the lease."""
+    salon.configure(LEASE_SECONDS=3, READ_TIMEOUT=30, TOTAL_TIMEOUT=60, SETTLE_SECONDS=1)
+    visit = salon.visit()
+    salon.sandbox.fail("hang_after", path="apply_card_withdrawal", times=1, seconds=60)
+    worker = start_worker("--pool=prefork", "--concurrency=2")
+    operation = salon.later(visit)
+    ends_at = time.monotonic() + 15
+    while not salon.sandbox.effects:
+        assert time.monotonic() < ends_at, broker.said()
+        time.sleep(0.02)
+    broker.kill(worker)
+    salon.sandbox.heal()
+    operation.refresh_from_db()
+    assert operation.status == Status.SENDING
+    start_worker("--pool=prefork", "--concurrency=2")
+    wait_until_finished(operation, broker, beat=True)
+    assert operation.status == Status.SUCCEEDED
+    assert len(salon.effects(WITHDRAWAL, visit)) == salon.posts(visit) == 1
+    salon.assert_nothing_is_told_wrongly()
