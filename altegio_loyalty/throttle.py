@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import math
 import time
 from bisect import bisect_right
 
@@ -45,7 +46,8 @@ def take_turn(*, count: int = 1, for_person: bool = False, patience: float = PAT
     try:
         while (wait := _book(settings.API_URL[:200], count, limits)) > 0:
             if time.monotonic() + wait > deadline:
-                raise exceptions.Throttled(retry_after=wait)
+                text = f"This site has used up its requests to Altegio for {math.ceil(wait)} seconds."
+                raise exceptions.Throttled(text, retry_after=wait)
             time.sleep(wait)
     except (DatabaseError, InterfaceError):
         logger.warning("The shared budget of requests could not be used; going on without it.", exc_info=True)

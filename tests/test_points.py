@@ -375,6 +375,8 @@ def test_a_delivery_has_these_steps(world: World) -> None:
         steps.append({"GET": LOOK, "POST": SEND}[request.method])
         return real(request)
 
+    limits = {"REQUESTS_PER_SECOND": 1000, "REQUESTS_PER_MINUTE": 60_000}
+    world.salon.configure(LEASE_SECONDS=LEASE, **limits)
     throttle.take_turn()  # the budget's one row is there before the first delivery that is looked at
     world.salon.ask(WITHDRAWAL, world.visit, amount=1, deliver="on_commit")  # and so is the visit's
     LoyaltyOperation.objects.all().delete()
@@ -567,6 +569,19 @@ def test_suspended_between_the_head_and_the_body__sends_no_body(world: World) ->
     time.sleep(0.05)
     world.pass_time_until_settled()
     world.check()
+
+
+def test_worker_that_died_before_the_mark__explains_no_click(world: World) -> None:
+    """Nothing of ours ever left, so what the visit shows later is somebody else's, and is not called ours."""
+    world.arm(AFTER_LOOK, EXCEPTION)
+    with contextlib.suppress(Struck):
+        tasks.deliver_operation(world.ask().pk)
+    world.heal()
+    world.salon.ledger.withdraw(world.visit, world.salon.card, 7)
+    world.pass_time_until_settled()
+    operation = LoyaltyOperation.objects.get()
+    assert (operation.status, operation.outcome) == ("rejected", "already_there")
+    assert world.salon.posts() == 0
 
 
 def test_committing_is_certain(world: World) -> None:

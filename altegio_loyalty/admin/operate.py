@@ -65,7 +65,7 @@ def read_for_screen(visit: Visit) -> tuple[VisitReading, CardsReading]:
     details = services.read_visit(visit.location, visit_id=visit.pk, record_id=visit.record_id)
     if details.details is None:
         return details, CardsReading(error=details.error)
-    services.keep_figures(visit, details.details)
+    services.keep_figures(visit.pk, details.details)
     if visit.client_id is None and (problem := services.find_client(visit)):
         return details, CardsReading(error=problem)
     return details, services.read_cards(visit.location, client_id=visit.client_id or 0)

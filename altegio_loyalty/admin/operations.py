@@ -21,8 +21,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
-from altegio_loyalty.admin import log_export, overview
 from altegio_loyalty.access import visible_to
+from altegio_loyalty.admin import log_export, overview
 from altegio_loyalty.admin.attempts import AttemptInline
 from altegio_loyalty.admin.decisions import DECISIONS, Decision, Tally, VerdictForm, carry_out, why_not
 from altegio_loyalty.admin.log_filters import AskedFilter, AttentionFilter, LocationFilter

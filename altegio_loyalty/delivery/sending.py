@@ -16,6 +16,7 @@ from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery.calls import client_for, note_failure, note_success, retry_rules
 from altegio_loyalty.delivery.claims import Claim
 from altegio_loyalty.delivery.explained import explained_amount
+from altegio_loyalty.delivery.figures import keep_figures
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt, finished
 from altegio_loyalty.policy import Effect, Meaning
 from altegio_loyalty.redaction import clean
@@ -97,6 +98,8 @@ def _post(claim: Claim, client: AltegioClient) -> exceptions.ApiError | None:
         logger.warning(
             "Operation %s was done, but its lease had ended; a look-up will find it.", operation.pk
         )
+    if outcome.visit is not None:
+        keep_figures(operation.visit_id, outcome.visit)
     return None
 
 

@@ -1,5 +1,6 @@
 """What host sites and the screens call. Nothing here raises because of anything that Altegio or the network does."""
 
+from altegio_loyalty.delivery.figures import keep_figures
 from altegio_loyalty.services.decisions import retry_operation, settle_operation, stop_operation
 from altegio_loyalty.services.operations import (
     apply_card_withdrawal,
@@ -18,7 +19,7 @@ from altegio_loyalty.services.reading import (
     read_visit,
     test_connection,
 )
-from altegio_loyalty.services.visits import DayReading, VisitFetch, fetch_visit, keep_figures, read_day
+from altegio_loyalty.services.visits import DayReading, VisitFetch, fetch_visit, read_day
 
 __all__ = [
     "CardsReading",

@@ -20,9 +20,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from altegio_loyalty import exceptions
-from altegio_loyalty.client import Record, VisitDetails
-from altegio_loyalty.client.types import LARGEST_AMOUNT
+from altegio_loyalty.client import Record
 from altegio_loyalty.delivery.calls import call
+from altegio_loyalty.delivery.figures import storable
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.policy import is_outage
 from altegio_loyalty.redaction import clean
@@ -255,13 +255,6 @@ def _kept(
     return VisitFetch(visit)
 
 
-def keep_figures(visit: Visit, details: VisitDetails) -> None:
-    """Note what a visit's own reading showed, for the lists. Call it wherever `VisitDetails` of a visit were just read."""
-    due, covered = _storable(details.left_to_pay), _storable(details.covered)
-    visit.due_amount, visit.covered_amount, visit.read_at = due, covered, timezone.now()
-    Visit.objects.filter(pk=visit.pk).update(due_amount=due, covered_amount=covered, read_at=visit.read_at)
-
-
 def _fingerprint_of(records: tuple[Record, ...]) -> str:
     return hashlib.sha256(repr([(record.id, record.visit_id) for record in records]).encode()).hexdigest()
 
@@ -282,11 +275,7 @@ def _figures_of(record: Record) -> Figures:
 
 def _sum(amounts: list[Decimal | None]) -> Decimal | None:
     known = [amount for amount in amounts if amount is not None]
-    return _storable(sum(known, Decimal(0))) if len(known) == len(amounts) else None
-
-
-def _storable(amount: Decimal) -> Decimal | None:
-    return amount if amount <= LARGEST_AMOUNT else None
+    return storable(sum(known, Decimal(0))) if len(known) == len(amounts) else None
 
 
 def _decimal(text: str | None) -> Decimal | None:

@@ -460,7 +460,7 @@ def test_keep_figures(salon: Salon) -> None:
     visit = Visit.objects.get()
     details = services.read_visit(salon.location, visit_id=visit.pk, record_id=visit.record_id).details
     assert details is not None
-    services.keep_figures(visit, details)
+    services.keep_figures(visit.pk, details)
     visit.refresh_from_db()
     assert (visit.due_amount, visit.covered_amount) == (points(3000), 0)
     assert visit.read_at is not None
