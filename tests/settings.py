@@ -36,3 +36,11 @@ else:
     # One for each checkout, so that two of them can be tested on one server.
     _checkout = hashlib.sha256(str(BASE_DIR).encode()).hexdigest()[:8]
     _database["TEST"] = {**_database.get("TEST", {}), "NAME": f"test_altegio_loyalty_{_checkout}"}
+
+# A host site may keep the app's tables in a database of their own.
+DATABASES["second"] = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": f"{tempfile.gettempdir()}/altegio_loyalty_{os.getpid()}_second.sqlite3",
+    "OPTIONS": {"transaction_mode": "IMMEDIATE"},
+    "TEST": {"NAME": f"{tempfile.gettempdir()}/altegio_loyalty_tests_{os.getpid()}_second.sqlite3"},
+}
