@@ -1,5 +1,6 @@
 # make demo   sets everything up and runs the demo; Ctrl-C ends it
 # make test   sets everything up and runs the tests
+# make chaos  attacks the promise with real processes: make chaos ARGS="--database postgres --broker redis --seed 7"
 # Both need only Python 3.11 or newer. They keep all they make in .venv and var.
 
 PORT ?= 8000
@@ -25,7 +26,7 @@ if [ -z "$$found" ]; then \
 fi
 endef
 
-.PHONY: help demo test venv clean
+.PHONY: help demo venv test chaos clean
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
@@ -40,6 +41,10 @@ venv:
 
 test: venv
 	@exec .venv/bin/python -m tests $(ARGS)
+
+# The long attack on the promise, with real processes.
+chaos: venv
+	@exec .venv/bin/python -m tests.chaos $(ARGS)
 
 clean:
 	rm -rf .venv var

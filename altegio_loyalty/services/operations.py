@@ -250,7 +250,9 @@ def _first_with_key(operation: LoyaltyOperation, using: str) -> LoyaltyOperation
     first = same_key.select_related("location").first()
     if first is None:
         return None
-    different = [name for name in _ARGUMENTS if getattr(first, name) != getattr(operation, name)]
+    # A database may take keys that differ only in case for the same.
+    compared = (*_ARGUMENTS, "idempotency_key")
+    different = [name for name in compared if getattr(first, name) != getattr(operation, name)]
     if different:
         raise IdempotencyConflict(
             f"This idempotency key was used before with another {', '.join(different)}."

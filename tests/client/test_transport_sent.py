@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -233,6 +234,32 @@ def test_a_server_that_reads_and_never_answers_is_in_doubt() -> None:
     with client_of(silent, limits) as (client, _), pytest.raises(exceptions.NoAnswer):
         withdraw(client)
     assert 0.2 < time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("answers", [False, True], ids=["given up", "finished"])
+def test_a_call_that_is_given_up_leaves_nothing_on_its_way(answers: bool) -> None:
+    """The connection is reset: an ordinary close would go on delivering what the server has not taken yet."""
+    ending: list[str] = []
+    ended = threading.Event()
+
+    def watch(talk: Talk) -> None:
+        talk.request()
+        if answers:
+            talk.sock.sendall(http_answer(VISIT))
+        try:
+            ending.append("reset" if talk.more() else "closed")
+        except ConnectionResetError:
+            ending.append("reset")
+        ended.set()
+
+    limits = Limits(connect_timeout=1, read_timeout=0.3, total_timeout=5)
+    with RawServer(watch) as server:
+        with transport_to(server.url, limits) as transport:
+            client = AltegioClient(transport, TOKENS)
+            with contextlib.nullcontext() if answers else pytest.raises(exceptions.NoAnswer):
+                withdraw(client)
+        assert ended.wait(3)
+    assert ending == (["closed"] if answers else ["reset"])
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])

@@ -1,0 +1,189 @@
+"""One run of the attack, from the empty database to the verdict."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+import django
+
+from altegio_loyalty.sandbox import Sandbox
+from tests.chaos import plan
+from tests.chaos.programs import Troupe
+from tests.chaos.site import Site
+
+SECONDS_TO_DRAIN = 180
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What the run is to be like."""
+
+    database: str
+    broker: str
+    pool: str
+    operations: int
+    faults: float
+    kills: int
+    requesters: int
+    seconds: float
+    seed: int
+
+    def __str__(self) -> str:
+        return " ".join(f"--{name} {value}" for name, value in vars(self).items())
+
+
+class Attack:
+    def __init__(self, orders: Orders, site: Site, sandbox: Sandbox) -> None:
+        self.orders, self.site, self.sandbox = orders, site, sandbox
+        self.environment = site.environment(sandbox.url)
+        os.environ.update(self.environment)
+        django.setup()
+        self.troupe = Troupe(self.environment, site.folder, pool=orders.pool, requesters=orders.requesters)
+        self.began = time.monotonic()
+
+    def run(self) -> bool:
+        """Whether the promise held."""
+        stories = self._prepare()
+        from tests.chaos.trouble import Trouble
+
+        trouble = Trouble(self.sandbox, self.site, self.troupe, stories, self.orders.seed)
+        try:
+            self._attack(trouble)
+        finally:
+            trouble.stop()
+            met = Counter(request.fault for request in self.sandbox.requests if request.fault)
+            self.sandbox.heal()
+        try:
+            self._drain()
+        finally:
+            self.troupe.kill_all()
+        return self._report(stories, trouble.counts, met)
+
+    def _prepare(self) -> list[plan.Story]:
+        from django.core.management import call_command
+
+        call_command("migrate", verbosity=0)
+        planner = plan.Planner(self.sandbox.ledger, self.orders.seed)
+        stories = planner.draw(self.orders.operations)
+        plan.save(stories, self.site.folder / "plan.json")
+        from altegio_loyalty.models import Location
+
+        for location_id in planner.locations:
+            Location.objects.create(
+                id=location_id,
+                title=f"Salon {location_id}",
+                partner_token=self.sandbox.partner_token,
+                user_token=self.sandbox.user_token,
+            )
+        return stories
+
+    def _attack(self, trouble: object) -> None:
+        from tests.chaos.trouble import Resumer, Trouble, switch_on_faults
+
+        assert isinstance(trouble, Trouble)
+        switch_on_faults(self.sandbox, self.orders.faults, self.orders.seed)
+        self.troupe.keep_running()
+        trouble.start(self.orders.kills)
+        resumer = Resumer()
+        shown_at = 0.0
+        while not self.troupe.has_asked_for_everything:
+            time.sleep(0.2)
+            self.troupe.keep_running()
+            resumer.look()
+            if time.monotonic() - shown_at > 5:
+                shown_at = time.monotonic()
+                self._show_progress(sum(trouble.counts[name] for name in trouble.counts if "SIG" in name))
+            if time.monotonic() - self.began > self.orders.seconds:
+                print("The time is over; what was not asked for by now is not part of the run.", flush=True)
+                return
+
+    def _drain(self) -> None:
+        """Nothing fails any more: the workers go on, and in the end this process sweeps until nothing is open."""
+        from altegio_loyalty import delivery
+        from altegio_loyalty.models import LoyaltyOperation
+        from tests.chaos.trouble import Resumer
+
+        for program in self.troupe.requesters:
+            program.kill()
+        resumer, ends_at = Resumer(), time.monotonic() + SECONDS_TO_DRAIN
+        while time.monotonic() < ends_at and LoyaltyOperation.objects.open().exists():
+            resumer.look()
+            self.troupe.keep_running_without_requesters()
+            delivery.run_due()
+            time.sleep(0.2)
+        # An effect that comes too late would come now.
+        from tests.chaos.settings import SETTLE_SECONDS
+
+        time.sleep(SETTLE_SECONDS)
+
+    def _show_progress(self, kills: int) -> None:
+        from django.db.models import Count
+
+        from altegio_loyalty.models import LoyaltyOperation
+
+        states = dict(LoyaltyOperation.objects.order_by().values_list("status").annotate(Count("pk")))
+        text = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        total = sum(states.values())
+        print(
+            f"{time.monotonic() - self.began:5.0f} s  {total}/{self.orders.operations} asked for; {text or 'nothing yet'};"
+            f" {len(self.sandbox.effects)} effects; {kills} kills and pauses",
+            flush=True,
+        )
+
+    def _report(self, stories: list[plan.Story], counts: Counter[str], met: Counter[str]) -> bool:
+        from tests.chaos import verdict as verdicts
+
+        journals: dict[str, set[int]] = {}
+        for path in self.site.folder.glob("journal-*"):
+            for line in path.read_text().splitlines():
+                key, _, told = line.partition(" ")
+                if told.endswith("}"):
+                    journals.setdefault(key, set()).add(json.loads(told)["pk"])
+        self._forget_what_was_not_asked(stories, journals)
+        judge = verdicts.Judge(self.sandbox, stories, journals)
+        verdict = judge.judge()
+        for violation in verdict.violations[:20]:
+            print("\n" + judge.evidence(violation), file=sys.stderr)
+        calls = len(self.sandbox.requests)
+        print(f"\n{self.orders}")
+        print(
+            f"{sum(verdict.states.values())} operations in {time.monotonic() - self.began:.0f} s: {_said(verdict.states)}"
+        )
+        print(f"  {_said(verdict.notes)}")
+        share = 100 * sum(met.values()) / max(calls, 1)
+        print(f"{calls} calls, {share:.0f} % of them faulty: {_said(met)}")
+        print(f"Trouble: {_said(counts)}")
+        print(
+            "| " + " | ".join(f"{kind}: {verdict.count(kind)}" for kind in verdicts.KINDS) + " |", flush=True
+        )
+        if verdict.violations:
+            print(f"To see it again: python -m tests.chaos {self.orders}", file=sys.stderr)
+        return not verdict.violations
+
+    def _forget_what_was_not_asked(self, stories: list[plan.Story], journals: dict[str, set[int]]) -> None:
+        """Where the time was over before everything was asked for, a request without row and journal was never made."""
+        if self.troupe.has_asked_for_everything:
+            return
+        from altegio_loyalty.models import LoyaltyOperation
+
+        known = set(LoyaltyOperation.objects.values_list("idempotency_key", flat=True)) | set(journals)
+        for story in stories:
+            story.requests = [request for request in story.requests if request.key in known]
+
+
+def _said(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common()) or "nothing"
+
+
+def attack(orders: Orders) -> bool:
+    with Site(orders.database, orders.broker) as site, Sandbox() as sandbox:
+        run = Attack(orders, site, sandbox)
+        try:
+            return run.run()
+        finally:
+            run.troupe.kill_all()

@@ -1,0 +1,57 @@
+"""The demo site's settings for the attack's processes: impatient, but in the same proportions as the defaults."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ["ENV_FILE"] = os.devnull
+os.environ.setdefault("DEBUG", "true")
+os.environ.setdefault("SECRET_KEY", "the-attack-keeps-no-secrets-and-so-this-key-may-be-read-by-all")
+
+from project.settings import *  # noqa: F403
+from project.settings import CELERY_BROKER_URL, FOLDER_BROKER, LOGGING
+
+DEBUG = False
+FOLDER = Path(os.environ["CHAOS_FOLDER"])
+
+CONNECT_TIMEOUT, READ_TIMEOUT, TOTAL_TIMEOUT = 1.0, 0.8, 1.0
+#: More than two calls with their connects: (1 + 1) * 2.
+LEASE_SECONDS = 4.5
+#: No fault of the attack lets an effect come later than this after its call.
+SETTLE_SECONDS = 4.0
+SLOW_SECONDS = 1.6
+
+ALTEGIO_LOYALTY = {
+    "API_URL": os.environ.get("CHAOS_API_URL", "http://127.0.0.1:9/api/v1"),
+    "CONNECT_TIMEOUT": CONNECT_TIMEOUT,
+    "READ_TIMEOUT": READ_TIMEOUT,
+    "TOTAL_TIMEOUT": TOTAL_TIMEOUT,
+    "LEASE_SECONDS": LEASE_SECONDS,
+    "SETTLE_SECONDS": SETTLE_SECONDS,
+    "RETRY_DELAY": 0.2,
+    "RETRY_DELAY_MAX": 2,
+    "RETRY_WINDOW": 600,
+    "MAX_ATTEMPTS": 8,
+    "SWEEP_SECONDS": 10,
+    "REQUESTS_PER_SECOND": 0,
+    "REQUESTS_PER_MINUTE": 0,
+}
+
+if os.environ.get("CHAOS_SABOTAGE"):
+    # A site that takes an absence for a proof at once, and does not look before it sends: the attack must notice.
+    ALTEGIO_LOYALTY |= {"SETTLE_SECONDS": 0, "LOOK_BEFORE_SEND": False}
+
+CELERY_BEAT_SCHEDULE: dict[str, object] = {}
+if CELERY_BROKER_URL == FOLDER_BROKER:
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"folder": str(FOLDER / "broker"), "polling_interval": 0.05}
+    CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+elif CELERY_BROKER_URL.startswith("redis"):
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "global_keyprefix": os.environ["CELERY_QUEUE"] + ":",
+        "visibility_timeout": 5,
+    }
+    CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+
+LOGGING["root"]["level"] = "ERROR"
+LOGGING["loggers"]["altegio_loyalty"] = {"level": "ERROR"}
