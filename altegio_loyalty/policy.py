@@ -160,7 +160,7 @@ def reason_of(error: exceptions.ApiError) -> str:
     """The failure in a sentence, with what is missing where the status tells."""
     message = str(error)
     if isinstance(error, exceptions.ServerError):
-        said = "" if message == f"HTTP {error.http_status}" else f" ({message})"
-        return f"Altegio had an error of its own, HTTP {error.http_status}{said}"
+        said = "" if message == f"HTTP {error.http_status}" else f": {message}"
+        return f"Altegio had an error of its own. (HTTP {error.http_status}{said})"
     hint = _HINTS.get(error.http_status or 0, "") if isinstance(error, exceptions.Refused) else ""
     return f"{hint} ({message})" if hint and message else hint or message

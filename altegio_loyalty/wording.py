@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from altegio_loyalty import policy
 
@@ -31,6 +32,12 @@ def as_local(moment: datetime.datetime) -> datetime.datetime:
 def clock(moment: datetime.datetime | None) -> str:
     """The time of day, with seconds, in the current time zone."""
     return date_format(as_local(moment), "H:i:s") if moment else "?"
+
+
+def reason(text: str) -> str:
+    """A stored reason in the person's language, as far as it is ours: what Altegio said in brackets stays as it is."""
+    known, bracket, said = text.partition(" (")
+    return f"{_(known)}{bracket}{said}" if known in _REASONS else text
 
 
 def sentence_of(operation: LoyaltyOperation) -> str:
@@ -98,7 +105,7 @@ def _rejected(operation: LoyaltyOperation) -> str:
         return _(
             "Not done again: the visit already shows this promotion, perhaps applied in Altegio's own screen."
         )
-    return _("Refused by Altegio, nothing was changed: %(reason)s") % {"reason": operation.last_error}
+    return _("Refused by Altegio, nothing was changed: %(reason)s") % {"reason": reason(operation.last_error)}
 
 
 def _pending(operation: LoyaltyOperation) -> str:
@@ -109,7 +116,7 @@ def _pending(operation: LoyaltyOperation) -> str:
     if not operation.last_error:
         return _("Waiting to be sent.")
     figures = {
-        "reason": operation.last_error,
+        "reason": reason(operation.last_error),
         "time": clock(operation.next_attempt_at),
     }
     return _("Not done yet, it goes on by itself at %(time)s: %(reason)s") % figures
@@ -128,7 +135,7 @@ def _unconfirmed(operation: LoyaltyOperation) -> str:
 def _failed(operation: LoyaltyOperation) -> str:
     if operation.outcome == operation.Outcome.VERDICT_DID_NOT_HAPPEN:
         return _("Not done: a person confirmed that it did not happen.")
-    return _("Not done, and no longer tried: %(reason)s") % {"reason": operation.last_error}
+    return _("Not done, and no longer tried: %(reason)s") % {"reason": reason(operation.last_error)}
 
 
 def _abandoned(operation: LoyaltyOperation) -> str:
@@ -150,3 +157,26 @@ _SENTENCES = {
     "failed": _failed,
     "abandoned": _abandoned,
 }
+
+#: What is kept in the log, in English, as the reason of a failure.
+_REASONS = frozenset(
+    {
+        gettext_noop("Altegio could not be reached; nothing was sent."),
+        gettext_noop("Altegio did not answer."),
+        gettext_noop("Altegio's answer could not be read."),
+        gettext_noop("Altegio's answer is not JSON."),
+        gettext_noop("Altegio had an error of its own."),
+        gettext_noop("Altegio's limit of requests is used up."),
+        gettext_noop("Altegio does not accept the tokens of this location."),
+        gettext_noop("Altegio refused."),
+        gettext_noop("A token of this location is missing."),
+        gettext_noop("The location's Altegio licence does not cover this."),
+        gettext_noop("The user of the token may not use loyalty in this location."),
+        gettext_noop("Altegio does not know this visit, card or promotion in this location."),
+        gettext_noop("The worker stopped before it could report."),
+        gettext_noop("It was not tried in time."),
+        gettext_noop(
+            "The token is stored, but none of ENCRYPTION_KEYS can read it. Enter it again, or restore the old key."
+        ),
+    }
+)

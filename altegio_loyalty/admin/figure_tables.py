@@ -53,7 +53,7 @@ def percent(part: int, whole: int) -> str:
     """`100 %` and `0 %` only where that is exactly so."""
     if part in (0, whole):
         return f"{100 if part else 0} %"
-    return f"{number_format(min(max(part / whole * 100, 0.1), 99.9), decimal_pos=1)} %"
+    return f"{number_format(round(min(max(part / whole * 100, 0.1), 99.9), 1), decimal_pos=1)} %"
 
 
 # Points

@@ -24,6 +24,7 @@ from altegio_loyalty.admin.presentation import STYLESHEET, outside_transactions,
 from altegio_loyalty.exceptions import UndecryptableToken
 from altegio_loyalty.fields import EncryptedTextField, Secret
 from altegio_loyalty.models import Location, LocationAccess
+from altegio_loyalty.wording import reason
 
 TOKENS = ("partner_token", "user_token")
 LONGEST_TOKEN = 1000
@@ -50,7 +51,7 @@ def health_of(location: Location) -> str:
     if not all(is_readable(token) for token in tokens):
         return _("stored token cannot be read")
     if location.refused_at:
-        figures = {"time": short_time(location.refused_at), "reason": location.refused_reason}
+        figures = {"time": short_time(location.refused_at), "reason": reason(location.refused_reason)}
         return _("refused since %(time)s: %(reason)s") % figures
     if location.credentials_worked_at:
         return _("works, last %(time)s") % {"time": short_time(location.credentials_worked_at)}

@@ -28,7 +28,7 @@ from altegio_loyalty.admin.presentation import STYLESHEET
 from altegio_loyalty.models import Location, LoyaltyOperation
 from altegio_loyalty.services import figures
 from altegio_loyalty.services.figures import Attention, Period
-from altegio_loyalty.wording import as_local
+from altegio_loyalty.wording import as_local, reason
 
 Status = LoyaltyOperation.Status
 
@@ -206,7 +206,7 @@ class Overview:
         named = [
             {
                 "title": row["title"],
-                "reason": row["refused_reason"],
+                "reason": reason(row["refused_reason"]),
                 "url": self.address("location_change", row["pk"]) if self.can_view_locations else "",
                 "waiting_count": by_location.get(row["pk"], Attention()).open,
                 "log_url": self.log(location=row["pk"], attention="open"),

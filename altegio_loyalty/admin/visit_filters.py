@@ -150,7 +150,7 @@ def name_of_day(request: HttpRequest) -> str:
     day, today = datetime.date.fromisoformat(asked), today_at(None)
     if day.year != today.year:
         return date_format(day, "DATE_FORMAT")
-    text = date_format(day, "l, j F")
+    text = date_format(day, "l, j E")
     named = {-1: _("Yesterday"), 0: _("Today"), 1: _("Tomorrow")}.get((day - today).days)
     return f"{named}, {text}" if named else text
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from altegio_loyalty import exceptions, policy, throttle
@@ -99,7 +100,11 @@ def _post(claim: Claim, client: AltegioClient) -> exceptions.ApiError | None:
             "Operation %s was done, but its lease had ended; a look-up will find it.", operation.pk
         )
     if outcome.visit is not None:
-        keep_figures(operation.visit_id, outcome.visit)
+        try:
+            keep_figures(operation.visit_id, outcome.visit)
+        except (DatabaseError, InterfaceError):
+            # The result is recorded; what the list of visits shows may be old.
+            logger.warning("The figures of visit %s could not be kept.", operation.visit_id, exc_info=True)
     return None
 
 

@@ -12,6 +12,7 @@ from altegio_loyalty.client import Card, VisitDetails
 from altegio_loyalty.delivery.calls import call
 from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.redaction import clean
+from altegio_loyalty.wording import reason
 
 
 @dataclass(frozen=True)
@@ -143,4 +144,4 @@ def _check_api_url() -> None:
 
 
 def _shown(error: exceptions.ApiError) -> str:
-    return clean(policy.reason_of(error), 300)
+    return reason(clean(policy.reason_of(error), 300))
