@@ -2,7 +2,7 @@
 
 A location is given to a person, or to a group of theirs, in the admin. Superusers and whoever has the permission
 "all_locations" see everything. As long as no location is given to anybody, the site does not use this, and everybody with
-the permissions sees everything; from the first one on, whoever has none sees none.
+the permissions sees everything; from the first one on, or with LOCATIONS_OPEN_BY_DEFAULT off, whoever has none sees none.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from django.db import models
 from django.db.models import Q, QuerySet
 
+from altegio_loyalty.conf import get_settings
 from altegio_loyalty.models import Location, LocationAccess
 
 Row = TypeVar("Row", bound=models.Model)
@@ -20,8 +21,9 @@ Row = TypeVar("Row", bound=models.Model)
 def is_bound(user: Any) -> bool:
     """Whether the person sees only some of the locations. Asked once for each request, that is, each loaded user."""
     if not hasattr(user, "_altegio_is_bound"):
-        sees_all = user.is_superuser or user.has_perm("altegio_loyalty.all_locations")
-        user._altegio_is_bound = not sees_all and LocationAccess.objects.exists()
+        sees_all = user.has_perm("altegio_loyalty.all_locations")
+        is_used = not get_settings().LOCATIONS_OPEN_BY_DEFAULT or LocationAccess.objects.exists()
+        user._altegio_is_bound = not sees_all and is_used
     bound: bool = user._altegio_is_bound
     return bound
 

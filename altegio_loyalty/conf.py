@@ -46,6 +46,8 @@ class LoyaltySettings:
     LOOK_BEFORE_SEND: bool = True
     #: Fernet keys for the tokens at rest: the first encrypts, all decrypt. Empty: derived from SECRET_KEY.
     ENCRYPTION_KEYS: tuple[str, ...] | list[str] = ()
+    #: Whether everybody sees all locations as long as none is given to anybody. Switch it off where some are.
+    LOCATIONS_OPEN_BY_DEFAULT: bool = True
     #: How long one sweep of due operations may go on.
     SWEEP_SECONDS: float = 50
 

@@ -109,8 +109,8 @@ class IdempotencyConflict(AltegioLoyaltyError):
 class TransactionOpen(AltegioLoyaltyError, RuntimeError):
     """Altegio cannot be called inside an open database transaction.
 
-    Call it after the transaction, or pass deliver="on_commit" so that the operation joins your transaction and is sent
-    when that commits.
+    Call it after the transaction, or exempt the view from ATOMIC_REQUESTS. For an operation, pass deliver="on_commit": it
+    joins your transaction and is sent when that commits.
     """
 
     def __init__(self, message: str = "") -> None:

@@ -13,7 +13,7 @@ import math
 import time
 from bisect import bisect_right
 
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, router, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -33,9 +33,11 @@ _BOOKING_TRIES = 50
 def take_turn(*, count: int = 1, for_person: bool = False, patience: float = PATIENCE) -> None:
     """Book `count` requests, waiting up to `patience` seconds for them.
 
-    Raises `exceptions.Throttled`, with the wait in seconds, where they are further away than that. Where the budget
-    itself fails, the request goes ahead: Altegio's own limit still stands, and its 429 is handled.
+    Raises `exceptions.TransactionOpen` inside a transaction, and `exceptions.Throttled`, with the wait in seconds, where
+    they are further away than that. Where the budget itself fails, the request goes ahead: Altegio's own limit still
+    stands, and its 429 is handled.
     """
+    _refuse_transaction()
     settings = get_settings()
     limits = [
         (SECOND_MS, _share(settings.REQUESTS_PER_SECOND, count, for_person)),
@@ -51,6 +53,13 @@ def take_turn(*, count: int = 1, for_person: bool = False, patience: float = PAT
             time.sleep(wait)
     except (DatabaseError, InterfaceError):
         logger.warning("The shared budget of requests could not be used; going on without it.", exc_info=True)
+
+
+def _refuse_transaction() -> None:
+    """The budget's row must not stay locked over a call, which it would until the end of a transaction of the caller's."""
+    blocks = transaction.get_connection(router.db_for_write(RequestBudget)).atomic_blocks
+    if blocks and not blocks[-1]._from_testcase:
+        raise exceptions.TransactionOpen
 
 
 def _share(limit: int, count: int, for_person: bool) -> int:

@@ -109,6 +109,8 @@ def _rejected(operation: LoyaltyOperation) -> str:
 
 
 def _pending(operation: LoyaltyOperation) -> str:
+    if not operation.location.is_active:
+        return _("Not done yet: this location is switched off. It goes on when it is switched on again.")
     if operation.location.is_paused:
         return _(
             "Not done yet: Altegio does not accept this location's tokens. It goes on when they are renewed."
@@ -127,6 +129,11 @@ def _sending(operation: LoyaltyOperation) -> str:
 
 
 def _unconfirmed(operation: LoyaltyOperation) -> str:
+    if operation.location.is_paused or not operation.location.is_active:
+        return _(
+            "Altegio did not answer, and nobody can check while this location is paused or switched off. "
+            "Do not repeat it; look in Altegio."
+        )
     if operation.is_stopping:
         return _("Altegio did not answer; we are checking whether it happened, and will not send it again.")
     return _("Altegio did not answer; we are checking, do not repeat it.")

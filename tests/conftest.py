@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.conf import settings
 from django.test import TransactionTestCase
+from django.utils import translation
 
 from tests import reachable
 
@@ -71,6 +72,13 @@ def a_broker_that_is_tried() -> None:
     from altegio_loyalty import tasks
 
     tasks._broker.silent_until = 0.0
+
+
+@pytest.fixture(autouse=True)
+def the_language_of_the_site() -> Iterator[None]:
+    """A test that speaks another language leaves none of it to the next."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(scope="session")

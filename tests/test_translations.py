@@ -248,7 +248,10 @@ def test_every_sentence_is_russian(kind: str, status: str) -> None:
 
 
 def test_what_is_in_doubt_must_not_be_repeated() -> None:
-    operation = LoyaltyOperation(kind=Kind.APPLY_CARD_WITHDRAWAL, status=Status.UNCONFIRMED)
+    location = Location(id=1, title="Salon")
+    operation = LoyaltyOperation(
+        kind=Kind.APPLY_CARD_WITHDRAWAL, status=Status.UNCONFIRMED, location=location
+    )
     with translation.override("ru"):
         assert operation.sentence == "Altegio не ответил; проверяем, не повторяйте операцию."
         operation.is_stopping = True

@@ -197,7 +197,8 @@ class BatchConfirmation(Confirmation):
         """Write all operations in one transaction; they are sent once it commits. Returns how many there are."""
         count = 0
         with transaction.atomic(using=router.db_for_write(LoyaltyOperation)):
-            for wish in wishes:
+            # Always in the same order: two people with the same visits then wait for each other, and never in a circle.
+            for wish in sorted(wishes, key=lambda wish: (wish.visit.pk, wish.card_id, wish.program_id or 0)):
                 try:
                     self._ask(wish, token, batch)
                     count += 1
@@ -233,6 +234,11 @@ class Wishes:
         self.same: Decimal | None = None
 
     def find(self) -> tuple[list[Wish], list[str]]:
+        typed = [self.posted.get(name, "").strip() for name in ("program_id", "program")]
+        if any(number and as_id(number) is None for number in typed):
+            return [], [_("A promotion's number is a positive whole number.")]
+        if self.kind == Kind.APPLY_CARD_WITHDRAWAL and self.posted.get("how") not in (ALL, HALF, SAME):
+            return [], [_("Choose how many points.")]
         if self.kind == Kind.APPLY_DISCOUNT_PROGRAM and self.program is None:
             return [], [_("Choose the promotion first.")]
         if self.kind == Kind.APPLY_CARD_WITHDRAWAL and self.posted.get("how") == SAME:

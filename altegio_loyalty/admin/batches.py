@@ -22,12 +22,12 @@ from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.batch_form import BatchConfirmation
 from altegio_loyalty.admin.batch_store import title_of
 from altegio_loyalty.admin.decisions import RESOLVE
 from altegio_loyalty.admin.operate import BUTTONS, MOST_VISITS
 from altegio_loyalty.admin.presentation import as_id, look_of, outside_transactions, status_badge
-from altegio_loyalty.admin.visit_filters import visible
 from altegio_loyalty.admin.visit_live import (
     FOLDER,
     drive,
@@ -58,7 +58,7 @@ MOST_ROWS = 4 * MOST_VISITS
 def operations_seen_by(request: HttpRequest) -> QuerySet[LoyaltyOperation]:
     """The operations of the locations that the person may see, where they are written."""
     rows = LoyaltyOperation.objects.using(router.db_for_write(LoyaltyOperation)).filter(batch__isnull=False)
-    return visible(request, rows)
+    return visible_to(request.user, rows)
 
 
 class Batch:
@@ -261,4 +261,4 @@ class BatchPages:
 
 
 def _name_field(request: HttpRequest) -> str:
-    return str(getattr(type(request.user), "USERNAME_FIELD", "pk"))
+    return str(getattr(request.user, "USERNAME_FIELD", "pk"))

@@ -18,7 +18,6 @@ from django.utils.translation import gettext_lazy
 from altegio_loyalty import exceptions, services
 from altegio_loyalty.admin.offers import WITH_PROGRAM, Offers
 from altegio_loyalty.admin.presentation import as_id
-from altegio_loyalty.admin.visit_filters import visible
 from altegio_loyalty.admin.visit_forms import OTHER, OperateForm
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.services import CardsReading, VisitReading
@@ -57,7 +56,7 @@ def operate_url(admin: VisitAdmin, kind: str, visit_ids: list[int], **query: Any
 
 def visible_visits(admin: VisitAdmin, request: HttpRequest) -> QuerySet[Visit]:
     """The visits that the person may see, with their locations."""
-    return visible(request, admin.get_queryset(request)).select_related("location")
+    return admin.get_queryset(request).select_related("location")
 
 
 def read_for_screen(visit: Visit) -> tuple[VisitReading, CardsReading]:

@@ -176,7 +176,7 @@ class LoyaltyOperationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if not term or not term.isprintable():
             return (queryset.none() if term else queryset), False
         found = Q(idempotency_key=term)
-        visits = Visit.objects.order_by("-pk")
+        visits = visible_to(request.user, Visit.objects.order_by("-pk"))
         if number := as_id(term):
             visits = visits.filter(Q(pk=number) | Q(record_id=number))
             found |= Q(pk=number) | Q(card_id=number)

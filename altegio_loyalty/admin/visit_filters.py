@@ -13,7 +13,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from altegio_loyalty import access
+from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.log_filters import LocationFilter
 from altegio_loyalty.admin.presentation import as_id
 from altegio_loyalty.models import Location, Visit
@@ -28,21 +28,11 @@ WHOLE_PHONE_DIGITS = 9
 MOST_WORDS = 6
 
 
-def visible(request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-    """`access.visible_to`, asking only once for a request whether the person is bound at all."""
-    if not hasattr(request, "_altegio_is_bound"):
-        request._altegio_is_bound = access.is_bound(request.user)  # type: ignore[attr-defined]
-    if not request._altegio_is_bound:  # type: ignore[attr-defined]
-        return rows
-    column = "pk__in" if rows.model is Location else "location_id__in"
-    return rows.filter(**{column: access.locations_of(request.user)})
-
-
 def locations_for(request: HttpRequest) -> list[Location]:
     """The locations that the person may see, by title; read once for a request, without their tokens."""
     if not hasattr(request, "_altegio_locations"):
         rows = Location.objects.only("title", "is_active", "refused_at", "visits_read_at")
-        request._altegio_locations = list(visible(request, rows))  # type: ignore[attr-defined]
+        request._altegio_locations = list(visible_to(request.user, rows))  # type: ignore[attr-defined]
     locations: list[Location] = request._altegio_locations  # type: ignore[attr-defined]
     return locations
 

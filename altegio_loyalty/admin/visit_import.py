@@ -20,6 +20,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from altegio_loyalty import services
+from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.presentation import as_id, outside_transactions
 from altegio_loyalty.admin.visit_filters import (
     DAY,
@@ -28,7 +29,6 @@ from altegio_loyalty.admin.visit_filters import (
     locations_for,
     name_of_day,
     one_day,
-    visible,
 )
 from altegio_loyalty.models import Location
 from altegio_loyalty.services.moments import today_at
@@ -211,7 +211,7 @@ class VisitImport:
         if abs((day - today_at(None)).days) > 366:
             raise BadRequest("That day is too far away.")
         numbers = {as_id(text) or 0 for text in request.POST.getlist("location")}
-        locations = list(visible(request, Location.objects.filter(pk__in=numbers, is_active=True)))
+        locations = list(visible_to(request.user, Location.objects.filter(pk__in=numbers, is_active=True)))
         if not locations or len(locations) != len(numbers):
             raise Http404
         return day, locations
@@ -264,7 +264,7 @@ class VisitImport:
 
     def _fetch_location(self, request: HttpRequest) -> Location | None:
         """The location that was chosen, or the only one. One that the person may not see is not there."""
-        rows = visible(request, Location.objects.filter(is_active=True))
+        rows = visible_to(request.user, Location.objects.filter(is_active=True))
         text = request.POST.get("location", "")
         if not text:
             several = list(rows[:2])

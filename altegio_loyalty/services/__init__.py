@@ -1,4 +1,7 @@
-"""What host sites and the screens call. Nothing here raises because of anything that Altegio or the network does."""
+"""What host sites and the screens call. Nothing here raises because of anything that Altegio or the network does.
+
+What calls Altegio refuses to run inside a database transaction (`exceptions.TransactionOpen`).
+"""
 
 from altegio_loyalty.delivery.figures import keep_figures
 from altegio_loyalty.services.decisions import retry_operation, settle_operation, stop_operation

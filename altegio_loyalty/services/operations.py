@@ -178,13 +178,14 @@ def _request(
     validation.check_deliver(deliver)
     validation.check_idempotency_key(idempotency_key)
     validation.check_requested_by(requested_by)
-    validation.check_settings()
-    found = validation.check_location(location, using)
+    found = validation.find_location(location, using)
     who: dict[str, Any] = {"requested_by": requested_by}
     operation = LoyaltyOperation(kind=kind, location=found, amount=amount, batch=batch, **checked_ids, **who)
     operation.idempotency_key = idempotency_key or uuid.uuid4().hex
     if idempotency_key and (first := _first_with_key(operation, using)):
-        return first
+        return first  # whatever has become of its location since
+    validation.check_settings()
+    validation.check_location(found)
     visit = validation.check_visit(found, operation.visit_id, using)
     _set_limits(operation)
     if deliver == "on_commit":

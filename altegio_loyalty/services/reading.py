@@ -54,20 +54,20 @@ class ConnectionReport:
 def read_visit(location: Location, *, visit_id: int, record_id: int) -> VisitReading:
     """What the visit holds now. Endpoint: GET /visit/details/{location_id}/{record_id}/{visit_id}."""
     try:
-        _check_api_url()
+        check_api_url()
         outcome = call(location, lambda client: client.visit_details(location.pk, record_id, visit_id))
     except exceptions.ApiError as error:
-        return VisitReading(error=_shown(error))
+        return VisitReading(error=shown(error))
     return VisitReading(outcome.visit)
 
 
 def read_cards(location: Location, *, client_id: int) -> CardsReading:
     """The client's loyalty cards with their promotions. Endpoint: GET /loyalty/client_cards/{client_id}."""
     try:
-        _check_api_url()
+        check_api_url()
         return CardsReading(tuple(call(location, lambda client: client.client_cards(client_id))))
     except exceptions.ApiError as error:
-        return CardsReading(error=_shown(error))
+        return CardsReading(error=shown(error))
 
 
 def find_client(visit: Visit) -> str:
@@ -76,10 +76,10 @@ def find_client(visit: Visit) -> str:
     Endpoint: GET /visits/{visit_id}.
     """
     try:
-        _check_api_url()
+        check_api_url()
         records = call(visit.location, lambda client: client.visit(visit.pk))
     except exceptions.ApiError as error:
-        return _shown(error)
+        return shown(error)
     for record in records:
         if record.client_id and record.location_id in (0, visit.location_id):
             visit.client_id = record.client_id
@@ -97,11 +97,11 @@ def test_connection(location: Location) -> ConnectionReport:
     """
     report = ConnectionReport()
     try:
-        _check_api_url()
+        check_api_url()
         title = call(location, lambda client: client.company(location.pk))
     except exceptions.ApiError as error:
         report.checks.append(
-            Check(_("Altegio accepts the tokens and shows the location"), False, _shown(error))
+            Check(_("Altegio accepts the tokens and shows the location"), False, shown(error))
         )
         return report
     report.checks.append(
@@ -117,7 +117,7 @@ def _check_loyalty(location: Location) -> Check:
     try:
         access = call(location, lambda client: client.user_permissions(location.pk))
     except exceptions.ApiError as error:
-        return Check(name, None, _shown(error))
+        return Check(name, None, shown(error))
     if access:
         return Check(name, True)
     if access is None:
@@ -136,12 +136,12 @@ def _resume(location: Location) -> None:
     )
 
 
-def _check_api_url() -> None:
+def check_api_url() -> None:
     if not conf.is_http_url(conf.get_settings().API_URL):
         raise exceptions.NotSent(
             _("ALTEGIO_LOYALTY['API_URL'] is not an http or https address. Nothing was sent.")
         )
 
 
-def _shown(error: exceptions.ApiError) -> str:
+def shown(error: exceptions.ApiError) -> str:
     return reason(clean(policy.reason_of(error), 300))

@@ -26,12 +26,18 @@ def check_settings() -> None:
         )
 
 
-def check_location(location: Any, using: str) -> Location:
-    """The location as it is stored now, switched on and with both tokens readable."""
+def find_location(location: Any, using: str) -> Location:
+    """The location as it is stored now."""
     pk = location.pk if isinstance(location, Location) else check_id("location", location)
     found: Location | None = Location.objects.using(using).filter(pk=pk).first()
     if found is None:
         raise _problem("location", _("There is no location %(id)s here. Add it first.") % {"id": pk})
+    return found
+
+
+def check_location(found: Location) -> None:
+    """Whether something can be sent for it: it is switched on, and both tokens can be read and sent."""
+    pk = found.pk
     if not found.is_active:
         raise _problem("location", _("Location %(id)s is switched off.") % {"id": pk})
     try:
@@ -46,7 +52,6 @@ def check_location(location: Any, using: str) -> Location:
             _("A token of location %(id)s holds characters that cannot be sent. Enter it again.")
             % {"id": pk},
         )
-    return found
 
 
 def check_id(name: str, value: Any) -> int:

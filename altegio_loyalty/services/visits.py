@@ -27,8 +27,7 @@ from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.policy import is_outage
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.services.moments import parse_moment, start_of, stored, today_at
-from altegio_loyalty.services.reading import _check_api_url as check_api_url
-from altegio_loyalty.services.reading import _shown as shown
+from altegio_loyalty.services.reading import check_api_url, shown
 
 #: Appointments in one request. Altegio takes more, but answers slowly and holds big answers against the limit.
 PAGE_SIZE = 100
@@ -65,6 +64,7 @@ class DayReading:
         self._figures: dict[int, dict[int, Figures]] = {}
         self._offset: int | None = None
         self._fingerprint = ""
+        self._is_whole = True
 
     @property
     def visit_count(self) -> int:
@@ -101,6 +101,7 @@ class DayReading:
         fingerprint = _fingerprint_of(answer.records)
         if fingerprint != self._fingerprint:
             self.skipped_count += answer.unreadable_count
+            self._is_whole = self._is_whole and not answer.unreadable_count
             self._keep(answer.records, asked_at)
         if answer.row_count < PAGE_SIZE or fingerprint == self._fingerprint:
             self._finish()
@@ -145,8 +146,10 @@ class DayReading:
             starts_at__gte=begin, starts_at__lt=end, created_at__lt=self.began_at
         )
         gone = set(of_the_day.values_list("pk", flat=True)) - set(self._figures)
-        if gone and len(gone) <= MOST_PAGES * PAGE_SIZE:
+        # A row that could not be read may be the very visit that seems to be gone.
+        if gone and self._is_whole and len(gone) <= MOST_PAGES * PAGE_SIZE:
             self.changed_count += _clear_times(self.location, gone, begin, end)
+        self.changed_count += _renew_records(self.location, self._figures)
         if self.day == today_at(self._offset):
             self.location.visits_read_at = timezone.now()
             Location.objects.filter(pk=self.location.pk).update(visits_read_at=self.location.visits_read_at)
@@ -159,6 +162,7 @@ class DayReading:
             "began": self.began_at.isoformat(),
             "counts": [self.page_count, self.new_count, self.changed_count, self.skipped_count],
             "offset": self._offset,
+            "whole": self._is_whole,
             "fingerprint": self._fingerprint,
             "figures": {
                 visit_id: {
@@ -176,6 +180,7 @@ class DayReading:
         reading.began_at = datetime.datetime.fromisoformat(packed["began"])
         reading.page_count, reading.new_count, reading.changed_count, reading.skipped_count = packed["counts"]
         reading._offset, reading._fingerprint = packed["offset"], packed["fingerprint"]
+        reading._is_whole = packed["whole"]
         for visit_id, figures in packed["figures"].items():
             reading._figures[int(visit_id)] = {
                 int(record_id): (_decimal(pair[0]), _decimal(pair[1])) for record_id, pair in figures.items()
@@ -360,6 +365,19 @@ def _still_exact(visits: list[Visit], changes: dict[int, str], asked_at: datetim
         if not was_changed and (ended_at is None or ended_at <= visit.read_at):
             exact.add(visit.pk)
     return exact
+
+
+def _renew_records(location: Location, figures: dict[int, dict[int, Figures]]) -> int:
+    """Name a living appointment where the one that we know has been replaced; calls for a dead one would be refused."""
+    count, ids = 0, sorted(figures)
+    for start in range(0, len(ids), PAGE_SIZE):
+        known = location.visits.filter(pk__in=ids[start : start + PAGE_SIZE])
+        replaced = [visit for visit in known if visit.record_id not in figures[visit.pk]]
+        for visit in replaced:
+            visit.record_id = next(iter(figures[visit.pk]))
+        Visit.objects.bulk_update(replaced, ["record_id"])
+        count += len(replaced)
+    return count
 
 
 def _clear_times(location: Location, gone: set[int], begin: datetime.datetime, end: datetime.datetime) -> int:

@@ -196,3 +196,24 @@ def test_access_is_for_a_person_or_a_group_not_for_both(
     }
     assert "not both" in admin_client.post(page, form).content.decode()
     assert not LocationAccess.objects.exists()
+
+
+def test_with_locations_closed_by_default_nothing_is_open_before_it_is_given(
+    chain: Chain, person: Any, settings: Any
+) -> None:
+    """Taking the last access back must not open everything to everybody."""
+    settings.ALTEGIO_LOYALTY = {**settings.ALTEGIO_LOYALTY, "LOCATIONS_OPEN_BY_DEFAULT": False}
+    assert not visible_to(person, Visit.objects.all()).exists()
+
+
+def test_a_person_whose_model_knows_no_superusers_and_groups_is_asked_for_permissions_alone(
+    chain: Chain,
+) -> None:
+    class Someone:
+        pk = 1
+
+        def has_perm(self, permission: str) -> bool:
+            return False
+
+    give(chain.mine, get_user_model().objects.create_user("somebody else"))
+    assert not visible_to(Someone(), Visit.objects.all()).exists()

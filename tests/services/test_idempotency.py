@@ -123,3 +123,18 @@ def test_other_card_or_visit__is_free(salon: Salon) -> None:
     salon.later(visit)
     assert salon.withdraw(visit, 10, card_id=other.id).status == Status.SUCCEEDED
     assert salon.withdraw(salon.visit()).status == Status.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    "change", [{"is_active": False}, {"user_token": ""}], ids=["switched off", "no token"]
+)
+def test_the_same_key_returns_the_first_operation_whatever_became_of_the_location(
+    salon: Salon, change: dict[str, Any]
+) -> None:
+    """A caller that repeats after a crash learns what happened, not that it could not happen now."""
+    visit = salon.visit()
+    first = salon.withdraw(visit, 100, idempotency_key="once")
+    for name, value in change.items():
+        setattr(salon.location, name, value)
+    salon.location.save()
+    assert salon.withdraw(visit, 100, idempotency_key="once") == first

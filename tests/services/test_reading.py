@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from altegio_loyalty import services
+from altegio_loyalty.exceptions import TransactionOpen
 from altegio_loyalty.fields import Secret
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.sandbox import FAULTS
@@ -232,3 +234,11 @@ def test_answer_without_end__is_cut_off(salon: Salon, status: int) -> None:
         salon.configure(API_URL=server.url, MAX_ANSWER_BYTES=1024 * 1024, READ_TIMEOUT=2, TOTAL_TIMEOUT=5)
         assert services.read_visit(salon.location, visit_id=1, record_id=1).error
     assert sent[0] < 20_000_000  # what was read, and what the machine's buffers hold
+
+
+def test_a_read_inside_a_transaction__is_refused(salon: Salon) -> None:
+    """The row of the shared budget would stay locked over the call, and hold up everybody else's."""
+    visit = salon.visit()
+    with transaction.atomic(), pytest.raises(TransactionOpen):
+        services.read_visit(salon.location, visit_id=visit.id, record_id=visit.record_ids[0])
+    assert salon.sandbox.requests == []
