@@ -31,9 +31,8 @@ def recover(operation: LoyaltyOperation) -> bool:
         "status": Status.UNCONFIRMED,
         "fence": operation.fence + 1,
         "lookup_count": 0,
-        # Not the end of the lease: if the clock was put forward, the worker's request may still be on its way. Without
-        # the mark nothing of this claim left, and what an earlier one left behind still counts.
-        "unanswered_at": now if operation.sent_at else operation.unanswered_at,
+        # Not the end of the lease: if the clock was put forward, the worker's request may still be on its way.
+        "unanswered_at": now,
         "next_attempt_at": now,
         "last_error": "The worker stopped before it could report.",
     }
@@ -114,7 +113,9 @@ def _columns(operation: LoyaltyOperation, truth: Truth, effect: Effect) -> dict[
         outcome = LoyaltyOperation.Outcome.FOUND
         return finished(Status.SUCCEEDED, now, outcome=outcome, **effect_columns(operation, effect))
     if truth is Truth.DID_NOT_HAPPEN:
-        return after_no_effect(operation, now, None)
+        # A claim that never sent leaves no call behind whose effect could come late.
+        forgotten = {"unanswered_at": None} if operation.sent_at is None else {}
+        return {**after_no_effect(operation, now, None), **forgotten}
     return {"next_attempt_at": _next_look(operation)}
 
 
