@@ -38,6 +38,12 @@ def prism() -> str | None:
     return os.environ.get("PRISM") or (str(local) if local.exists() else shutil.which("prism"))
 
 
+def axe() -> str | None:
+    """The path of axe-core's one file."""
+    local = REPOSITORY / ".ci" / "node_modules" / "axe-core" / "axe.min.js"
+    return os.environ.get("AXE") or (str(local) if local.exists() else None)
+
+
 def _connect_postgres() -> None:
     import psycopg
 
@@ -69,7 +75,7 @@ def _connect_rabbitmq() -> None:
 def _find(what: Callable[[], str | None]) -> Callable[[], None]:
     def look() -> None:
         if what() is None:
-            raise FileNotFoundError("not found in the PATH")
+            raise FileNotFoundError("not found")
 
     return look
 
@@ -126,7 +132,13 @@ CONTRACT = Needed(
     "npm install --prefix .ci @stoplight/prism-cli, or set PRISM=/path/to/prism",
     _find(prism),
 )
+AXE = Needed(
+    "axe",
+    "the check of accessibility",
+    "npm install --prefix .ci axe-core, or set AXE=/path/to/axe.min.js",
+    _find(axe),
+)
 
 #: Each is a run of its own of all the tests that touch the database.
 DATABASES = ((POSTGRES, POSTGRES_URL), (MARIADB, MARIADB_URL))
-ALL = (POSTGRES, MARIADB, REDIS, RABBITMQ, BROWSER, CONTRACT)
+ALL = (POSTGRES, MARIADB, REDIS, RABBITMQ, BROWSER, CONTRACT, AXE)

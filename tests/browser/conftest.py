@@ -12,6 +12,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from altegio_loyalty.models import Location, Visit
 
@@ -71,6 +72,17 @@ class Desk:
 
     def taken(self, visit: Any) -> Decimal:
         return self.ledger.withdrawn(visit.id, self.card.id)
+
+
+def wait_for_list(page: Any) -> None:
+    """The list of visits has read the day by itself and, with what is new, come up anew.
+
+    What it says is no sign of that: the script says the same for a moment before the page reloads.
+    """
+    expect(page.locator("form.altegio-refresh:not([data-reads-by-itself])")).to_contain_text(
+        "Read from Altegio at"
+    )
+    page.wait_for_load_state("load")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 from altegio_loyalty import delivery
 from altegio_loyalty.models import LoyaltyOperation
+from tests.browser.conftest import wait_for_list
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -25,8 +26,7 @@ def verdict(page: Page) -> Any:
 def open_list(page: Page) -> None:
     """The list of visits, once it has read the day by itself and come up anew."""
     page.get_by_role("link", name="Visits", exact=True).first.click()
-    expect(page.locator(".altegio-read")).to_contain_text("Read from Altegio at")
-    page.wait_for_load_state("load")
+    wait_for_list(page)
 
 
 def open_visit(page: Page, name: str = "Jane Miller") -> None:

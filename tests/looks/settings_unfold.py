@@ -1,0 +1,9 @@
+"""The tests' site in the theme of django-unfold."""
+
+from __future__ import annotations
+
+from tests.settings import *  # noqa: F403
+from tests.settings import INSTALLED_APPS, TEMPLATES
+
+INSTALLED_APPS = ["unfold", *INSTALLED_APPS]
+TEMPLATES[0]["DIRS"] = []  # the demo's own header is made for the stock admin
