@@ -21,6 +21,8 @@ OURS = (
     "ALTEGIO_API_URL",
     "ENV_FILE",
 )
+#: What the tests themselves, and the browser's, set for the process that they run in.
+OF_TESTS = ("DJANGO_SETTINGS_MODULE", "DJANGO_ALLOW_ASYNC_UNSAFE")
 
 
 @pytest.fixture
@@ -49,7 +51,5 @@ def run(site: Path, *arguments: str, **environment: str) -> subprocess.Completed
 
 
 def clean(environment: dict[str, str]) -> dict[str, str]:
-    kept = {
-        name: value for name, value in os.environ.items() if name not in (*OURS, "DJANGO_SETTINGS_MODULE")
-    }
+    kept = {name: value for name, value in os.environ.items() if name not in (*OURS, *OF_TESTS)}
     return {**kept, **environment}
