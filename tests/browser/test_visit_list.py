@@ -79,6 +79,33 @@ def test_nothing_that_was_begun_is_taken_away(desk: Any, log_in: Any) -> None:
     page.wait_for_function("document.querySelectorAll('#result_list tbody tr').length === 2")
 
 
+def test_refresh_takes_nothing_away_that_was_begun_meanwhile(desk: Any, log_in: Any) -> None:
+    """Who asked for the reading does not stand still while it runs."""
+    desk.visit()
+    page = log_in()
+    page.goto(desk.site_url + LIST)
+    page.wait_for_function("document.querySelector('.altegio-read').textContent.includes('Read from')")
+    at_altegio(desk)
+    desk.sandbox.fail("hang", seconds=0.7, times=1)
+    page.click(".altegio-refresh button")
+    page.check("#result_list input.action-select")
+    link = page.wait_for_selector(".altegio-read a")
+    assert page.is_checked("#result_list input.action-select")
+    link.click()
+    page.wait_for_function("document.querySelectorAll('#result_list tbody tr').length === 2")
+
+
+def test_a_reading_after_the_session_ended_says_so(desk: Any, log_in: Any) -> None:
+    desk.visit()
+    page = log_in()
+    page.goto(desk.site_url + LIST)
+    page.wait_for_function("document.querySelector('.altegio-read').textContent.includes('Read from')")
+    page.context.clear_cookies(name="sessionid")
+    page.click(".altegio-refresh button")
+    page.wait_for_selector(".altegio-failures p")
+    assert "You are signed out" in page.inner_text(".altegio-failures")
+
+
 def test_a_number_is_fetched_and_opened(desk: Any, log_in: Any) -> None:
     there = desk.ledger.add_visit(desk.salon, desk.client)
     Location.objects.update(visits_read_at=None)

@@ -28,11 +28,14 @@
       method: "POST",
       body: body,
       credentials: "same-origin",
-      redirect: "error",
+      redirect: "manual",
       headers: { Accept: "application/json" },
     });
     if (!answer.ok) {
-      throw new Error("HTTP " + answer.status);
+      const error = new Error("HTTP " + answer.status);
+      // The login page would come instead, or the sign-in of another tab has replaced this page's token.
+      error.signedOut = answer.type === "opaqueredirect" || answer.status === 403;
+      throw error;
     }
     return answer.json();
   }
@@ -66,7 +69,7 @@
     return result;
   }
 
-  function isBusyElsewhere() {
+  function hasBegunSomething() {
     const search = document.getElementById("searchbar");
     return Boolean(
       document.querySelector("#result_list input.action-select:checked") ||
@@ -82,7 +85,7 @@
     status.append(" ", link);
   }
 
-  function finish(changed, done, failed, asked) {
+  function finish(changed, done, failed) {
     progress.hidden = true;
     button.disabled = false;
     form.removeAttribute("aria-busy");
@@ -92,14 +95,14 @@
       return;
     }
     // A failure stays readable, and nothing that the person has begun is taken away.
-    if (failed || (!asked && isBusyElsewhere())) {
+    if (failed || hasBegunSomething()) {
       offerToShow();
     } else {
       window.location.reload();
     }
   }
 
-  async function readAll(asked) {
+  async function readAll() {
     if (isReading) {
       return;
     }
@@ -125,13 +128,13 @@
           break;
         }
       } catch (error) {
-        fail(form.dataset.failed);
+        fail(error.signedOut ? form.dataset.signedOut : form.dataset.failed);
         failed = true;
         break;
       }
       advance(place + 1, 0);
     }
-    finish(changed, failed ? "" : done, failed, asked);
+    finish(changed, failed ? "" : done, failed);
   }
 
   // So that a failing Altegio is not asked again by every page that is opened.
@@ -154,9 +157,9 @@
 
   form.addEventListener("submit", function (event) {
     event.preventDefault();
-    readAll(true);
+    readAll();
   });
   if ("readsByItself" in form.dataset && !wasTriedJustNow()) {
-    readAll(false);
+    readAll();
   }
 })();
