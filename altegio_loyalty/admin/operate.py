@@ -36,6 +36,9 @@ BUTTONS = {
     Kind.APPLY_DISCOUNT_PROGRAM: gettext_lazy("Apply a promotion"),
     Kind.CANCEL_DISCOUNT_PROGRAM: gettext_lazy("Take a promotion back"),
 }
+NO_CLIENT = gettext_lazy(
+    "This visit has no client in Altegio, and so no cards. Choose the client there first, then look again."
+)
 NOTHING = {
     Kind.APPLY_CARD_WITHDRAWAL: gettext_lazy("This client has no loyalty card."),
     Kind.CANCEL_CARD_WITHDRAWAL: gettext_lazy(
@@ -67,7 +70,9 @@ def read_for_screen(visit: Visit) -> tuple[VisitReading, CardsReading]:
     services.keep_figures(visit.pk, details.details)
     if visit.client_id is None and (problem := services.find_client(visit)):
         return details, CardsReading(error=problem)
-    return details, services.read_cards(visit.location, client_id=visit.client_id or 0)
+    if visit.client_id is None:
+        return details, CardsReading()  # nobody's visit, so nobody's cards
+    return details, services.read_cards(visit.location, client_id=visit.client_id)
 
 
 def busy_cards_of(visits: list[Visit]) -> dict[int, set[int]]:
@@ -131,7 +136,6 @@ class Confirmation:
             "title": BUTTONS[Kind(self.kind)],
             "kind": self.kind,
             "is_cancel": self.kind in (Kind.CANCEL_CARD_WITHDRAWAL, Kind.CANCEL_DISCOUNT_PROGRAM),
-            "nothing": NOTHING[Kind(self.kind)],
         }
         self.request.current_app = self.admin.admin_site.name
         return TemplateResponse(
@@ -175,12 +179,16 @@ class Operate(Confirmation):
     def _form_page(self, form: OperateForm, token: uuid.UUID) -> HttpResponse:
         offers, chosen = form.offers, form.chosen
         assert offers is not None
+        needs_client = self.kind in (Kind.APPLY_CARD_WITHDRAWAL, Kind.APPLY_DISCOUNT_PROGRAM)
         context = {
             "form": form,
             "visit": form.visit,
             "offers": offers,
             "chosen": chosen,
             "others": self._other_cards(form),
+            "nothing": NO_CLIENT
+            if needs_client and form.visit.client_id is None
+            else NOTHING[Kind(self.kind)],
             "warnings": offers.warnings(chosen),
             "token": token.hex,
             "prefix": form.prefix,

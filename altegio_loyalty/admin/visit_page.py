@@ -12,7 +12,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from altegio_loyalty.admin.offers import Offer, Offers
-from altegio_loyalty.admin.operate import BUTTONS, operate_url, read_for_screen
+from altegio_loyalty.admin.operate import BUTTONS, NO_CLIENT, NOTHING, operate_url, read_for_screen
 from altegio_loyalty.admin.visit_live import Happening, VisitLive
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.wording import as_local
@@ -74,6 +74,7 @@ class VisitPage:
             "details": details.details,
             "reading_error": details.error,
             "cards_error": cards.error,
+            "no_cards": NO_CLIENT if self.visit.client_id is None else NOTHING[Kind.APPLY_CARD_WITHDRAWAL],
             "warnings": [] if details.error else of_withdrawal.warnings(_best(of_withdrawal)),
             "cards": self._choices(of_withdrawal, allowed),
             "withdrawals": self._choices(offers[Kind.CANCEL_CARD_WITHDRAWAL], allowed),

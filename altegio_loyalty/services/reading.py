@@ -71,7 +71,9 @@ def read_cards(location: Location, *, client_id: int) -> CardsReading:
 
 
 def find_client(visit: Visit) -> str:
-    """Fill in the visit's client from Altegio; returns why that was not possible, or an empty text.
+    """Fill in the visit's client from Altegio; returns why Altegio did not tell, or an empty text.
+
+    A visit that has no client in Altegio either, such as one of a passer-by, keeps none.
 
     Endpoint: GET /visits/{visit_id}.
     """
@@ -80,14 +82,15 @@ def find_client(visit: Visit) -> str:
         records = call(visit.location, lambda client: client.visit(visit.pk))
     except exceptions.ApiError as error:
         return shown(error)
-    for record in records:
-        if record.client_id and record.location_id in (0, visit.location_id):
-            visit.client_id = record.client_id
-            visit.client_name = clean(record.client_name, 200)
-            visit.client_phone = clean(record.client_phone, 40)
-            visit.save(update_fields=["client_id", "client_name", "client_phone"])
-            return ""
-    return _("Altegio names no client for this visit.")
+    ours = [record for record in records if record.location_id in (0, visit.location_id)]
+    if not ours:
+        return _("Altegio names no client for this visit.")
+    if (record := next((record for record in ours if record.client_id), None)) is not None:
+        visit.client_id = record.client_id
+        visit.client_name = clean(record.client_name, 200)
+        visit.client_phone = clean(record.client_phone, 40)
+        visit.save(update_fields=["client_id", "client_name", "client_phone"])
+    return ""
 
 
 def test_connection(location: Location) -> ConnectionReport:

@@ -273,6 +273,18 @@ def test_a_location_that_is_switched_off_is_told_in_plain_words(salon: Salon, re
     assert any("switched off" in message for message in messages_of(response))
 
 
+def test_a_visit_without_a_client_is_no_failure_of_altegio(salon: Salon, receptionist: Client) -> None:
+    """Altegio answered: there is nobody, and so no card. Nothing has to be typed for that."""
+    there = salon.ledger.add_visit(salon.location.pk, None, lines=[("Haircut", "300")])
+    visit = Visit.objects.create(id=there.id, record_id=there.record_id, location=salon.location)
+    for url in (page_of(visit), f"{form_of('apply_card_withdrawal')}?visit={visit.pk}"):
+        page = receptionist.get(url).content.decode()
+        assert "This visit has no client in Altegio" in page
+        assert "did not show them" not in page
+        assert "have to be typed" not in page
+        assert '<details class="altegio-advanced" open>' not in page
+
+
 def test_the_client_of_an_unknown_visit_is_found(salon: Salon, receptionist: Client) -> None:
     """A visit that only has its numbers gets its client from Altegio, and so its cards."""
     visit = salon.visit(client_id=None, client_name="")
