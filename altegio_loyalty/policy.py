@@ -150,6 +150,7 @@ def may_try_again(
 
 
 _HINTS = {
+    401: "Altegio does not accept the tokens of this location.",
     402: "The location's Altegio licence does not cover this.",
     403: "The user of the token may not use loyalty in this location.",
     404: "Altegio does not know this visit, card or promotion in this location.",
@@ -162,5 +163,9 @@ def reason_of(error: exceptions.ApiError) -> str:
     if isinstance(error, exceptions.ServerError):
         said = "" if message == f"HTTP {error.http_status}" else f": {message}"
         return f"Altegio had an error of its own. (HTTP {error.http_status}{said})"
-    hint = _HINTS.get(error.http_status or 0, "") if isinstance(error, exceptions.Refused) else ""
+    if isinstance(error, exceptions.RateLimited) and not isinstance(error, exceptions.Throttled):
+        return str(exceptions.RateLimited())  # the number of seconds that Altegio names is of no use
+    hint = ""
+    if isinstance(error, (exceptions.Refused, exceptions.Unauthorized)):
+        hint = _HINTS.get(error.http_status or 0, "")
     return f"{hint} ({message})" if hint and message else hint or message

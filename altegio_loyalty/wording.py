@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -35,9 +36,11 @@ def clock(moment: datetime.datetime | None) -> str:
 
 
 def reason(text: str) -> str:
-    """A stored reason in the person's language, as far as it is ours: what Altegio said in brackets stays as it is."""
-    known, bracket, said = text.partition(" (")
-    return f"{_(known)}{bracket}{said}" if known in _REASONS else text
+    """A stored reason in the person's language, as far as it is ours: what Altegio said after it stays as it is."""
+    for known, pattern in _PATTERNS.items():
+        if found := pattern.match(text):
+            return _(known) % found.groupdict() + text[found.end() :]
+    return text
 
 
 def sentence_of(operation: LoyaltyOperation) -> str:
@@ -165,7 +168,7 @@ _SENTENCES = {
     "abandoned": _abandoned,
 }
 
-#: What is kept in the log, in English, as the reason of a failure.
+#: What is kept in English, in the log and with a location: why something failed, and what about it is odd.
 _REASONS = frozenset(
     {
         gettext_noop("Altegio could not be reached; nothing was sent."),
@@ -185,5 +188,19 @@ _REASONS = frozenset(
         gettext_noop(
             "The token is stored, but none of ENCRYPTION_KEYS can read it. Enter it again, or restore the old key."
         ),
+        gettext_noop("The tokens hold characters that cannot stand in a request; enter them again."),
+        gettext_noop("This site has used up its requests to Altegio for the moment."),
+        gettext_noop("This site has used up its requests to Altegio for %(seconds)s seconds."),
+        gettext_noop("Altegio's answer is neither an object nor a list."),
+        gettext_noop("Altegio's answer says neither success nor failure."),
+        gettext_noop("Altegio's answer is larger than %(size)s bytes."),
+        gettext_noop("Altegio's answer could not be read: %(why)s."),
+        gettext_noop("Altegio answered without success."),
+        gettext_noop("Altegio answered with success, but the visit still shows %(there)s."),
+        gettext_noop("The visit shows %(there)s from this card, the log explains %(explained)s."),
     }
 )
+_PATTERNS = {
+    text: re.compile(re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+?)", re.escape(text)) + r"(?!\S)")
+    for text in _REASONS
+}

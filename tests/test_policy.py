@@ -238,12 +238,22 @@ def test_another_attempt_must_fit_into_the_limits(
         (E.Refused("too late", http_status=422), ["too late"]),
         (E.ServerError("<html>", http_status=502), ["502", "<html>"]),
         (E.NotSent("Altegio could not be reached (x)"), ["could not be reached"]),
-        (E.Unauthorized("Authentication needed.", http_status=401), ["Authentication needed."]),
+        (
+            E.Unauthorized("Authentication needed.", http_status=401),
+            ["does not accept the tokens", "Authentication needed."],
+        ),
+        (E.Unauthorized("A token of this location is missing."), ["A token of this location is missing."]),
+        (E.Throttled("Used up for 60 seconds."), ["Used up for 60 seconds."]),
     ],
 )
 def test_the_reason_is_a_sentence_with_the_hint_of_its_status(error: ApiError, texts: list[str]) -> None:
     for text in texts:
         assert text in reason_of(error)
+
+
+def test_the_reason_of_a_429_leaves_out_the_seconds_that_altegio_names() -> None:
+    error = E.RateLimited("Request limit exceeded, try again in 0 seconds.", http_status=429)
+    assert reason_of(error) == "Altegio's limit of requests is used up."
 
 
 @pytest.mark.parametrize("row", TABLE)

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone, translation
 
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
-from altegio_loyalty.wording import clock, points
+from altegio_loyalty.wording import clock, points, reason
 
 APPLY, CANCEL, PROMOTE, DEMOTE = (
     "apply_card_withdrawal",
@@ -175,3 +175,38 @@ def test_a_sentence_asks_the_database_for_nothing_more(
     one = operation(status=status)
     with django_assert_num_queries(0):
         assert one.sentence
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ("Altegio did not answer.", "Altegio не ответил."),
+        ("Altegio did not answer. ReadTimeout: x", "Altegio не ответил. ReadTimeout: x"),
+        ("Altegio refused. (Not (yet) open)", "Altegio отказал. (Not (yet) open)"),
+        (
+            "This site has used up its requests to Altegio for 60 seconds.",
+            "Лимит запросов этого сайта к Altegio исчерпан, подождите 60 с.",
+        ),
+        (
+            "The visit shows 99,50 from this card, the log explains 20.",
+            "В визите списано с этой карты 99,50, по журналу должно быть 20.",
+        ),
+        (
+            "Altegio answered with success, but the visit still shows 30.",
+            "Altegio ответил, что всё выполнено, но в визите по-прежнему 30.",
+        ),
+        (
+            "Altegio's answer could not be read: id is missing. (x)",
+            "Ответ Altegio не удалось прочитать: id is missing. (x)",
+        ),
+        ("Altegio refused.Not", "Altegio refused.Not"),
+        ("The client has left. (422)", "The client has left. (422)"),
+        ("100% %(there)s", "100% %(there)s"),
+        ("", ""),
+    ],
+)
+def test_what_the_log_keeps_in_english_is_shown_in_the_persons_language(stored: str, shown: str) -> None:
+    with translation.override("ru"):
+        assert reason(stored) == shown
+    with translation.override("en"):
+        assert reason(stored) == stored

@@ -19,12 +19,14 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.services.figures import today
+from altegio_loyalty.wording import reason
 
 #: So many rows are read, and sent, at once.
 ROWS_AT_ONCE = 1000
@@ -97,7 +99,11 @@ def _columns() -> list[tuple[str, str, Callable[[Any], Any] | None]]:
         words = {value: str(label) for value, label in choices}
         return lambda value: words.get(value, value)
 
-    operation = LoyaltyOperation
+    def told(text: str) -> str:
+        with override(language):
+            return reason(text)
+
+    operation, language = LoyaltyOperation, get_language()
     return [
         (_("Number"), "pk", None),
         (_("Asked at"), "created_at", when),
@@ -114,8 +120,8 @@ def _columns() -> list[tuple[str, str, Callable[[Any], Any] | None]]:
         (_("Points asked"), "amount", None),
         (_("Applied"), "applied_amount", None),
         (_("Given back"), "returned_amount", None),
-        (_("To be looked at"), "discrepancy", None),
-        (_("Last error"), "last_error", None),
+        (_("To be looked at"), "discrepancy", told),
+        (_("Last error"), "last_error", told),
         (_("Requested by"), f"requested_by__{get_user_model().USERNAME_FIELD}", None),
         (_("Attempts"), "attempt_count", None),
         (_("Look-ups"), "lookup_count", None),

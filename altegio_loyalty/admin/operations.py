@@ -26,6 +26,7 @@ from altegio_loyalty.admin import log_export, overview
 from altegio_loyalty.admin.attempts import AttemptInline
 from altegio_loyalty.admin.decisions import DECISIONS, Decision, Tally, VerdictForm, carry_out, why_not
 from altegio_loyalty.admin.log_filters import AskedFilter, AttentionFilter, LocationFilter
+from altegio_loyalty.admin.operation_facts import FACTS, for_person
 from altegio_loyalty.admin.presentation import (
     STYLESHEET,
     BoundedPaginator,
@@ -36,6 +37,7 @@ from altegio_loyalty.admin.presentation import (
 )
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.wording import points
+from altegio_loyalty.wording import reason as in_words
 
 Kind = LoyaltyOperation.Kind
 Status = LoyaltyOperation.Status
@@ -44,40 +46,6 @@ Status = LoyaltyOperation.Status
 MOST_AT_ONCE = 500
 #: So many visits are considered that a search for a name or an appointment finds.
 MOST_VISITS_FOUND = 200
-
-
-#: The sections of an operation's page, in lines.
-_FACTS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
-    (
-        None,
-        (
-            ("kind", "asked", "applied"),
-            ("visit_link", "location"),
-            ("record_id", "card_id", "program_id"),
-            ("requested_by", "created_at"),
-            ("cancels_link",),
-            ("cancelled_by_links",),
-        ),
-    ),
-    (
-        gettext_lazy("Delivery"),
-        (
-            ("attempt_count", "lookup_count", "next_try", "expires_at"),
-            ("sent_at", "unanswered_at", "finished_at"),
-            ("outcome",),
-            ("last_error",),
-            ("idempotency_key",),
-        ),
-    ),
-)
-
-
-def _for_person(request: HttpRequest, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns, without a link to where the person may not go."""
-    permissions = ("altegio_loyalty.view_visit", "altegio_loyalty.change_visit")
-    if any(request.user.has_perm(permission) for permission in permissions):
-        return names
-    return tuple("visit_name" if name == "visit_link" else name for name in names)
 
 
 def _as_action(decision: Decision) -> Callable[..., HttpResponse | None]:
@@ -186,7 +154,7 @@ class LoyaltyOperationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return queryset.filter(found | Q(visit_id__in=visit_ids)), False
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
-        return _for_person(request, self.list_display)
+        return for_person(request, self.list_display)
 
     @outside_transactions
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
@@ -238,8 +206,8 @@ class LoyaltyOperationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if obj is None:
             return ()
         sections = []
-        for title, lines in _FACTS:
-            known = [self._known(_for_person(request, names), obj) for names in lines]
+        for title, lines in FACTS:
+            known = [self._known(for_person(request, names), obj) for names in lines]
             sections.append((title, {"fields": [names for names in known if names]}))
         return sections
 
@@ -251,6 +219,10 @@ class LoyaltyOperationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if fact is None and hasattr(self, name):
             fact = getattr(self, name)(operation)
         return fact not in (None, "")
+
+    @admin.display(description=gettext_lazy("last error"))
+    def last_failure(self, operation: LoyaltyOperation) -> str:
+        return in_words(operation.last_error)
 
     @admin.display(description=gettext_lazy("cancels"))
     def cancels_link(self, operation: LoyaltyOperation) -> SafeString | str:

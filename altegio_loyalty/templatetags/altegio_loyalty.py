@@ -7,6 +7,7 @@ from decimal import Decimal
 from django import template
 
 from altegio_loyalty.wording import points as in_points
+from altegio_loyalty.wording import reason as in_words
 
 register = template.Library()
 
@@ -21,3 +22,9 @@ def points(amount: Decimal | None) -> str:
 def unlocalized(number: int | None) -> str:
     """An Altegio number as it stands in Altegio, without separators of thousands."""
     return "" if number is None else str(number)
+
+
+@register.filter
+def reason(text: str) -> str:
+    """A reason of the log in the person's language."""
+    return in_words(text)

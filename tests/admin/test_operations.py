@@ -122,6 +122,24 @@ def test_the_page_has_the_sentence_the_facts_and_the_attempts(boss: Client, log:
     assert "+13155550175" not in html
 
 
+def test_what_went_wrong_is_told_in_the_persons_language(boss: Client, log: Log) -> None:
+    """On the page, with its attempts, in the export: what the log keeps in English is only its own affair."""
+    operation = log.add(
+        Status.FAILED,
+        last_error="Altegio did not answer.",
+        discrepancy="The visit shows 30 from this card, the log explains 20.",
+    )
+    operation.attempts.create(purpose="send", outcome="unknown", error="Altegio did not answer. ReadTimeout")
+    boss.cookies["django_language"] = "ru"
+    page = boss.get(page_of(operation)).content.decode()
+    export = boss.get(reverse("admin:altegio_loyalty_loyaltyoperation_export"))
+    for text in (page, b"".join(export.streaming_content).decode()):
+        assert "did not answer" not in text
+        assert "Altegio не ответил." in text
+        assert "В визите списано с этой карты 30, по журналу должно быть 20." in text
+    assert "Altegio не ответил. ReadTimeout" in page
+
+
 def test_the_page_leads_to_the_visit_and_to_what_it_cancels(
     boss: Client, sign_in: SIGNED_IN, log: Log
 ) -> None:
