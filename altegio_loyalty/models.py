@@ -16,7 +16,7 @@ from altegio_loyalty import policy
 from altegio_loyalty.client.types import Credentials
 from altegio_loyalty.fields import EncryptedTextField, Secret
 from altegio_loyalty.querysets import LocationQuerySet, OperationQuerySet
-from altegio_loyalty.wording import sentence_of
+from altegio_loyalty.wording import isolated, sentence_of
 
 _positive = MinValueValidator(1)
 _TOKEN_FIELDS = frozenset({"partner_token", "user_token"})
@@ -184,7 +184,7 @@ class Visit(models.Model):
         permissions = [("view_client_phone", _("Can see the phones of clients"))]
 
     def __str__(self) -> str:
-        return f"{self.client_name} ({self.pk})" if self.client_name else str(self.pk)
+        return f"{isolated(self.client_name)} ({self.pk})" if self.client_name else str(self.pk)
 
 
 class LoyaltyOperation(models.Model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import unicodedata
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,22 @@ if TYPE_CHECKING:
     from altegio_loyalty.models import LoyaltyOperation
 
 
+#: What changes the direction of the text that follows it.
+_DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+
 def points(amount: Decimal | None) -> str:
     """`100` for 100.00 and `99.50` for 99.50, in the person's number format."""
     if amount is None:
         return "?"
     return number_format(amount, decimal_pos=0 if amount == int(amount) else 2)
+
+
+def isolated(name: str) -> str:
+    """A name from outside that cannot turn around what stands beside it: an amount read backwards is another amount."""
+    name = _DIRECTIONS.sub("", name)
+    is_right_to_left = any(unicodedata.bidirectional(letter) in ("R", "AL", "AN") for letter in name)
+    return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}" if is_right_to_left else name
 
 
 def as_local(moment: datetime.datetime) -> datetime.datetime:

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone, translation
 
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
-from altegio_loyalty.wording import clock, points, reason
+from altegio_loyalty.wording import clock, isolated, points, reason
 
 APPLY, CANCEL, PROMOTE, DEMOTE = (
     "apply_card_withdrawal",
@@ -210,3 +210,19 @@ def test_what_the_log_keeps_in_english_is_shown_in_the_persons_language(stored: 
         assert reason(stored) == shown
     with translation.override("en"):
         assert reason(stored) == stored
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Jane Miller", "Jane Miller"),
+        ("Анна", "Анна"),
+        ("", ""),
+        ("\u202e50 Gold", "50 Gold"),
+        ("a\u2069\u202eb", "ab"),
+        ("محمد", "\u2068محمد\u2069"),
+        ("\u202eעברית", "\u2068עברית\u2069"),
+    ],
+)
+def test_no_name_turns_around_what_stands_beside_it(name: str, shown: str) -> None:
+    assert isolated(name) == shown

@@ -12,7 +12,7 @@ from altegio_loyalty.client import Card
 from altegio_loyalty.client.types import CENT, Program
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.services import CardsReading, VisitReading
-from altegio_loyalty.wording import points
+from altegio_loyalty.wording import isolated, points
 
 Kind = LoyaltyOperation.Kind
 WITH_PROGRAM = (Kind.APPLY_DISCOUNT_PROGRAM, Kind.CANCEL_DISCOUNT_PROGRAM)
@@ -56,7 +56,7 @@ def card_name(card_id: int, cards: CardsReading) -> str:
     for card in cards.cards:
         if card.id == card_id:
             ending = f" ···{card.number[-4:]}" if card.number else ""
-            return f"{card.title or _('Card')}{ending}"
+            return f"{isolated(card.title) or _('Card')}{isolated(ending)}"
     return _("card %(id)s") % {"id": card_id}
 
 
@@ -66,7 +66,7 @@ def program_name(program_id: int, cards: CardsReading) -> str:
         for program in card.programs:
             if program.id == program_id:
                 percent = f" {points(program.value)} %" if program.is_percent and program.value else ""
-                return f"{program.title or _('Promotion')}{percent}"
+                return f"{isolated(program.title) or _('Promotion')}{percent}"
     return _("promotion %(id)s") % {"id": program_id}
 
 

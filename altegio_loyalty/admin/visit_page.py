@@ -15,7 +15,7 @@ from altegio_loyalty.admin.offers import Offer, Offers
 from altegio_loyalty.admin.operate import BUTTONS, NO_CLIENT, NOTHING, operate_url, read_for_screen
 from altegio_loyalty.admin.visit_live import Happening, VisitLive
 from altegio_loyalty.models import LoyaltyOperation, Visit
-from altegio_loyalty.wording import as_local
+from altegio_loyalty.wording import as_local, isolated
 
 if TYPE_CHECKING:
     from altegio_loyalty.admin.visits import VisitAdmin
@@ -61,7 +61,7 @@ class VisitPage:
         return TemplateResponse(self.request, "admin/altegio_loyalty/visit/page.html", context)
 
     def _title(self) -> str:
-        title = self.visit.client_name or _("Visit %(id)s") % {"id": self.visit.pk}
+        title = isolated(self.visit.client_name) or _("Visit %(id)s") % {"id": self.visit.pk}
         starts_at = self.visit.starts_at
         return f"{title}, {date_format(as_local(starts_at), 'j M H:i')}" if starts_at else title
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from django import template
 
+from altegio_loyalty.wording import isolated as in_isolation
 from altegio_loyalty.wording import points as in_points
 from altegio_loyalty.wording import reason as in_words
 
@@ -28,3 +29,9 @@ def unlocalized(number: int | None) -> str:
 def reason(text: str) -> str:
     """A reason of the log in the person's language."""
     return in_words(text)
+
+
+@register.filter
+def isolated(name: str) -> str:
+    """A name from outside that leaves the direction of what stands beside it alone."""
+    return in_isolation(name)

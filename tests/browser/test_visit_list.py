@@ -118,10 +118,17 @@ def test_a_number_is_fetched_and_opened(desk: Any, log_in: Any) -> None:
 
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_list_fits_the_screen(desk: Any, log_in: Any, width: int) -> None:
-    """No page that has to be moved sideways."""
+    """No page that has to be moved sideways, and no figure out of sight, whatever a client is called."""
     at_altegio(desk, 2)
+    name = "Wolfeschlegelsteinhausenbergerdorff" * 5
+    there = desk.visit(name, client=desk.ledger.add_client(name=name, phone="+13155550199"))
     page = log_in()
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(desk.site_url + LIST)
     page.wait_for_selector("#result_list")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    last = page.locator("#result_list .field-last_operation").last.bounding_box()
+    results = page.locator("#changelist-form").bounding_box()
+    assert last["x"] + last["width"] <= results["x"] + results["width"]
+    page.goto(desk.page_of(there))
     assert page.evaluate("document.documentElement.scrollWidth") <= width
