@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -59,7 +60,7 @@ def operate_url(admin: VisitAdmin, kind: str, visit_ids: list[int], **query: Any
 
 def visible_visits(admin: VisitAdmin, request: HttpRequest) -> QuerySet[Visit]:
     """The visits that the person may see, with their locations."""
-    return admin.get_queryset(request).select_related("location")
+    return admin.get_queryset(request)
 
 
 def read_for_screen(visit: Visit) -> tuple[VisitReading, CardsReading]:
@@ -93,7 +94,7 @@ def why_not_begun(error: Exception) -> str:
     if isinstance(error, exceptions.TransactionOpen):
         return _("Not begun: this site keeps a database transaction open around the page.")
     other = error.operation if isinstance(error, exceptions.OperationInProgress) else None
-    about = f" {other.get_kind_display()}: {other.sentence}" if other else ""
+    about = f" {capfirst(other.get_kind_display())}: {other.sentence}" if other else ""
     return _("Not begun: another operation with this card is not finished yet.") + about
 
 

@@ -17,6 +17,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
@@ -161,7 +162,8 @@ class LoyaltyOperationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """The list. Its actions commit on their own, so it never runs inside a transaction of the host site."""
         if any(as_id(value) is None for value in request.POST.getlist(ACTION_CHECKBOX_NAME)):
             raise BadRequest("An operation's number is not a number.")
-        return super().changelist_view(request, extra_context)
+        title = {"title": capfirst(self.opts.verbose_name_plural)}
+        return super().changelist_view(request, {**title, **(extra_context or {})})
 
     @admin.display(description=gettext_lazy("asked at"), ordering="-id")
     def asked_at(self, operation: LoyaltyOperation) -> str:
@@ -249,6 +251,7 @@ class LoyaltyOperationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> HttpResponse:
         operation = kwargs.get("obj")
         if operation is not None:
+            context["title"] = capfirst(self.opts.verbose_name)
             context["operation"] = operation
             context["badge"] = status_badge(operation)
             context["decide_url"] = self._keeping_filters(request, self.decide_url())

@@ -140,9 +140,9 @@ def name_of_day(request: HttpRequest) -> str:
     day, today = datetime.date.fromisoformat(asked), today_at(None)
     if day.year != today.year:
         return date_format(day, "DATE_FORMAT")
-    text = date_format(day, "l, j E")
     named = {-1: _("Yesterday"), 0: _("Today"), 1: _("Tomorrow")}.get((day - today).days)
-    return f"{named}, {text}" if named else text
+    # The day of the week stands at the beginning or not at all: inside a line only some languages write it large.
+    return f"{named}, {date_format(day, 'j E')}" if named else date_format(day, "l, j E")
 
 
 def search(visits: QuerySet[Visit], term: str, *, sees_phones: bool) -> QuerySet[Visit]:

@@ -63,7 +63,7 @@ class VisitPage:
     def _title(self) -> str:
         title = isolated(self.visit.client_name) or _("Visit %(id)s") % {"id": self.visit.pk}
         starts_at = self.visit.starts_at
-        return f"{title}, {date_format(as_local(starts_at), 'j M H:i')}" if starts_at else title
+        return f"{title}, {date_format(as_local(starts_at), 'j E H:i')}" if starts_at else title
 
     def _live_context(self, busy_cards: set[int]) -> dict[str, Any]:
         details, cards = read_for_screen(self.visit)

@@ -74,7 +74,7 @@ class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     fields = ("location", "id", "record_id")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Visit]:
-        visits: QuerySet[Visit] = super().get_queryset(request)
+        visits: QuerySet[Visit] = super().get_queryset(request).select_related("location")
         return visible_to(request.user, visits)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
@@ -151,7 +151,7 @@ class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return "–"
         starts_at = as_local(visit.starts_at)
         is_today = starts_at.date() == today_at(None)
-        return date_format(starts_at, "H:i" if is_today else "j M Y, H:i")
+        return date_format(starts_at, "H:i" if is_today else "j E Y, H:i")
 
     @admin.display(description=gettext_lazy("location"), ordering="location__title")
     def salon(self, visit: Visit) -> str:

@@ -122,6 +122,14 @@ def test_the_page_has_the_sentence_the_facts_and_the_attempts(boss: Client, log:
     assert "+13155550175" not in html
 
 
+def test_the_headings_are_right_in_a_language_with_cases(boss: Client, log: Log) -> None:
+    """Django's own put the name of the model into a sentence as it is, which only English forgives."""
+    operation = log.add(Status.SUCCEEDED)
+    boss.cookies["django_language"] = "ru"
+    assert "<h1>Операции лояльности</h1>" in boss.get(reverse(LIST)).content.decode()
+    assert "<h1>Операция лояльности</h1>" in boss.get(page_of(operation)).content.decode()
+
+
 def test_what_went_wrong_is_told_in_the_persons_language(boss: Client, log: Log) -> None:
     """On the page, with its attempts, in the export: what the log keeps in English is only its own affair."""
     operation = log.add(
