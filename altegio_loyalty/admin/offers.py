@@ -265,10 +265,12 @@ class Offers:
                 "card": card_name(card_id, self.cards),
                 "taken": points(details.withdrawn(card_id)),
             }
-        if offer.card and not offer.why_not and offer.card.balance < details.left_to_pay:
-            rest = points(details.left_to_pay - offer.card.balance)
-            yield _("The card does not cover the bill: at least %(rest)s has to be paid otherwise.") % {
-                "rest": rest
+        # While something is on its way nobody knows what will be left to pay.
+        is_short = offer.card and not offer.why_not and offer.card.balance < details.left_to_pay
+        if offer.card and is_short and not self.busy_cards:
+            yield _("%(card)s does not cover the bill: at least %(rest)s has to be paid otherwise.") % {
+                "card": offer.name,
+                "rest": points(details.left_to_pay - offer.card.balance),
             }
 
 
