@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import router
 from django.db.models import Count, Min, Q, QuerySet
@@ -25,7 +24,7 @@ from django.views.decorators.http import require_GET, require_POST
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.batch_form import BatchConfirmation
 from altegio_loyalty.admin.batch_store import title_of
-from altegio_loyalty.admin.decisions import RESOLVE
+from altegio_loyalty.admin.decisions import RESOLVE, Tally
 from altegio_loyalty.admin.operate import BUTTONS, MOST_VISITS
 from altegio_loyalty.admin.presentation import as_id, look_of, outside_transactions, status_badge
 from altegio_loyalty.admin.visit_live import (
@@ -253,10 +252,12 @@ class BatchPages:
         found = self._batch(request, batch)
         if found.open and not any(may_drive(request, operation) for operation in found.open):
             raise PermissionDenied
-        chosen = [operation for operation in found.open if may_stop(request, operation)]
-        stopped = sum(stop_one(self.admin, request, operation)[0] for operation in chosen)
-        text = ngettext("Stopped: %(count)s visit.", "Stopped: %(count)s visits.", stopped)
-        messages.info(request, text % {"count": stopped})
+        tally = Tally()
+        for operation in [row for row in found.open if may_stop(request, row)]:
+            is_done, result = stop_one(self.admin, request, operation)
+            (tally.done if is_done else tally.skipped)[result] += 1
+        if tally.done or tally.skipped:
+            tally.say(request)
         return HttpResponseRedirect(self._url("", batch))
 
 

@@ -11,6 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from tests.admin.test_visits import (
@@ -238,6 +239,17 @@ def test_stop_stops_what_still_waits(salon: Salon, receptionist: Client) -> None
     page = receptionist.post(batch_url("_stop"), follow=True)
     assert "3 of 3 finished: 3 stopped." in text_of(page)
     assert posts(salon) == []
+
+
+def test_what_is_in_doubt_is_not_called_stopped(salon: Salon, receptionist: Client) -> None:
+    """It may have happened: it is only not sent again, and a look-up decides."""
+    receptionist.post(form_of(PROMOTION), filled(salon, several(salon, 3)))
+    in_doubt = LoyaltyOperation.objects.order_by("pk")[:2].values_list("pk", flat=True)
+    LoyaltyOperation.objects.filter(pk__in=list(in_doubt)).update(
+        status="unconfirmed", unanswered_at=timezone.now()
+    )
+    page = text_of(receptionist.post(batch_url("_stop"), follow=True))
+    assert "2 will not be sent again, only looked up, 1 is stopped." in page
 
 
 @pytest.mark.parametrize("name", ["_step", "_stop"])
