@@ -181,7 +181,7 @@ class VisitDetails:
 
     @classmethod
     def parse(cls, body: object) -> VisitDetails:
-        """Raises `Malformed` unless every loyalty row can be understood.
+        """Raises `Malformed` unless every loyalty row can be understood, or where they add up to what no column holds.
 
         `loyalty_transactions` must be there: an answer without it says nothing about what was applied.
         """
@@ -189,10 +189,13 @@ class VisitDetails:
         if "loyalty_transactions" not in visit:
             raise Malformed("the answer does not show the visit's loyalty transactions")
         payments = to_objects(visit.get("payment_transactions", []))
+        transactions = tuple(
+            LoyaltyTransaction.parse(row) for row in to_objects(visit["loyalty_transactions"])
+        )
+        if sum(row.amount for row in transactions) > LARGEST_AMOUNT:
+            raise Malformed("the amounts are out of all proportion")
         return cls(
-            transactions=tuple(
-                LoyaltyTransaction.parse(row) for row in to_objects(visit["loyalty_transactions"])
-            ),
+            transactions=transactions,
             lines=tuple(VisitLine.parse(row) for row in to_objects(visit.get("items", []))),
             paid=sum((to_money(row.get("amount", 0)) for row in payments), Decimal(0)),
         )

@@ -181,6 +181,13 @@ def test_a_row_that_cannot_be_understood_makes_the_visit_unreadable(change: dict
         visit_with(ROW, {**ROW, **change})
 
 
+def test_rows_that_add_up_to_what_no_column_holds_make_the_visit_unreadable() -> None:
+    most = {**ROW, "amount": str(LARGEST_AMOUNT)}
+    assert visit_with(most).withdrawn(CARD) == LARGEST_AMOUNT
+    with pytest.raises(Malformed):
+        visit_with(most, {**ROW, "amount": "0.01"})
+
+
 def test_a_row_that_does_not_say_what_it_is_makes_the_visit_unreadable() -> None:
     with pytest.raises(Malformed):
         visit_with({"id": 1, "card_id": CARD, "amount": 100})

@@ -117,6 +117,25 @@ def test_withdrawal__figures_of_odd_rows(salon: Salon, rows: list[dict[str, Any]
     assert operation.applied_amount == points(applied)
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_add_up_to_what_no_column_holds__leave_a_row_that_can_be_read(
+    salon: Salon, kind: str, method: str
+) -> None:
+    """Written down, such a sum would break the log on every page, or the service function itself."""
+    row = {"id": 1, "card_id": salon.card.id, "program_id": salon.program.id, "amount": "9999999999.99"}
+    rows = [{**row, "type_id": type_id} for type_id in (1, 1, 3, 3)]
+
+    def answer(of: str, path: str, connection: object) -> bytes:
+        return answer_of({**EMPTY_VISIT, "loyalty_transactions": rows if of == method else []})
+
+    with RawServer(answer) as server:
+        salon.configure(API_URL=server.url)
+        operation = salon.ask(kind, salon.visit())
+    operation.refresh_from_db()
+    assert operation.applied_amount is operation.returned_amount is None
+
+
 @pytest.mark.parametrize(
     "body", [{"success": True}, {"success": True, "data": []}, {"success": True, "data": None}]
 )
