@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -29,7 +30,11 @@ def check_settings() -> None:
 def find_location(location: Any, using: str) -> Location:
     """The location as it is stored now."""
     pk = location.pk if isinstance(location, Location) else check_id("location", location)
-    found: Location | None = Location.objects.using(using).filter(pk=pk).first()
+    found: Location | None = None
+    with contextlib.suppress(
+        TypeError, ValueError
+    ):  # one that was made by hand, around something that is no number
+        found = Location.objects.using(using).filter(pk=pk).first()
     if found is None:
         raise _problem("location", _("There is no location %(id)s here. Add it first.") % {"id": pk})
     return found

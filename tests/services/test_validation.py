@@ -141,7 +141,9 @@ def test_every_kind_checks_its_ids(salon: Salon, kind: str) -> None:
     assert_refused(salon, "card_id", kind, card_id=0)
 
 
-@pytest.mark.parametrize("value", [4711, 0, -1, None, "4564", True, 1.5, Location(pk=4711), Location()])
+@pytest.mark.parametrize(
+    "value", [4711, 0, -1, None, "4564", True, 1.5, Location(pk=4711), Location(), Location(pk="x")]
+)
 def test_location__that_is_unknown(salon: Salon, value: Any) -> None:
     """A number that is not here, or none at all."""
     assert_refused(salon, "location", location=value)
