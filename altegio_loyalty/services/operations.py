@@ -262,8 +262,14 @@ def _first_with_key(operation: LoyaltyOperation, using: str) -> LoyaltyOperation
 
 
 def _explain_conflict(operation: LoyaltyOperation, using: str) -> LoyaltyOperation:
-    """Which of the unique columns was met: the same request once more, or another one on the same visit and card."""
+    """Which of the unique columns was met: the same request once more, or another one on the same visit and card.
+
+    Where neither is there, what the row points at may have been deleted meanwhile. If not, the other one has just ended.
+    """
     if first := _first_with_key(operation, using):
         return first
     other = LoyaltyOperation.objects.using(using).filter(open_key=operation.open_key).first()
+    if other is None:
+        validation.find_location(operation.location, using)
+        validation.check_is_still_there(operation.requested_by, using)
     raise OperationInProgress(operation=other) from None

@@ -104,10 +104,20 @@ def check_idempotency_key(value: Any) -> None:
 
 def check_requested_by(user: Any) -> None:
     if user is not None and (not isinstance(user, get_user_model()) or user.pk is None):
-        raise _problem(
-            "requested_by",
-            _("requested_by must be a saved %(model)s or None.") % {"model": django_settings.AUTH_USER_MODEL},
-        )
+        raise _no_saved_user()
+
+
+def check_is_still_there(user: Any, using: str) -> None:
+    """Whether the person, whose object may be older than that, has been deleted."""
+    if user is not None and not get_user_model()._base_manager.using(using).filter(pk=user.pk).exists():
+        raise _no_saved_user()
+
+
+def _no_saved_user() -> ValidationError:
+    return _problem(
+        "requested_by",
+        _("requested_by must be a saved %(model)s or None.") % {"model": django_settings.AUTH_USER_MODEL},
+    )
 
 
 def check_visit(location: Location, visit_id: int, using: str) -> Visit | None:

@@ -206,6 +206,16 @@ def test_requested_by__an_unsaved_user(salon: Salon) -> None:
     assert_refused(salon, "requested_by", requested_by=get_user_model()(username="new"))
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("deliver", ["now", "on_commit"])
+def test_requested_by__somebody_deleted_meanwhile(salon: Salon, deliver: str) -> None:
+    """The object knows nothing of it, only the database does."""
+    people = get_user_model().objects
+    user = people.create(username="jane")
+    people.filter(pk=user.pk).delete()
+    assert_refused(salon, "requested_by", requested_by=SimpleLazyObject(lambda: user), deliver=deliver)
+
+
 def test_requested_by__as_views_have_it(salon: Salon, admin_user: Any) -> None:
     """`request.user` is lazy."""
     operation = salon.withdraw(requested_by=SimpleLazyObject(lambda: admin_user))
