@@ -181,7 +181,8 @@ def test_no_answer_whatever__raises(salon: Salon, name: str) -> None:
         services.find_client(row)
         Location.objects.update(refused_at=None)
         looked = salon.withdraw(visit)
-        assert looked.status in (Status.PENDING, Status.REJECTED, Status.SUCCEEDED)
+        # In doubt where the look was readable, and the server closed the connection while the POST was leaving.
+        assert looked.is_open or looked.status in (Status.REJECTED, Status.SUCCEEDED)
 
     def answer_posts(method: str, path: str, connection: Any) -> bytes | None:
         return answer_of(EMPTY_VISIT) if method == "GET" else answer(method, path, connection)
