@@ -54,7 +54,7 @@ class ConnectionReport:
 def read_visit(location: Location, *, visit_id: int, record_id: int) -> VisitReading:
     """What the visit holds now. Endpoint: GET /visit/details/{location_id}/{record_id}/{visit_id}."""
     try:
-        check_api_url()
+        check_may_ask(location)
         outcome = call(location, lambda client: client.visit_details(location.pk, record_id, visit_id))
     except exceptions.ApiError as error:
         return VisitReading(error=shown(error))
@@ -64,7 +64,7 @@ def read_visit(location: Location, *, visit_id: int, record_id: int) -> VisitRea
 def read_cards(location: Location, *, client_id: int) -> CardsReading:
     """The client's loyalty cards with their promotions. Endpoint: GET /loyalty/client_cards/{client_id}."""
     try:
-        check_api_url()
+        check_may_ask(location)
         return CardsReading(tuple(call(location, lambda client: client.client_cards(client_id))))
     except exceptions.ApiError as error:
         return CardsReading(error=shown(error))
@@ -78,7 +78,7 @@ def find_client(visit: Visit) -> str:
     Endpoint: GET /visits/{visit_id}.
     """
     try:
-        check_api_url()
+        check_may_ask(visit.location)
         records = call(visit.location, lambda client: client.visit(visit.pk))
     except exceptions.ApiError as error:
         return shown(error)
@@ -137,6 +137,13 @@ def _resume(location: Location) -> None:
     Location.objects.filter(pk=location.pk, credentials_version=location.credentials_version).update(
         refused_at=None, refused_reason="", credentials_worked_at=now
     )
+
+
+def check_may_ask(location: Location) -> None:
+    """Nothing is sent for a location that is switched off, nor to an address that is none."""
+    if not location.is_active:
+        raise exceptions.NotSent(_("This location is switched off."))
+    check_api_url()
 
 
 def check_api_url() -> None:

@@ -27,7 +27,7 @@ from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.policy import is_outage
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.services.moments import parse_moment, start_of, stored, today_at
-from altegio_loyalty.services.reading import check_api_url, shown
+from altegio_loyalty.services.reading import check_may_ask, shown
 
 #: Appointments in one request. Altegio takes more, but answers slowly and holds big answers against the limit.
 PAGE_SIZE = 100
@@ -81,9 +81,7 @@ class DayReading:
         asked_at = timezone.now()
         day, page = self.day.isoformat(), self.page_count + 1
         try:
-            if not self.location.is_active:
-                raise exceptions.NotSent(_("This location is switched off."))
-            check_api_url()
+            check_may_ask(self.location)
             answer = call(
                 self.location,
                 lambda client: client.records_page(
@@ -223,9 +221,7 @@ def fetch_visit(location: Location, visit_id: int) -> VisitFetch:
         return elsewhere
     asked_at = timezone.now()
     try:
-        if not location.is_active:
-            raise exceptions.NotSent(_("This location is switched off."))
-        check_api_url()
+        check_may_ask(location)
         records = call(location, lambda client: client.visit(visit_id))
     except exceptions.ApiError as error:
         if error.http_status == 404:

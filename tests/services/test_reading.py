@@ -65,6 +65,21 @@ def test_read_cards(salon: Salon) -> None:
     assert services.read_cards(salon.location, client_id=4711).error
 
 
+def test_location_that_is_switched_off__is_not_asked(salon: Salon) -> None:
+    """Its page says that nothing is sent for it. Only whoever presses "Test connection" asks for just that."""
+    visit = salon.visit()
+    salon.location.is_active = False
+    salon.location.save()
+    row = Visit.objects.create(pk=visit.id, location=salon.location, record_id=visit.record_ids[0])
+    assert (
+        "switched off" in services.read_visit(salon.location, visit_id=row.pk, record_id=row.record_id).error
+    )
+    assert "switched off" in services.read_cards(salon.location, client_id=salon.client.id).error
+    assert "switched off" in services.find_client(row)
+    assert salon.sandbox.requests == []
+    assert services.test_connection(salon.location).is_good
+
+
 def test_connection_test__names_the_missing_right(salon: Salon) -> None:
     """The tokens are good, but the user may not work with loyalty."""
     salon.ledger.location(salon.location.pk).loyalty_access = False
