@@ -28,6 +28,7 @@ from altegio_loyalty.policy import is_outage
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.services.moments import parse_moment, start_of, stored, today_at
 from altegio_loyalty.services.reading import check_may_ask, shown
+from altegio_loyalty.services.validation import check_id
 
 #: Appointments in one request. Altegio takes more, but answers slowly and holds big answers against the limit.
 PAGE_SIZE = 100
@@ -213,8 +214,9 @@ def read_day(
 def fetch_visit(location: Location, visit_id: int) -> VisitFetch:
     """Fetch one visit by its number into our table. A visit of another location is refused, and nothing of it is kept.
 
-    Endpoint: GET /visits/{visit_id}.
+    Raises `ValidationError` where `visit_id` is no positive whole number. Endpoint: GET /visits/{visit_id}.
     """
+    check_id("visit_id", visit_id)
     elsewhere = VisitFetch(error=_("Visit %(visit)s belongs to another location.") % {"visit": visit_id})
     known = Visit.objects.filter(pk=visit_id).first()
     if known is not None and known.location_id != location.pk:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -520,6 +521,14 @@ def test_a_visit_is_fetched_by_its_number(salon: Salon) -> None:
 def test_an_unknown_number_is_told_in_plain_words(salon: Salon) -> None:
     assert services.fetch_visit(salon.location, 4711).error == "Altegio knows no visit 4711."
     assert not Visit.objects.exists()
+
+
+@pytest.mark.parametrize("number", ["118389447", 0, -1, True, 1.0, None, 2**63])
+def test_what_is_no_number_of_a_visit_is_not_asked_for(salon: Salon, number: Any) -> None:
+    """Asked for as a text, a visit that is there would be said to be unknown."""
+    with pytest.raises(ValidationError):
+        services.fetch_visit(salon.location, number)
+    assert salon.sandbox.requests == []
 
 
 def test_a_visit_of_another_location_is_refused(salon: Salon) -> None:
