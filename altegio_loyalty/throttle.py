@@ -33,9 +33,9 @@ _BOOKING_TRIES = 50
 def take_turn(*, count: int = 1, for_person: bool = False, patience: float = PATIENCE) -> None:
     """Book `count` requests, waiting up to `patience` seconds for them.
 
-    Raises `exceptions.TransactionOpen` inside a transaction, and `exceptions.Throttled`, with the wait in seconds, where
-    they are further away than that. Where the budget itself fails, the request goes ahead: Altegio's own limit still
-    stands, and its 429 is handled.
+    Raises `exceptions.TransactionOpen` inside a transaction or with autocommit off, and `exceptions.Throttled`, with the
+    wait in seconds, where they are further away than that. Where the budget itself fails, the request goes ahead:
+    Altegio's own limit still stands, and its 429 is handled.
     """
     _refuse_transaction()
     settings = get_settings()
@@ -57,8 +57,10 @@ def take_turn(*, count: int = 1, for_person: bool = False, patience: float = PAT
 
 def _refuse_transaction() -> None:
     """The budget's row must not stay locked over a call, which it would until the end of a transaction of the caller's."""
-    blocks = transaction.get_connection(router.db_for_write(RequestBudget)).atomic_blocks
-    if blocks and not blocks[-1]._from_testcase:
+    connection = transaction.get_connection(router.db_for_write(RequestBudget))
+    blocks = connection.atomic_blocks
+    is_open = not blocks[-1]._from_testcase if blocks else not connection.get_autocommit()
+    if is_open:
         raise exceptions.TransactionOpen
 
 

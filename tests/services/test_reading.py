@@ -252,6 +252,20 @@ def test_answer_without_end__is_cut_off(salon: Salon, status: int) -> None:
     assert sent[0] < 20_000_000  # what was read, and what the machine's buffers hold
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_read_with_autocommit_off__is_refused(salon: Salon) -> None:
+    """Whoever commits by hand has a transaction open as well."""
+    visit = salon.visit()
+    transaction.set_autocommit(False)
+    try:
+        with pytest.raises(TransactionOpen):
+            services.read_visit(salon.location, visit_id=visit.id, record_id=visit.record_ids[0])
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+    assert salon.sandbox.requests == []
+
+
 def test_a_read_inside_a_transaction__is_refused(salon: Salon) -> None:
     """The row of the shared budget would stay locked over the call, and hold up everybody else's."""
     visit = salon.visit()
