@@ -28,6 +28,9 @@ from altegio_loyalty.redaction import clean, redact
 ACCEPT = "application/vnd.api.v2+json"
 PREVIEW_CHARACTERS = 500
 LONGEST_RETRY_AFTER = 3600.0
+#: Seconds without a call after which a connection is opened anew: a firewall or NAT on the way may have forgotten the old
+#: one, and whoever uses it then meets silence.
+LONGEST_IDLE = 30.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class Transport:
         self._session.proxies = {"http": proxy_url, "https": proxy_url} if proxy_url else {}
         self._session.mount("https://", WatchedAdapter())
         self._session.mount("http://", WatchedAdapter())
+        self._used_at = time.monotonic()
 
     def close(self) -> None:
         self._session.close()
@@ -110,6 +114,8 @@ class Transport:
             (credentials.partner_token, credentials.user_token, *_values(payload, "login", "password"))
         )
         failure: exceptions.ApiError | None = None
+        if time.monotonic() - self._used_at > LONGEST_IDLE:
+            self._session.close()  # its connections; it goes on with new ones
         exchange = self._open_exchange(send_within)
         current.exchange = exchange
         try:
@@ -141,6 +147,7 @@ class Transport:
             failure = _failure(error, exchange, secrets)
         finally:
             current.exchange = None
+            self._used_at = time.monotonic()
         if failure is not None:
             # Raised out here: no error below it, with the server's own words or our headers, hangs on to it.
             raise failure

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from altegio_loyalty import exceptions
-from altegio_loyalty.client import AltegioClient, Limits, connection
+from altegio_loyalty.client import AltegioClient, Limits, connection, transport
 from tests.client.rawserver import (
     TOKENS,
     VISIT,
@@ -339,6 +339,23 @@ def test_a_kept_connection_that_the_server_closed_meanwhile_is_opened_anew() -> 
         withdraw(client)
         time.sleep(0.1)
         withdraw(client)
+        assert len(server.talks) == 2
+
+
+def test_a_kept_connection_that_was_idle_for_long_is_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something on the way may have forgotten it without a word: then the next call would meet nothing but silence."""
+
+    def forget(talk: Talk) -> None:
+        talk.request()
+        talk.sock.sendall(http_answer(VISIT))
+        while talk.request():  # read, and never answered
+            pass
+
+    with client_of(forget) as (client, server):
+        client.visit_details(1, 3, 4)
+        monkeypatch.setattr(transport, "LONGEST_IDLE", 0.1)
+        time.sleep(0.2)
+        assert withdraw(client).visit is not None
         assert len(server.talks) == 2
 
 
