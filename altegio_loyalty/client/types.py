@@ -78,6 +78,11 @@ def to_money(value: object) -> Decimal:
         raise Malformed("an amount is not a number") from error
 
 
+def _to_money_or(default: int, value: object) -> Decimal:
+    """For lines and payments: null is what is missing, and no reason not to understand the loyalty rows beside it."""
+    return to_money(default if value is None else value)
+
+
 def to_object(value: object) -> Mapping[str, Any]:
     """A JSON object; the legacy `[]`, `0` and null for "none" become an empty one."""
     if isinstance(value, Mapping):
@@ -166,8 +171,8 @@ class VisitLine:
             item_id=to_id(row.get("item_id")),
             record_id=to_id(row.get("record_id")),
             title=to_text(row.get("item_title")),
-            quantity=to_money(row.get("amount", 1)),
-            cost=to_money(row.get("cost", 0)),
+            quantity=_to_money_or(1, row.get("amount")),
+            cost=_to_money_or(0, row.get("cost")),
         )
 
 
@@ -188,7 +193,7 @@ class VisitDetails:
         visit = to_object(body)
         if "loyalty_transactions" not in visit:
             raise Malformed("the answer does not show the visit's loyalty transactions")
-        payments = to_objects(visit.get("payment_transactions", []))
+        payments = to_objects(visit.get("payment_transactions") or [])
         transactions = tuple(
             LoyaltyTransaction.parse(row) for row in to_objects(visit["loyalty_transactions"])
         )
@@ -196,8 +201,8 @@ class VisitDetails:
             raise Malformed("the amounts are out of all proportion")
         return cls(
             transactions=transactions,
-            lines=tuple(VisitLine.parse(row) for row in to_objects(visit.get("items", []))),
-            paid=sum((to_money(row.get("amount", 0)) for row in payments), Decimal(0)),
+            lines=tuple(VisitLine.parse(row) for row in to_objects(visit.get("items") or [])),
+            paid=sum((_to_money_or(0, row.get("amount")) for row in payments), Decimal(0)),
         )
 
     def withdrawn(self, card_id: int) -> Decimal:

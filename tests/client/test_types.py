@@ -136,6 +136,15 @@ def test_a_visit_without_rows_shows_nothing() -> None:
     assert visit.left_to_pay == 0
 
 
+def test_a_null_on_a_line_or_payment_hides_no_loyalty_row() -> None:
+    """Else one of them would hold up every operation on the visit, and leave a doubt about it for good."""
+    line = {"item_id": None, "item_title": None, "amount": None, "cost": None}
+    visit = visit_with(ROW, items=[line], payment_transactions=[{"amount": None}])
+    assert visit.withdrawn(CARD) == Decimal(100)
+    assert (visit.lines[0].quantity, visit.total, visit.paid) == (1, 0, 0)
+    assert visit_with(ROW, items=None, payment_transactions=None).withdrawn(CARD) == Decimal(100)
+
+
 def test_rows_keyed_by_id_are_rows() -> None:
     visit = VisitDetails.parse({"loyalty_transactions": {"22988861": ROW}})
     assert visit.withdrawn(CARD) == 100
