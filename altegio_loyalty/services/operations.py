@@ -140,16 +140,21 @@ def request_in_batch(
     location: Location | int,
     *,
     batch: uuid.UUID,
+    visit_id: int,
+    record_id: int,
+    card_id: int,
+    program_id: int | None = None,
     amount: Any = None,
     requested_by: AbstractBaseUser | None = None,
     idempotency_key: str | None = None,
-    **ids: int,
 ) -> LoyaltyOperation:
     """One of several operations that are asked for together and share `batch`; always with `deliver="on_commit"`.
 
-    `ids` are those of the kind: visit_id, record_id, card_id and, for a promotion, program_id. Guarantees and errors as
-    `apply_card_withdrawal`.
+    A promotion needs its `program_id`, a withdrawal its `amount`. Guarantees and errors as `apply_card_withdrawal`.
     """
+    ids: dict[str, Any] = {"visit_id": visit_id, "record_id": record_id, "card_id": card_id}
+    if kind in (Kind.APPLY_DISCOUNT_PROGRAM, Kind.CANCEL_DISCOUNT_PROGRAM):
+        ids["program_id"] = program_id
     return _request(
         Kind(kind),
         location,
@@ -165,7 +170,7 @@ def request_in_batch(
 def _request(
     kind: str,
     location: Location | int,
-    ids: dict[str, int],
+    ids: dict[str, Any],
     *,
     amount: Any = None,
     requested_by: AbstractBaseUser | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.utils.functional import SimpleLazyObject
 from altegio_loyalty import services
 from altegio_loyalty.fields import Secret
 from altegio_loyalty.models import Location, LoyaltyOperation, OperationAttempt, Visit
-from tests.delivery.salon import KINDS, PROMOTION, Salon, Status, points
+from tests.delivery.salon import KINDS, PROMOTION, PROMOTION_BACK, Salon, Status, points
 
 pytestmark = pytest.mark.django_db
 
@@ -133,6 +134,16 @@ def test_id__that_is_no_positive_whole_number(salon: Salon, name: str, value: An
 def test_program_id__that_is_no_positive_whole_number(salon: Salon, value: Any) -> None:
     """The same for promotions."""
     assert_refused(salon, "program_id", PROMOTION, program_id=value)
+
+
+@pytest.mark.parametrize("kind", [PROMOTION, PROMOTION_BACK])
+def test_promotion_in_a_batch__without_its_program_id(salon: Salon, kind: str) -> None:
+    """Sent all the same, it would name promotion 0."""
+    with pytest.raises(ValidationError, match="program_id"):
+        services.request_in_batch(
+            kind, salon.location, batch=uuid.uuid4(), visit_id=1, record_id=2, card_id=3
+        )
+    assert_nothing_written_or_sent(salon)
 
 
 @pytest.mark.parametrize("kind", KINDS)
