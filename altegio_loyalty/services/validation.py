@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from altegio_loyalty import conf, exceptions
 from altegio_loyalty.client.types import CENT, LARGEST_AMOUNT, LARGEST_ID
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+from altegio_loyalty.wording import reason
 
 DELIVER_CHOICES = ("now", "on_commit")
 
@@ -48,7 +49,7 @@ def check_location(found: Location) -> None:
     try:
         credentials = found.credentials()
     except exceptions.UndecryptableToken as error:
-        raise _problem("location", str(error)) from None
+        raise _problem("location", reason(str(error))) from None
     if not credentials.partner_token or not credentials.user_token:
         raise _problem("location", _("Location %(id)s has no tokens yet. Enter both of them.") % {"id": pk})
     if not credentials.are_sendable:

@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
+from django.utils import translation
 from django.utils.functional import SimpleLazyObject
 
 from altegio_loyalty import services
@@ -178,6 +179,15 @@ def test_location__whose_token_is_missing_or_bad(salon: Salon, name: str, token:
     assert list(caught.value.message_dict) == ["location"]
     assert not isinstance(token, str) or not token or token not in str(caught.value)
     assert_nothing_written_or_sent(salon)
+
+
+def test_undecryptable_token__is_told_in_the_persons_language(salon: Salon) -> None:
+    """The form at the desk shows this sentence."""
+    Location.objects.update(user_token=Secret(stored="fernet:unreadable"))
+    with translation.override("ru"), pytest.raises(ValidationError) as caught:
+        salon.withdraw()
+    assert "ENCRYPTION_KEYS" in caught.value.messages[0]
+    assert not caught.value.messages[0].startswith("The token")
 
 
 def test_visit__of_another_location(salon: Salon) -> None:
