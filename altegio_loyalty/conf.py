@@ -108,7 +108,7 @@ def is_http_url(url: object, *, with_login: bool = False) -> bool:
     except ValueError:
         return False
     login = not with_login and (parts.username or parts.password)
-    extras = parts.query or parts.fragment or login or " " in parts.netloc
+    extras = parts.query or parts.fragment or login or " " in url
     return (
         parts.scheme in ("http", "https")
         and bool(parts.hostname)

@@ -143,7 +143,7 @@ BAD_URLS = [
     "https://", "https:///api", "https://:443/api", "http://[::1", "http://[bad]/", "http://h:99999/", "http://h:0/",
     "http://h:x/", "https://user:secret@api.alteg.io", "https://user@api.alteg.io", "https://api.alteg.io/?x=1",
     "https://api.alteg.io/#x", "https://api.alteg.io/\n", "https://api.alteg.io/\x00", "javascript:alert(1)",
-    "https://api alteg.io/api/v1", "\u200bhttps://api.alteg.io",
+    "https://api alteg.io/api/v1", "https://api.alteg.io/api/v1 ", "https://api.alteg.io/api /v1", "\u200bhttps://api.alteg.io",
 ]  # fmt: skip
 
 
