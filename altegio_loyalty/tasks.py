@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 #: How long a broker that failed is not tried again.
 SILENCE_SECONDS = 5.0
+#: Of the connection to the broker, which without it would be tried anew for seconds, whatever `retry` says.
+_RETRY_ONCE_AT_ONCE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 
 class _Broker:
@@ -47,7 +49,7 @@ def ring(operation_id: int) -> None:
     if time.monotonic() < _broker.silent_until:
         return
     try:
-        deliver_operation.apply_async((operation_id,), retry=False)
+        deliver_operation.apply_async((operation_id,), retry=True, retry_policy=_RETRY_ONCE_AT_ONCE)
     except Exception:
         # Whatever the transport raises, and each has errors of its own: the operation is in the database already.
         _broker.silent_until = time.monotonic() + SILENCE_SECONDS

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from typing import Any
 
 import pytest
-from celery import current_app
+from celery import Celery, current_app
 
 from altegio_loyalty import tasks
 from altegio_loyalty.models import Location
@@ -73,3 +75,23 @@ def test_ring__without_a_broker_in_the_settings__does_nothing(salon: Salon) -> N
     """A site on cron has no worker to ask."""
     Location.objects.update(refused_at=None)
     tasks.ring(salon.later().pk)
+
+
+@pytest.mark.parametrize("scheme", ["amqp", "redis"])
+def test_ring__with_a_broker_that_is_not_there__keeps_nobody_waiting(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With Celery's own defaults too, which would try to connect for six seconds while a person waits."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setenv("CELERY_BROKER_URL", f"{scheme}://127.0.0.1:{port}/")
+    before, app = current_app._get_current_object(), Celery("elsewhere")
+    app.set_current()
+    began = time.monotonic()
+    try:
+        tasks.ring(1)
+    finally:
+        before.set_current()
+        app.close()
+    assert time.monotonic() - began < 2
+    assert tasks._broker.silent_until
