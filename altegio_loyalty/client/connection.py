@@ -14,6 +14,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,11 +106,26 @@ class _DeadlineResponse(http.client.HTTPResponse):
         self.msg.set_payload("")
 
 
+class _UntilTheEnd(list[Any]):
+    """Options of a socket. urllib3 asks for them before each address of a host: after the total time none is tried."""
+
+    def __iter__(self) -> Iterator[Any]:
+        if current.exchange is not None:
+            current.exchange.seconds_left()
+        return super().__iter__()
+
+
 class _Watched:
     """Marks the exchange as sent with the first byte of the request; a proxy's CONNECT is none of it."""
 
     sock: socket.socket | None
+    socket_options: Any
     _is_tunnelling = False
+
+    def _new_conn(self) -> socket.socket:
+        self.socket_options = _UntilTheEnd(self.socket_options or ())
+        opened: socket.socket = super()._new_conn()  # type: ignore[misc]
+        return opened
 
     def _tunnel(self) -> None:
         self._is_tunnelling = True

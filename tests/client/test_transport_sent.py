@@ -85,6 +85,20 @@ def test_the_total_time_bounds_the_connecting_too(full_port: int) -> None:
     assert time.monotonic() - began < 2
 
 
+def test_the_total_time_bounds_the_connecting_to_all_addresses_of_a_host(
+    full_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them gets the whole connect timeout, and there may be many."""
+    address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", full_port))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: [address] * 20)
+    limits = Limits(connect_timeout=0.3, read_timeout=1, total_timeout=0.5, answer_bytes=1024)
+    began = time.monotonic()
+    with transport_to(f"http://127.0.0.1:{full_port}/api/v1", limits) as to_nobody:
+        with pytest.raises(exceptions.NotSent):
+            withdraw(AltegioClient(to_nobody, TOKENS))
+    assert time.monotonic() - began < 2
+
+
 def test_a_lease_that_has_passed_sends_nothing() -> None:
     with client_of(answering(http_answer(VISIT))) as (client, server):
         with pytest.raises(exceptions.NotSent):
