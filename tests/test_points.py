@@ -579,6 +579,21 @@ def test_suspended_between_the_head_and_the_body__sends_no_body(world: World) ->
     world.check()
 
 
+def test_machine_asleep_after_the_mark__sends_nothing_when_it_wakes(world: World) -> None:
+    """The monotonic clock stands still meanwhile; others took over, waited until absence was a proof, and sent."""
+
+    def sleep() -> None:
+        for _ in range(3):
+            world.clock.set_by += LEASE + SETTLE
+            elsewhere(delivery.run_due)
+
+    world.point, world.strike = AFTER_MARK, sleep
+    tasks.deliver_operation(world.ask().pk)
+    world.pass_time_until_settled()
+    world.check()
+    assert world.salon.posts() == 1
+
+
 def test_worker_that_died_before_the_mark__explains_no_click(world: World) -> None:
     """Nothing of ours ever left, so what the visit shows later is somebody else's, and is not called ours."""
     world.arm(AFTER_LOOK, EXCEPTION)

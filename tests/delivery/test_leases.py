@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 from django.db import connections
 
 from altegio_loyalty import delivery, services
+from altegio_loyalty.delivery import claims
 from altegio_loyalty.delivery.claims import Claim, claim_to_look, claim_to_send
 from altegio_loyalty.delivery.doubt import look_up
 from altegio_loyalty.delivery.sending import send
@@ -196,6 +198,22 @@ def test_success_that_comes_after_the_take_over__is_found_by_a_look_up(salon: Sa
     salon.sweep(operation)
     assert operation.status == Status.SUCCEEDED
     assert len(salon.effects(WITHDRAWAL, visit)) == 1
+
+
+def test_worker_suspended_while_it_claims__has_no_longer_lease_than_the_row(
+    salon: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the others read is what counts, however long it took to get there."""
+    lease_end = claims.lease_end
+
+    def suspended(now: datetime.datetime) -> datetime.datetime:
+        end = lease_end(now)
+        time.sleep(0.2)
+        return end
+
+    monkeypatch.setattr(claims, "lease_end", suspended)
+    claim = claimed(salon.later())
+    assert claim.seconds_left() <= seconds_from_now(LoyaltyOperation.objects.get().next_attempt_at) + 0.1
 
 
 def test_look_up_whose_claim_was_taken_over__decides_nothing(salon: Salon) -> None:
