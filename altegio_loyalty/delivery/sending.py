@@ -16,7 +16,7 @@ from altegio_loyalty.client import AltegioClient, Outcome
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery.calls import client_for, note_failure, note_success, retry_rules
 from altegio_loyalty.delivery.claims import Claim
-from altegio_loyalty.delivery.explained import explained_amount
+from altegio_loyalty.delivery.explained import explained_amount, is_anothers
 from altegio_loyalty.delivery.figures import keep_figures
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt, finished
 from altegio_loyalty.policy import Effect, Meaning
@@ -69,8 +69,8 @@ def _look(claim: Claim, client: AltegioClient) -> Effect:
 
 def _already_as_wanted(operation: LoyaltyOperation, seen: Effect) -> dict[str, Any]:
     now = timezone.now()
-    if operation.unanswered_at is not None:
-        # A call of this operation stayed without an answer: what is there now is its late effect, not another's.
+    if operation.unanswered_at is not None and not is_anothers(operation, seen.amount):
+        # A call of this operation stayed without an answer, and no other one explains what is there: its late effect.
         return finished(
             Status.SUCCEEDED, now, outcome=Reason.FOUND, last_error="", **effect_columns(operation, seen)
         )

@@ -232,6 +232,34 @@ def test_retry_of_one_settled_as_not_happened__waits_for_the_settle_time(salon: 
     assert len(salon.effects(WITHDRAWAL, visit)) == 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_retry_of_one_given_up__does_not_claim_what_another_did_since(salon: Salon, kind: str) -> None:
+    """Asked for anew and done; then the old one, in doubt once, is tried again: the effect has one owner."""
+    visit = salon.prepared(kind)
+    salon.fail("cut_before", path=f"loyalty/{kind}", times=1)
+    given_up = services.settle_operation(salon.ask(kind, visit), happened=False, reason="Not there.")
+    assert salon.ask(kind, visit).status == Status.SUCCEEDED
+    services.retry_operation(given_up)
+    salon.run_to_the_end(given_up)
+    assert given_up.outcome in (Outcome.ALREADY_THERE, Outcome.NOTHING_TO_CANCEL)
+    assert given_up.applied_amount is None
+    assert not given_up.discrepancy
+    assert len(salon.effects(kind, visit)) == 1
+
+
+def test_retry_of_one_given_up__claims_what_came_late_beyond_another(salon: Salon) -> None:
+    """The second one's points are the second one's; what stands there besides is the late effect of the first."""
+    visit = salon.visit()
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    given_up = services.settle_operation(salon.withdraw(visit, 70), happened=False, reason="Not there.")
+    salon.withdraw(visit, 100)
+    salon.ledger.withdraw(visit, salon.card, 70, by="api")
+    services.retry_operation(given_up)
+    salon.run_to_the_end(given_up)
+    assert (given_up.status, given_up.applied_amount) == (Status.SUCCEEDED, points(70))
+    assert salon.posts(visit) == 2
+
+
 # Looking is switched off
 
 
