@@ -75,15 +75,29 @@ def look_up(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
     note_success(operation.location)
     assert outcome.visit is not None
     effect = policy.effect_on(outcome.visit, operation.target)
-    truth = _truth(operation, effect, began)
+    never_left = _never_left(operation)
+    truth = Truth.DID_NOT_HAPPEN if never_left else _truth(operation, effect, began)
     claim.log.rows[-1].outcome = _ATTEMPT_OUTCOMES[truth]
-    claim.record(**_columns(operation, truth, effect))
+    columns = _columns(operation, truth, effect)
+    if never_left:
+        columns["unanswered_at"] = None  # what the visit shows later is somebody else's
+    claim.record(**columns)
     return None
 
 
+def _never_left(operation: LoyaltyOperation) -> bool:
+    """Whether no call of this operation is without an answer: the mark is committed before the first byte leaves.
+
+    The mark is of the last claim; an earlier one may have sent, and its effect may come late.
+    """
+    unanswered = {"purpose": OperationAttempt.Purpose.SEND, "outcome": OperationAttempt.Outcome.UNKNOWN}
+    return (
+        operation.sent_at is None
+        and not OperationAttempt.objects.using(database()).filter(operation=operation, **unanswered).exists()
+    )
+
+
 def _truth(operation: LoyaltyOperation, effect: Effect, began: datetime.datetime) -> Truth:
-    if operation.sent_at is None:
-        return Truth.DID_NOT_HAPPEN  # the mark is committed before the first byte leaves: no mark, no byte
     before = operation.seen_before
     explained = Decimal(0) if before is not None else explained_amount(operation)
     return policy.truth_of_lookup(
@@ -113,9 +127,7 @@ def _columns(operation: LoyaltyOperation, truth: Truth, effect: Effect) -> dict[
         outcome = LoyaltyOperation.Outcome.FOUND
         return finished(Status.SUCCEEDED, now, outcome=outcome, **effect_columns(operation, effect))
     if truth is Truth.DID_NOT_HAPPEN:
-        # A claim that never sent leaves no call behind whose effect could come late.
-        forgotten = {"unanswered_at": None} if operation.sent_at is None else {}
-        return {**after_no_effect(operation, now, None), **forgotten}
+        return after_no_effect(operation, now, None)
     return {"next_attempt_at": _next_look(operation)}
 
 

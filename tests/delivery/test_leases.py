@@ -95,6 +95,24 @@ def test_lease_ran_out_after_the_mark__settle_seconds_count_from_the_end_of_the_
     assert salon.posts() == 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_lease_ran_out_before_the_mark__forgets_no_earlier_call(salon: Salon, kind: str) -> None:
+    """A person erred, tried again, and that worker died: what the first call did is found, not called another's."""
+    salon.configure(SETTLE_SECONDS=60, MAX_ATTEMPTS=1)
+    visit = salon.prepared(kind)
+    salon.fail("late_effect", path=f"loyalty/{kind}", times=1, seconds=0.1)
+    operation = services.settle_operation(salon.ask(kind, visit), happened=False, reason="Not there.")
+    services.retry_operation(operation)
+    time.sleep(0.2)
+    salon.age(operation, 61)
+    claimed(operation)
+    salon.age(operation, 61)
+    salon.run_to_the_end(operation)
+    assert (operation.status, operation.outcome) == (Status.SUCCEEDED, Outcome.FOUND)
+    assert len(salon.effects(kind, visit)) == salon.posts(visit) == 1
+    assert not operation.discrepancy
+
+
 def test_lease_that_ran_out__uses_up_an_attempt_and_tells_so(salon: Salon) -> None:
     """A worker that dies each time must not go on for ever, and the log shows that one died."""
     salon.configure(MAX_ATTEMPTS=1)
