@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from altegio_loyalty.sandbox import FAULTS
+from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
 from tests.delivery.salon import KINDS, WITHDRAWAL, Salon, Status, points
 
 pytestmark = pytest.mark.django_db
@@ -72,6 +73,18 @@ def test_fault_of_the_post__ends_with_one_effect_or_a_refusal(salon: Salon, kind
         assert operation.applied_amount == points(100)
         assert salon.ledger.withdrawn(visit, salon.card) == points(100)
     assert not operation.discrepancy
+
+
+def test_absurd_amounts__send_nothing_and_leave_a_row_that_can_be_read(salon: Salon) -> None:
+    """A sum that no column holds is no figure: SQLite keeps it, and then nobody can read the log any more."""
+    rows = [{"id": 1, "type_id": 3, "card_id": salon.card.id, "amount": 9999999999}] * 2
+    with RawServer(lambda *request: answer_of({**EMPTY_VISIT, "loyalty_transactions": rows})) as server:
+        salon.configure(API_URL=server.url)
+        operation = salon.withdraw()
+        assert [method for method, _ in server.requests] == ["GET"]
+    operation.refresh_from_db()
+    assert (operation.status, operation.applied_amount) == (Status.PENDING, None)
+    assert "could not be read" in operation.last_error
 
 
 @pytest.mark.parametrize("fault", AT_ONE_PATH)
