@@ -143,7 +143,9 @@ def effect_columns(operation: LoyaltyOperation, effect: Effect | None) -> dict[s
     if not policy.is_apply(operation.kind):
         return _cancel_columns(operation, effect)
     before = operation.seen_before if operation.seen_before is not None else explained_amount(operation)
-    applied = max(effect.amount - before, Decimal(0))
+    if effect.amount < before:
+        return {}  # changed behind the log's back: what of it is this operation's, nobody can say
+    applied = effect.amount - before
     columns: dict[str, Any] = {"applied_amount": applied}
     if operation.amount is not None and applied > operation.amount:
         columns["discrepancy"] = _beyond_the_log(effect.amount, before + operation.amount)

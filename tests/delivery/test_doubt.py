@@ -320,6 +320,17 @@ def test_without_the_look__a_visit_at_odds_with_the_log_is_not_sent_again(salon:
     assert [effect.amount for effect in salon.effects(WITHDRAWAL, visit)] == [100, 50]
 
 
+def test_without_the_look__a_success_at_odds_with_the_log_shows_no_figure(salon: Salon) -> None:
+    """Where the visit shows less than the log explains, "0 points taken" would be a guess, and here a wrong one."""
+    salon.configure(LOOK_BEFORE_SEND=False)
+    visit = salon.visit()
+    salon.withdraw(visit, 100)
+    salon.ledger.cancel_withdrawal(visit, salon.card)
+    second = salon.withdraw(visit, 50)
+    assert (second.status, second.applied_amount) == (Status.SUCCEEDED, None)
+    assert "does not show how many" in second.sentence
+
+
 def test_points_beyond_the_log__after_a_withdrawal_of_nothing__are_flagged(salon: Salon) -> None:
     """An apply that took 0 points explains nothing of what somebody took in Altegio's own screen."""
     salon.ledger.set_balance(salon.card, 0)
