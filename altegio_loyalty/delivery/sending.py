@@ -156,6 +156,9 @@ def _cancel_columns(operation: LoyaltyOperation, effect: Effect) -> dict[str, An
     columns: dict[str, Any] = {}
     if operation.seen_before is not None:
         columns["returned_amount"] = max(operation.seen_before - effect.amount, Decimal(0))
+        # Where the log explains none of it, somebody else took all, and the person saw that and undid it.
+        if operation.kind == policy.CANCEL_WITHDRAWAL and (explained := explained_amount(operation)):
+            columns["discrepancy"] = _beyond_the_log(operation.seen_before, explained)
     if effect.is_there:
         columns["discrepancy"] = (
             f"Altegio answered with success, but the visit still shows {points(effect.amount)}."

@@ -10,7 +10,7 @@ from django.db import connection, connections
 
 from altegio_loyalty import services, signals
 from altegio_loyalty.models import LoyaltyOperation
-from tests.delivery.salon import Salon, Status
+from tests.delivery.salon import CANCEL, Salon, Status
 
 pytestmark = pytest.mark.django_db
 NAMES = ("succeeded", "rejected", "failed", "abandoned", "needs_attention")
@@ -91,6 +91,31 @@ def test_more_than_the_log_explains__needs_a_person(salon: Salon, heard: list[st
     assert operation.status == Status.REJECTED
     assert "30" in operation.discrepancy
     assert heard == ["rejected", "needs_attention"]
+
+
+def test_cancel_of_more_than_the_log_explains__needs_a_person(salon: Salon, heard: list[str]) -> None:
+    """All of it is given back, as asked; but a part of it the log had never heard of, as of a second effect."""
+    visit = salon.visit()
+    salon.withdraw(visit, 100)
+    salon.ledger.withdraw(visit, salon.card, 100)
+    operation = salon.ask(CANCEL, visit)
+    assert (operation.status, operation.returned_amount) == (Status.SUCCEEDED, 200)
+    assert "200" in operation.discrepancy
+    assert operation in LoyaltyOperation.objects.needing_attention()
+    assert heard == ["succeeded", "succeeded", "needs_attention"]
+
+
+@pytest.mark.parametrize("by", ["api", "staff"])
+def test_cancel_of_what_one_side_took_alone__needs_nobody(salon: Salon, heard: list[str], by: str) -> None:
+    """What the log explains, and what was all taken in Altegio's own screen."""
+    visit = salon.visit()
+    if by == "api":
+        salon.withdraw(visit, 100)
+    else:
+        salon.ledger.withdraw(visit, salon.card, 100)
+    heard.clear()
+    assert not salon.ask(CANCEL, visit).discrepancy
+    assert heard == ["succeeded"]
 
 
 def test_raising_receiver__disturbs_nothing(salon: Salon, heard: list[str]) -> None:
