@@ -12,9 +12,9 @@ from django.dispatch import Signal
 operation_succeeded = Signal()
 #: Altegio refused, or the visit already showed what was asked for; nothing was done.
 operation_rejected = Signal()
-#: Out of attempts or out of time, and known not to have happened.
+#: Out of attempts or out of time, and known not to have happened; or a person said that it did not.
 operation_failed = Signal()
 #: A person withdrew the operation before it took effect.
 operation_abandoned = Signal()
-#: A person must look: in doubt, or the visit shows more than the log explains.
+#: A person must look: in doubt, given up, or the visit shows more than the log explains.
 operation_needs_attention = Signal()

@@ -151,5 +151,7 @@ def announce(operation: LoyaltyOperation) -> None:
     if signal := _SIGNALS.get(Status(operation.status)):
         signal.send_robust(LoyaltyOperation, operation=operation)
     first_doubt = operation.status == Status.UNCONFIRMED and operation.lookup_count == 0
-    if first_doubt or operation.status == Status.FAILED or (operation.discrepancy and not operation.is_open):
+    is_decided = operation.outcome == LoyaltyOperation.Outcome.VERDICT_DID_NOT_HAPPEN
+    given_up = operation.status == Status.FAILED and not is_decided
+    if first_doubt or given_up or (operation.discrepancy and not operation.is_open):
         signals.operation_needs_attention.send_robust(LoyaltyOperation, operation=operation)

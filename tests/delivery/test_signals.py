@@ -83,6 +83,16 @@ def test_stopped_and_settled__are_heard(salon: Salon, heard: list[str]) -> None:
     assert heard == ["abandoned", "needs_attention", "succeeded"]
 
 
+def test_settled_as_not_happened__needs_nobody_any_more(salon: Salon, heard: list[str]) -> None:
+    """A person has just decided; the list of what needs one leaves it out as well."""
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw()
+    heard.clear()
+    services.settle_operation(operation, happened=False, reason="Not there.")
+    assert heard == ["failed"]
+    assert operation not in LoyaltyOperation.objects.needing_attention()
+
+
 def test_more_than_the_log_explains__needs_a_person(salon: Salon, heard: list[str]) -> None:
     """Somebody took points in Altegio's own screen."""
     visit = salon.visit()
