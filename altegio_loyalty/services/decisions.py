@@ -69,7 +69,8 @@ def stop_operation(operation: LoyaltyOperation, by: AbstractBaseUser | None = No
     if operation.status == Status.PENDING:
         return _change(operation, **finished(Status.ABANDONED, timezone.now()))
     if operation.status == Status.UNCONFIRMED:
-        return _change(operation, is_stopping=True)
+        # Due now: a look-up under way has just lost its claim, and somebody waits for the answer.
+        return _change(operation, ring=True, is_stopping=True, next_attempt_at=timezone.now())
     raise OperationNotAllowed(_("Only an operation that waits or is in doubt can be stopped."))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from altegio_loyalty import services
+from altegio_loyalty.delivery.claims import claim_to_look
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
 from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
 from tests.delivery.salon import (
@@ -183,6 +184,17 @@ def test_stop_in_doubt__that_did_not_happen__is_abandoned(salon: Salon) -> None:
     assert operation.open_key is None
     assert salon.posts() == 1
     assert salon.effects(WITHDRAWAL, visit) == []
+
+
+def test_stop_in_doubt__during_a_look_up__is_looked_up_again_at_once(salon: Salon) -> None:
+    """The look-up under way may decide nothing any more; nobody should wait for the end of its lease."""
+    salon.configure(SETTLE_SECONDS=60)
+    salon.fail("cut_after", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw()
+    assert claim_to_look(operation) is not None
+    services.stop_operation(operation)
+    salon.sweep(operation)
+    assert operation.status == Status.SUCCEEDED
 
 
 def test_stop_in_doubt__that_happened__is_succeeded(salon: Salon) -> None:
