@@ -557,6 +557,27 @@ def test_clock_put_forward_during_a_call__proves_nothing(world: World) -> None:
     assert world.salon.posts() == 1
 
 
+def test_look_up_that_began_before_the_time_to_settle__proves_nothing(world: World) -> None:
+    """It shows the visit as it was when it was asked, however late the answer is read."""
+    patience = {"READ_TIMEOUT": 10, "TOTAL_TIMEOUT": 20}
+    world.salon.configure(LEASE_SECONDS=LEASE, SETTLE_SECONDS=SETTLE, RETRY_WINDOW=36_000, **patience)
+    world.salon.fail("cut_before", path="POST", times=1)
+    tasks.deliver_operation(world.ask().pk)
+    world.clock.passed += SETTLE - 3
+    answer = world.salon.sandbox.api.answer
+
+    def slow_answer(request: Any) -> Any:
+        result = answer(request)
+        world.clock.passed += 5
+        return result
+
+    with mock.patch.object(world.salon.sandbox.api, "answer", slow_answer):
+        delivery.run_due()
+    assert LoyaltyOperation.objects.get().status == "unconfirmed"
+    world.pass_time_until_settled()
+    world.check()
+
+
 def test_suspended_between_the_head_and_the_body__sends_no_body(world: World) -> None:
     """A request leaves in two pieces; one whose second piece would come after the lease is never completed."""
     send = wire.HTTPConnection.send

@@ -273,6 +273,18 @@ def test_two_workers_at_once__send_once(salon: Salon, job: str) -> None:
         assert salon.posts(visit) == len(salon.effects(WITHDRAWAL, visit)) == 1
 
 
+@pytest.mark.parametrize("claim", [claim_to_send, claim_to_look])
+def test_two_who_read_the_same_row__one_of_them_claims_it(
+    salon: Salon, claim: Callable[[LoyaltyOperation], Claim | None]
+) -> None:
+    """Also where the claim leaves the state as it is: then the fencing number alone tells."""
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw() if claim is claim_to_look else salon.later()
+    first, second = (LoyaltyOperation.objects.get(pk=operation.pk) for _ in range(2))
+    assert claim(first) is not None
+    assert claim(second) is None
+
+
 def test_message_delivered_twice__has_one_effect(salon: Salon) -> None:
     """The second message finds nothing due and calls nothing."""
     operation = salon.later()
