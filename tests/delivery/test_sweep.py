@@ -47,6 +47,18 @@ def test_refusals__are_no_outage(salon: Salon) -> None:
     assert LoyaltyOperation.objects.filter(status=Status.SUCCEEDED).count() == 1
 
 
+def test_failures_among_successes__are_no_outage(salon: Salon) -> None:
+    """Visits that cannot be read hold up nobody else: only failures in a row say something of Altegio."""
+    visits = [salon.visit() for _ in range(8)]
+    for visit in visits[::2]:
+        salon.fail("status_503", path=f"/{visit.id}", retry_after=30)
+    operations = [salon.later(visit) for visit in visits]
+    assert not salon.sweep().stopped
+    for operation in operations[1::2]:
+        operation.refresh_from_db()
+        assert operation.status == Status.SUCCEEDED
+
+
 def test_time_is_over__goes_on_in_the_next_sweep(salon: Salon) -> None:
     """SWEEP_SECONDS bound one sweep; the report says that there is more."""
     salon.configure(SWEEP_SECONDS=0.01)
