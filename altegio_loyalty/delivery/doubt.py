@@ -18,6 +18,7 @@ from altegio_loyalty.delivery.sending import after_no_effect, effect_columns
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt, finished
 from altegio_loyalty.policy import Effect, Truth
 from altegio_loyalty.redaction import clean
+from altegio_loyalty.wording import points
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +126,14 @@ def _columns(operation: LoyaltyOperation, truth: Truth, effect: Effect) -> dict[
     now = timezone.now()
     if truth is Truth.HAPPENED:
         outcome = LoyaltyOperation.Outcome.FOUND
-        return finished(Status.SUCCEEDED, now, outcome=outcome, **effect_columns(operation, effect))
+        columns = effect_columns(operation, effect)
+        taken, asked = columns.get("applied_amount"), operation.amount
+        if operation.seen_before is None and taken is not None and asked is not None and taken < asked:
+            columns["discrepancy"] = (
+                f"{points(taken)} of {points(asked)} were found, but nobody had looked at the visit before: "
+                "they may have been there already."
+            )
+        return finished(Status.SUCCEEDED, now, outcome=outcome, **columns)
     if truth is Truth.DID_NOT_HAPPEN:
         return after_no_effect(operation, now, None)
     return {"next_attempt_at": _next_look(operation)}

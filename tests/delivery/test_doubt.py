@@ -304,6 +304,19 @@ def test_without_the_look__what_is_beyond_the_log_is_ours(salon: Salon) -> None:
     assert not second.discrepancy
 
 
+def test_without_the_look__less_than_was_asked_is_flagged(salon: Salon) -> None:
+    """What somebody took in Altegio's own screen long before looks like an effect of ours that fell short."""
+    salon.configure(LOOK_BEFORE_SEND=False)
+    visit = salon.visit()
+    salon.ledger.withdraw(visit, salon.card, 70)
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw(visit, 100)
+    salon.run_to_the_end(operation)
+    assert (operation.status, operation.applied_amount) == (Status.SUCCEEDED, points(70))
+    assert "nobody had looked" in operation.discrepancy
+    assert operation in LoyaltyOperation.objects.needing_attention()
+
+
 def test_without_the_look__an_earlier_withdrawal_of_nothing_explains_nothing(salon: Salon) -> None:
     """An apply that took 0 points does not account for the next one's points."""
     salon.configure(LOOK_BEFORE_SEND=False)
