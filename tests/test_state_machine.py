@@ -218,6 +218,8 @@ class Machine(RuleBasedStateMachine):
         if event == "somebody clicks":
             for visit in self.visits:
                 self._click("withdraw", visit)
+        if event.startswith("its lease ends") or event == "the clock is put forward":
+            self._let_late_effects_arrive()  # those of earlier calls: what is in doubt is so for SETTLE_SECONDS at most
         if event == "the clock is put forward":
             self.clock.set_by += LEASE + SETTLE + 100
         if event == "the clock is put back":
