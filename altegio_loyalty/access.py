@@ -21,9 +21,9 @@ Row = TypeVar("Row", bound=models.Model)
 def is_bound(user: Any) -> bool:
     """Whether the person sees only some of the locations. Asked once for each request, that is, each loaded user."""
     if not hasattr(user, "_altegio_is_bound"):
-        sees_all = user.has_perm("altegio_loyalty.all_locations")
-        is_used = not get_settings().LOCATIONS_OPEN_BY_DEFAULT or LocationAccess.objects.exists()
-        user._altegio_is_bound = not sees_all and is_used
+        user._altegio_is_bound = not user.has_perm("altegio_loyalty.all_locations") and (
+            not get_settings().LOCATIONS_OPEN_BY_DEFAULT or LocationAccess.objects.exists()
+        )
     bound: bool = user._altegio_is_bound
     return bound
 

@@ -184,7 +184,9 @@ class Visit(models.Model):
         permissions = [("view_client_phone", _("Can see the phones of clients"))]
 
     def __str__(self) -> str:
-        return f"{isolated(self.client_name)} ({self.pk})" if self.client_name else str(self.pk)
+        if not self.client_name:
+            return str(_("visit %(id)s") % {"id": self.pk})
+        return f"{isolated(self.client_name)} ({self.pk})"
 
 
 class LoyaltyOperation(models.Model):

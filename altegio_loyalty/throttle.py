@@ -14,7 +14,7 @@ import time
 from bisect import bisect_right
 
 from django.db import DatabaseError, InterfaceError, router, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from altegio_loyalty import exceptions
@@ -28,16 +28,20 @@ PATIENCE = 5.0
 #: A little more than the windows, since requests do not arrive at the pace at which they leave.
 SECOND_MS, MINUTE_MS = 1_100, 61_000
 _BOOKING_TRIES = 50
+#: The row as this process wrote it last: while nobody else has changed it, a booking needs not read it.
+_last: dict[str, RequestBudget] = {}
 
 
 def take_turn(*, count: int = 1, for_person: bool = False, patience: float = PATIENCE) -> None:
-    """Book `count` requests, waiting up to `patience` seconds for them.
+    """Book `count` requests, waiting up to `patience` seconds for them. With 0 only what forbids a call is looked at.
 
     Raises `exceptions.TransactionOpen` inside a transaction or with autocommit off, and `exceptions.Throttled`, with the
     wait in seconds, where they are further away than that. Where the budget itself fails, the request goes ahead:
     Altegio's own limit still stands, and its 429 is handled.
     """
     _refuse_transaction()
+    if not count:
+        return
     settings = get_settings()
     limits = [
         (SECOND_MS, _share(settings.REQUESTS_PER_SECOND, count, for_person)),
@@ -74,18 +78,22 @@ def _share(limit: int, count: int, for_person: bool) -> int:
 def _book(api_url: str, count: int, limits: list[tuple[int, int]]) -> float:
     """Book the requests, or say how many seconds are missing."""
     for _ in range(_BOOKING_TRIES):
-        budget = RequestBudget.objects.get_or_create(api_url=api_url)[0]
+        remembered = _last.pop(api_url, None) if limits else None
+        budget = remembered or RequestBudget.objects.get_or_create(api_url=api_url)[0]
         now_ms = time.time_ns() // 1_000_000
-        if (blocked := _blocked_seconds(budget)) > 0:
-            return blocked
+        moments = _recent(budget.moments(), now_ms)
+        wait = _blocked_seconds(budget) or _missing_ms(moments, now_ms, count, limits) / 1000
+        if wait > 0 and remembered is None:
+            return wait
+        if wait > 0:
+            continue
         if not limits:
             return 0
-        moments = _recent(budget.moments(), now_ms)
-        if (wait := _missing_ms(moments, now_ms, count, limits)) > 0:
-            return wait / 1000
         booked = ",".join(map(str, [*moments, *[now_ms] * count]))
         unchanged = RequestBudget.objects.filter(pk=budget.pk, version=budget.version)
         if unchanged.update(version=budget.version + 1, sent_ms=booked):
+            budget.version, budget.sent_ms = budget.version + 1, booked
+            _last[api_url] = budget
             return 0
     return 0.05  # so much company that no booking went through: a short wait, then again
 
@@ -122,7 +130,9 @@ def block_for(seconds: float) -> None:
     try:
         budget = RequestBudget.objects.get_or_create(api_url=get_settings().API_URL[:200])[0]
         sooner = Q(blocked_until__isnull=True) | Q(blocked_until__lt=until)
-        RequestBudget.objects.filter(sooner, pk=budget.pk).update(blocked_until=until)
+        # A new version, so that no process goes on with the row as it remembers it.
+        blocked = {"blocked_until": until, "version": F("version") + 1}
+        RequestBudget.objects.filter(sooner, pk=budget.pk).update(**blocked)
     except (DatabaseError, InterfaceError):
         logger.warning(
             "The shared budget of requests could not be blocked; going on without it.", exc_info=True

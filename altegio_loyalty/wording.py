@@ -210,6 +210,10 @@ _REASONS = frozenset(
         gettext_noop("Altegio answered without success."),
         gettext_noop("Altegio answered with success, but the visit still shows %(there)s."),
         gettext_noop("The visit shows %(there)s from this card, the log explains %(explained)s."),
+        gettext_noop(
+            "%(taken)s of %(asked)s were found, but nobody had looked at the visit before: "
+            "they may have been there already."
+        ),
     }
 )
 _PATTERNS = {

@@ -190,6 +190,33 @@ def test_the_row_stays_small(limits: Any, clock: Clock) -> None:
 
 
 @pytest.mark.django_db
+def test_a_booking_after_ones_own_only_writes(limits: Any, django_assert_num_queries: Any) -> None:
+    take_turn()
+    with django_assert_num_queries(1):
+        take_turn()
+
+
+@pytest.mark.django_db
+def test_what_another_process_booked_meanwhile_counts(limits: Any, clock: Clock) -> None:
+    take_turn(for_person=True)
+    budget = RequestBudget.objects.get()
+    booked = ",".join([str(clock.time_ns() // 1_000_000)] * 4)
+    RequestBudget.objects.update(version=budget.version + 1, sent_ms=booked)
+    assert turns_without_waiting(for_person=True) == 1
+
+
+@pytest.mark.django_db
+def test_a_block_by_another_process_is_seen(limits: Any, clock: Clock) -> None:
+    """Whoever just booked remembers the row as it was before the block."""
+    take_turn()
+    remembered = dict(throttle._last)
+    block_for(30)
+    throttle._last.update(remembered)
+    with pytest.raises(Throttled):
+        take_turn()
+
+
+@pytest.mark.django_db
 def test_two_apis_have_a_budget_each(settings: Any, clock: Clock) -> None:
     for number in (1, 2):
         settings.ALTEGIO_LOYALTY = {"API_URL": f"http://127.0.0.1:{number}/api"}

@@ -65,7 +65,10 @@ def visible_visits(admin: VisitAdmin, request: HttpRequest) -> QuerySet[Visit]:
 
 def read_for_screen(visit: Visit) -> tuple[VisitReading, CardsReading]:
     """What Altegio shows of the visit and of its client's cards. After a failed read no second one keeps anyone waiting."""
-    details = services.read_visit(visit.location, visit_id=visit.pk, record_id=visit.record_id)
+    knows_client = visit.client_id is not None
+    details = services.read_visit(
+        visit.location, visit_id=visit.pk, record_id=visit.record_id, turns=2 if knows_client else 1
+    )
     if details.details is None:
         return details, CardsReading(error=details.error)
     services.keep_figures(visit.pk, details.details)
@@ -73,7 +76,8 @@ def read_for_screen(visit: Visit) -> tuple[VisitReading, CardsReading]:
         return details, CardsReading(error=problem)
     if visit.client_id is None:
         return details, CardsReading()  # nobody's visit, so nobody's cards
-    return details, services.read_cards(visit.location, client_id=visit.client_id)
+    turns = 0 if knows_client else 1
+    return details, services.read_cards(visit.location, client_id=visit.client_id, turns=turns)
 
 
 def busy_cards_of(visits: list[Visit]) -> dict[int, set[int]]:

@@ -215,10 +215,11 @@ class VisitLive:
         if not DECISIONS["stop"].is_allowed(request.user, operation):
             raise PermissionDenied
         is_done, result = stop_one(self.admin, request, operation)
+        problem = "" if is_done else _("Not stopped: %(reason)s") % {"reason": result}
         if wants_json(request):
-            return self._answer(request, visit, problem="" if is_done else result)
-        if not is_done:
-            messages.warning(request, _("Not stopped: %(reason)s") % {"reason": result})
+            return self._answer(request, visit, problem=problem)
+        if problem:
+            messages.warning(request, problem)
         return HttpResponseRedirect(self.admin.page_url(visit.pk))
 
     @outside_transactions

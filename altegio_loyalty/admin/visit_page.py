@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from altegio_loyalty import services
 from altegio_loyalty.admin.offers import Offer, Offers
 from altegio_loyalty.admin.operate import BUTTONS, NO_CLIENT, NOTHING, operate_url, read_for_screen
 from altegio_loyalty.admin.visit_live import Happening, VisitLive
@@ -51,7 +52,7 @@ class VisitPage:
             "title": self._title(),
             "visit": self.visit,
             "phone": phone_for(self.request.user, self.visit),
-            **self._live_context({operation.card_id for operation in happening.open}),
+            **self._live_context(happening),
             **happening.context(VisitLive(self.admin).addresses(self.visit)),
             "look_again_seconds": LOOK_AGAIN_SECONDS,
             "log_url": f"{log_url}?q={self.visit.pk}",
@@ -65,8 +66,11 @@ class VisitPage:
         starts_at = self.visit.starts_at
         return f"{title}, {date_format(as_local(starts_at), 'j E H:i')}" if starts_at else title
 
-    def _live_context(self, busy_cards: set[int]) -> dict[str, Any]:
+    def _live_context(self, happening: Happening) -> dict[str, Any]:
         details, cards = read_for_screen(self.visit)
+        if details.details is not None:
+            services.flag_surplus(self.visit.pk, details.details, happening.operations)
+        busy_cards = {operation.card_id for operation in happening.open}
         offers = {kind: Offers(kind, details, cards, busy_cards) for kind in Kind}
         allowed = [kind for kind in Kind if self.admin.may(self.request, kind)]
         of_withdrawal = offers[Kind.APPLY_CARD_WITHDRAWAL]

@@ -48,14 +48,15 @@ def client_for(location: Location) -> AltegioClient:
     )
 
 
-def call(location: Location, ask: Callable[[AltegioClient], Result], *, for_person: bool = True) -> Result:
-    """One read for a location, within the budget; notes what the answer says of the tokens.
+def call(location: Location, ask: Callable[[AltegioClient], Result], *, turns: int = 1) -> Result:
+    """One read for a location and a person, within the budget; notes what the answer says of the tokens.
 
+    `turns` is how many requests are booked for it: more where others follow at once, which then book none.
     Raises a subclass of `exceptions.ApiError`.
     """
     try:
         client = client_for(location)
-        throttle.take_turn(for_person=for_person)
+        throttle.take_turn(count=turns, for_person=True)
         result = ask(client)
     except exceptions.ApiError as error:
         note_failure(location, error)

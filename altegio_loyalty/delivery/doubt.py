@@ -133,7 +133,7 @@ def _columns(operation: LoyaltyOperation, truth: Truth, effect: Effect) -> dict[
                 f"{points(taken)} of {points(asked)} were found, but nobody had looked at the visit before: "
                 "they may have been there already."
             )
-        return finished(Status.SUCCEEDED, now, outcome=outcome, **columns)
+        return finished(Status.SUCCEEDED, now, outcome=outcome, last_error="", **columns)
     if truth is Truth.DID_NOT_HAPPEN:
         return after_no_effect(operation, now, None)
     return {"next_attempt_at": _next_look(operation)}

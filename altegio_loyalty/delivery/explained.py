@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 
-from altegio_loyalty import policy
+from altegio_loyalty import policy, signals
+from altegio_loyalty.client import VisitDetails
 from altegio_loyalty.delivery.claims import database
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.querysets import OperationQuerySet
+from altegio_loyalty.wording import points
 
 _PAIRS = {
     policy.APPLY_WITHDRAWAL: (policy.APPLY_WITHDRAWAL, policy.CANCEL_WITHDRAWAL),
@@ -34,19 +37,23 @@ def _others(operation: LoyaltyOperation) -> OperationQuerySet:
 
 def in_force(operation: LoyaltyOperation) -> list[LoyaltyOperation]:
     """The successful applies of the same card (and promotion) on the same visit that no later cancel undid."""
-    apply_kind, _ = _PAIRS[operation.kind]
+    return _not_undone(_others(operation).order_by("finished_at", "pk"))
+
+
+def _not_undone(in_order: Iterable[LoyaltyOperation]) -> list[LoyaltyOperation]:
     applies: list[LoyaltyOperation] = []
-    for other in _others(operation).order_by("finished_at", "pk"):
-        applies = [*applies, other] if other.kind == apply_kind else []
+    for operation in in_order:
+        applies = [*applies, operation] if policy.is_apply(operation.kind) else []
     return applies
 
 
 def explained_amount(operation: LoyaltyOperation) -> Decimal:
     """The sum of what those applies took, each as asked where the answer did not show it."""
-    taken = (
-        other.applied_amount if other.applied_amount is not None else other.amount
-        for other in in_force(operation)
-    )
+    return _taken_by(in_force(operation))
+
+
+def _taken_by(applies: list[LoyaltyOperation]) -> Decimal:
+    taken = (apply.applied_amount if apply.applied_amount is not None else apply.amount for apply in applies)
     return sum((amount for amount in taken if amount is not None), Decimal(0))
 
 
@@ -59,3 +66,53 @@ def is_anothers(operation: LoyaltyOperation, shown: Decimal) -> bool:
         return bool(in_force(operation)) and shown <= explained_amount(operation)
     cancels = _others(operation).filter(kind=operation.kind, finished_at__gt=operation.unanswered_at)
     return cancels.exclude(outcome=LoyaltyOperation.Outcome.NOTHING_TO_CANCEL).exists()
+
+
+def beyond_the_log(there: Decimal, explained: Decimal) -> str:
+    """What is odd about a visit that shows more points of a card than the log explains; else empty."""
+    if there <= explained:
+        return ""
+    return f"The visit shows {points(there)} from this card, the log explains {points(explained)}."
+
+
+def flag_surplus(visit_id: int, details: VisitDetails, known: list[LoyaltyOperation]) -> None:
+    """Flag, for each card of which the visit shows more points than the log explains, the last operation to suspect.
+
+    `known` are the newest operations of the visit, newest first, as they were before `details` were read; they bear the
+    mark afterwards. What has changed since could explain the difference, and the next reading tells. A card that this site
+    took nothing from is Altegio's affair.
+    """
+    if not _surplus(details, known):
+        return
+    rows = LoyaltyOperation.objects.using(database()).filter(visit_id=visit_id).order_by("-pk")
+    now = list(rows)
+    if [(row.pk, row.status) for row in now[: len(known)]] != [(row.pk, row.status) for row in known]:
+        return
+    for operation, text in _surplus(details, now):
+        if rows.filter(pk=operation.pk, discrepancy="").update(discrepancy=text):
+            for row in (operation, *known):
+                if row.pk == operation.pk:
+                    row.discrepancy = text
+            signals.operation_needs_attention.send_robust(LoyaltyOperation, operation=operation)
+
+
+def _surplus(details: VisitDetails, operations: list[LoyaltyOperation]) -> list[tuple[LoyaltyOperation, str]]:
+    """The last operation to suspect for each card with a surplus, and what is odd about it."""
+    found = []
+    for card_id in {row.card_id for row in details.transactions if row.is_withdrawal}:
+        of_card = [row for row in operations if row.card_id == card_id and row.program_id is None]
+        ended = sorted((row for row in of_card if row.finished_at), key=lambda row: (row.finished_at, row.pk))
+        suspects = _not_undone(row for row in ended if _is_done(row) or _may_come_late(row))
+        text = beyond_the_log(details.withdrawn(card_id), _taken_by(list(filter(_is_done, suspects))))
+        if text and suspects and not any(row.is_open for row in of_card):
+            found.append((suspects[-1], text))
+    return found
+
+
+def _is_done(operation: LoyaltyOperation) -> bool:
+    return operation.status == LoyaltyOperation.Status.SUCCEEDED
+
+
+def _may_come_late(operation: LoyaltyOperation) -> bool:
+    """Whether it ended as not done although a call of it stayed without an answer."""
+    return policy.is_apply(operation.kind) and operation.unanswered_at is not None

@@ -16,7 +16,7 @@ from altegio_loyalty.client import AltegioClient, Outcome
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery.calls import client_for, note_failure, note_success, retry_rules
 from altegio_loyalty.delivery.claims import Claim
-from altegio_loyalty.delivery.explained import explained_amount, is_anothers
+from altegio_loyalty.delivery.explained import beyond_the_log, explained_amount, is_anothers
 from altegio_loyalty.delivery.figures import keep_figures
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt, finished
 from altegio_loyalty.policy import Effect, Meaning
@@ -82,7 +82,7 @@ def _already_as_wanted(operation: LoyaltyOperation, seen: Effect) -> dict[str, A
         outcome=Reason.ALREADY_THERE,
         seen_before=seen.amount,
         last_error="",
-        discrepancy=_beyond_the_log(seen.amount, explained_amount(operation)),
+        discrepancy=beyond_the_log(seen.amount, explained_amount(operation)),
     )
 
 
@@ -148,7 +148,7 @@ def effect_columns(operation: LoyaltyOperation, effect: Effect | None) -> dict[s
     applied = effect.amount - before
     columns: dict[str, Any] = {"applied_amount": applied}
     if operation.amount is not None and applied > operation.amount:
-        columns["discrepancy"] = _beyond_the_log(effect.amount, before + operation.amount)
+        columns["discrepancy"] = beyond_the_log(effect.amount, before + operation.amount)
     return columns
 
 
@@ -158,18 +158,12 @@ def _cancel_columns(operation: LoyaltyOperation, effect: Effect) -> dict[str, An
         columns["returned_amount"] = max(operation.seen_before - effect.amount, Decimal(0))
         # Where the log explains none of it, somebody else took all, and the person saw that and undid it.
         if operation.kind == policy.CANCEL_WITHDRAWAL and (explained := explained_amount(operation)):
-            columns["discrepancy"] = _beyond_the_log(operation.seen_before, explained)
+            columns["discrepancy"] = beyond_the_log(operation.seen_before, explained)
     if effect.is_there:
         columns["discrepancy"] = (
             f"Altegio answered with success, but the visit still shows {points(effect.amount)}."
         )
     return columns
-
-
-def _beyond_the_log(there: Decimal, explained: Decimal) -> str:
-    if there <= explained:
-        return ""
-    return f"The visit shows {points(there)} from this card, the log explains {points(explained)}."
 
 
 def _record_failure(claim: Claim, error: exceptions.ApiError, meaning: Meaning) -> None:

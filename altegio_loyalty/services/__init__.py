@@ -3,6 +3,7 @@
 What calls Altegio refuses to run inside a database transaction (`exceptions.TransactionOpen`).
 """
 
+from altegio_loyalty.delivery.explained import flag_surplus
 from altegio_loyalty.delivery.figures import keep_figures
 from altegio_loyalty.services.decisions import retry_operation, settle_operation, stop_operation
 from altegio_loyalty.services.operations import (
@@ -37,6 +38,7 @@ __all__ = [
     "cancel_discount_program",
     "fetch_visit",
     "find_client",
+    "flag_surplus",
     "keep_figures",
     "read_cards",
     "read_day",

@@ -51,21 +51,30 @@ class ConnectionReport:
         return all(check.is_good is not False for check in self.checks)
 
 
-def read_visit(location: Location, *, visit_id: int, record_id: int) -> VisitReading:
-    """What the visit holds now. Endpoint: GET /visit/details/{location_id}/{record_id}/{visit_id}."""
+def read_visit(location: Location, *, visit_id: int, record_id: int, turns: int = 1) -> VisitReading:
+    """What the visit holds now. Endpoint: GET /visit/details/{location_id}/{record_id}/{visit_id}.
+
+    `turns` is how many requests of the site's budget it takes: 2 where `read_cards` follows, which then takes none.
+    """
     try:
         check_may_ask(location)
-        outcome = call(location, lambda client: client.visit_details(location.pk, record_id, visit_id))
+        outcome = call(
+            location, lambda client: client.visit_details(location.pk, record_id, visit_id), turns=turns
+        )
     except exceptions.ApiError as error:
         return VisitReading(error=shown(error))
     return VisitReading(outcome.visit)
 
 
-def read_cards(location: Location, *, client_id: int) -> CardsReading:
-    """The client's loyalty cards with their promotions. Endpoint: GET /loyalty/client_cards/{client_id}."""
+def read_cards(location: Location, *, client_id: int, turns: int = 1) -> CardsReading:
+    """The client's loyalty cards with their promotions. Endpoint: GET /loyalty/client_cards/{client_id}.
+
+    `turns` as in `read_visit`.
+    """
     try:
         check_may_ask(location)
-        return CardsReading(tuple(call(location, lambda client: client.client_cards(client_id))))
+        cards = call(location, lambda client: client.client_cards(client_id), turns=turns)
+        return CardsReading(tuple(cards))
     except exceptions.ApiError as error:
         return CardsReading(error=shown(error))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from altegio_loyalty import delivery
@@ -100,6 +102,18 @@ def test_stop_trying_stops_and_the_buttons_come_back(desk: Any, log_in: Any) -> 
     assert LoyaltyOperation.objects.get().status == "abandoned"
     delivery.run_due()
     assert desk.taken(visit) == 0
+
+
+def test_a_stop_that_comes_too_late_says_so(desk: Any, log_in: Any) -> None:
+    """A worker has just begun to send it: the person learns that it was not stopped, and what becomes of it."""
+    page = log_in()
+    waiting_for_a_minute(desk, page)
+    later = timezone.now() + datetime.timedelta(minutes=5)
+    page.route("**/state/**", lambda route: route.abort())
+    LoyaltyOperation.objects.update(status="sending", next_attempt_at=later, fence=7)
+    page.get_by_role("button", name="Stop trying").click()
+    expect(page.locator("#altegio-trouble")).to_have_text("Not stopped: It is not waiting any more.")
+    expect(verdict(page)).to_contain_text("sent")
 
 
 def test_a_page_that_follows_says_when_the_site_is_away(desk: Any, log_in: Any) -> None:

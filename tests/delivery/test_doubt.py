@@ -55,6 +55,7 @@ def test_look_up_that_finds_the_effect__settles_at_once(salon: Salon) -> None:
     assert operation.status == Status.SUCCEEDED
     assert operation.outcome == Outcome.FOUND
     assert operation.applied_amount == points(100)
+    assert operation.last_error == ""
 
 
 def test_late_effect_within_the_settle_time__is_found_and_not_repeated(salon: Salon) -> None:

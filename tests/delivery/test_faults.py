@@ -52,7 +52,7 @@ def test_every_fault_has_its_expectation() -> None:
 def test_fault_of_the_post__ends_with_one_effect_or_a_refusal(salon: Salon, kind: str, fault: str) -> None:
     """Whatever the POST meets, the end is one effect and a success, or no effect and a refusal."""
     if fault in ("late_effect", "hang"):  # carried out after the connection was given up
-        salon.configure(SETTLE_SECONDS=0.3)
+        salon.configure(SETTLE_SECONDS=0.6)
     visit = salon.prepared(kind)
     salon.fail(fault, path=f"POST /api/v1/visit/loyalty/{kind}", times=1)
     operation = salon.ask(kind, visit)

@@ -54,8 +54,11 @@
     };
 
     altegio.tellTrouble = (page, error) => {
+        altegio.tell(page, error ? (error.signedOut || error.isGone ? page.dataset.signedOut : page.dataset.lost) : "");
+    };
+
+    altegio.tell = (page, text) => {
         const place = page.querySelector("#altegio-trouble");
-        const text = error ? (error.signedOut || error.isGone ? page.dataset.signedOut : page.dataset.lost) : "";
         if (place.textContent !== text) {
             place.textContent = text;
         }
@@ -86,6 +89,7 @@
         let failures = 0;
         let dueFor = 0;
         let isStale = false;
+        let notStopped = "";
         let wake = () => {};
 
         const rest = (milliseconds) =>
@@ -137,7 +141,7 @@
                 try {
                     await look();
                     failures = 0;
-                    altegio.tellTrouble(page, null);
+                    altegio.tell(page, notStopped);
                 } catch (error) {
                     failures += 1;
                     altegio.tellTrouble(page, error);
@@ -159,7 +163,10 @@
             form.querySelector("button").disabled = true;
             try {
                 const state = await altegio.ask(form.action, { body: new FormData(form) });
+                notStopped = state.problem;
+                altegio.tell(page, notStopped);
                 await show(state);
+                form.querySelector("button").disabled = false;
             } catch (error) {
                 form.querySelector("button").disabled = false;
                 altegio.tellTrouble(page, error);
