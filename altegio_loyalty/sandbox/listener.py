@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import random
 import selectors
 import socket
 import threading
@@ -10,6 +12,8 @@ from collections.abc import Callable
 
 BACKLOG = 256
 JOIN_SECONDS = 5.0
+#: Below those from which systems give ports to outgoing connections.
+QUIET_PORTS = range(20_000, 32_768)
 
 Serve = Callable[[socket.socket, tuple[str, int]], None]
 
@@ -81,8 +85,10 @@ class Listener:
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
-    """A socket that owns the port and does not listen yet: until it does, callers are refused."""
+    """A socket that owns the port, or for 0 any free one, and does not listen yet: until it does, callers are refused."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if port == 0:
+        return _bound_to_any(family, host)
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -91,3 +97,27 @@ def bound_socket(host: str, port: int) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _bound_to_any(family: socket.AddressFamily, host: str) -> socket.socket:
+    """A free port that no outgoing connection is given, if there is one: a server that stops must find its own again."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if not any(_is_bound(sock, host, port) for port in random.sample(QUIET_PORTS, 50)):
+            sock.bind((host, 0))
+    except OSError:
+        sock.close()
+        raise
+    # Only now: before, it would share the port with another one that is bound and does not listen.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return sock
+
+
+def _is_bound(sock: socket.socket, host: str, port: int) -> bool:
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return False
+    return True

@@ -37,6 +37,20 @@ with requests.Session() as session:
 """
 
 
+def test_any_port_is_one_that_no_outgoing_connection_is_given():
+    """Else a connection of somebody else's could take it while the sandbox is stopped, and it could not come back."""
+    with Sandbox() as one, Sandbox() as other:
+        assert one.port != other.port
+        assert all(20_000 <= sandbox.port < 32_768 for sandbox in (one, other))
+
+
+def test_a_port_that_another_one_holds_back_is_not_shared():
+    with Sandbox() as sandbox:
+        sandbox.fail("refuse_connections")
+        with pytest.raises(OSError, match="in use"), socket.socket() as stranger:
+            stranger.bind(("127.0.0.1", sandbox.port))
+
+
 def test_restart_keeps_port_books_and_tokens(scene: Scene):
     scene.withdraw(100)
     port = scene.sandbox.port
