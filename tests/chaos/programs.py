@@ -96,9 +96,11 @@ class Troupe:
         def program(name: str, *command: str) -> Program:
             return Program(name, list(command), environment, folder)
 
+        # A name of its own for each attack: a worker of another one would keep the queue that goes by the name.
+        names = {n: f"{environment['CELERY_QUEUE']}-{n}@%h" for n in (1, 2)}
         self.workers = [
-            program(f"worker-{n}", *celery, "--pool", pool, "--concurrency", "2", "-n", f"w{n}@%h", *quiet)
-            for n in (1, 2)
+            program(f"worker-{n}", *celery, "--pool", pool, "--concurrency", "2", "-n", name, *quiet)
+            for n, name in names.items()
         ]
         self.bell = program("bell", python, "-m", "tests.chaos.bell")
         self.requesters = [
