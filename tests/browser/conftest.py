@@ -112,6 +112,7 @@ def log_in(page: Any, desk: Desk) -> Callable[..., Any]:
         page.fill("#id_username", "reception")
         page.fill("#id_password", "reception")
         page.click("[type=submit]")
+        page.wait_for_url("**/admin/")
         return page
 
     return enter

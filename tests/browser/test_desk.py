@@ -216,6 +216,7 @@ def test_no_page_of_a_visit_scrolls_sideways_at_360_px(desk: Any, log_in: Any, p
         page.get_by_role("link", name=WITHDRAW).click()
     elif path == "promotion":
         page.get_by_role("link", name="Apply Birthday").click()
+    page.wait_for_url("**/change/" if path == "change/" else "**/operate/**")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 

@@ -32,6 +32,7 @@ def test_an_answer_that_is_lost_is_told_and_then_cleared_up(
     page = log_in()
     page.goto(desk.page_of(visit))
     page.get_by_role("link", name=WITHDRAW).click()
+    page.wait_for_url("**/operate/**")
     desk.sandbox.fail("cut_after", path="apply_card_withdrawal", times=1)
     page.get_by_label("Points", exact=True).fill("50")
     page.get_by_role("button", name="Withdraw 50 points").click()
@@ -75,8 +76,10 @@ def waiting_for_a_minute(desk: Any, page: Page) -> Any:
     visit = desk.visit()
     page.goto(desk.page_of(visit))
     page.get_by_role("link", name=WITHDRAW).click()
+    page.wait_for_url("**/operate/**")  # or the fault would strike while that page reads the visit
     desk.sandbox.fail("rate_limited", path="details", retry_after=60)
     page.get_by_role("button", name="Withdraw 320 points").click()
+    page.get_by_role("button", name="Stop trying").wait_for()
     return visit
 
 
@@ -143,6 +146,7 @@ def test_without_scripts_the_page_looks_again_by_itself(desk: Any, log_in: Any, 
     page = context.new_page()
     page.goto(desk.page_of(visit))
     page.get_by_role("link", name=WITHDRAW).click()
+    page.wait_for_url("**/operate/**")
     desk.sandbox.fail("cut_after", path="apply_card_withdrawal", times=1)
     page.get_by_role("button", name="Withdraw points", exact=True).click()
     expect(verdict(page)).to_contain_text("do not repeat it")
