@@ -277,8 +277,6 @@ def _http_error(status: int) -> type[exceptions.ApiError] | None:
         return exceptions.Unauthorized
     if status == 429:
         return exceptions.RateLimited
-    if status == 407:
-        return exceptions.NotSent  # a proxy on the way lets nothing through without a login of its own
     # 408 and redirects come from something in between: whether Altegio saw the request is unknown.
     if 400 <= status < 500 and status != 408:
         return exceptions.Refused

@@ -45,7 +45,6 @@ STATUSES = {
     "408 Timeout": E.ServerError,
     "409 Conflict": E.Refused,
     "422 Unprocessable": E.Refused,
-    "407 Proxy Authentication Required": E.NotSent,
     "429 Too Many": E.RateLimited,
     "499 Closed": E.Refused,
     "500 Oops": E.ServerError,
