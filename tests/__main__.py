@@ -12,7 +12,8 @@ import time
 
 from tests import reachable
 
-#: Much of the time goes by in waiting for servers, and timings should stay true.
+#: More than there are cores, since more than half of the time goes by in waiting; no more, since timings should stay true.
+WORKERS_FOR_EACH_CORE = 1.5
 MOST_WORKERS = 4
 NOTHING_COLLECTED = 5
 
@@ -21,7 +22,7 @@ def run(title: str, arguments: list[str], **environment: str) -> bool:
     """Whether the run passed. A selection of the caller's may leave a database without a test."""
     print(f"\n== {title}", flush=True)
     started_at = time.monotonic()
-    workers = str(min(os.cpu_count() or 1, MOST_WORKERS))
+    workers = str(min(round((os.cpu_count() or 1) * WORKERS_FOR_EACH_CORE), MOST_WORKERS))
     command = [sys.executable, "-m", "pytest", "-n", workers, "--dist", "worksteal", *arguments]
     code = subprocess.run(
         command,

@@ -27,7 +27,7 @@ LIST = "admin:altegio_loyalty_visit_changelist"
 
 class Salon:
     def __init__(self, sandbox: Any, settings: Any) -> None:
-        settings.ALTEGIO_LOYALTY = {**settings.ALTEGIO_LOYALTY, "READ_TIMEOUT": 0.6, "TOTAL_TIMEOUT": 1.2}
+        settings.ALTEGIO_LOYALTY = {**settings.ALTEGIO_LOYALTY, "READ_TIMEOUT": 0.4, "TOTAL_TIMEOUT": 0.8}
         self.sandbox, self.ledger = sandbox, sandbox.ledger
         self.program = self.ledger.add_program(title="Birthday", percent=10)
         self.client = self.ledger.add_client(name="Jane Miller", phone="+13155550175")

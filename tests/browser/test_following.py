@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from altegio_loyalty import delivery
 from altegio_loyalty.models import LoyaltyOperation
@@ -111,9 +111,13 @@ def test_a_stop_that_comes_too_late_says_so(desk: Any, log_in: Any) -> None:
     """A worker has just begun to send it: the person learns that it was not stopped, and what becomes of it."""
     page = log_in()
     waiting_for_a_minute(desk, page)
-    later = timezone.now() + datetime.timedelta(minutes=5)
-    page.route("**/state/**", lambda route: route.abort())
-    LoyaltyOperation.objects.update(status="sending", next_attempt_at=later, fence=7)
+
+    def a_worker_was_first(route: Route) -> None:
+        later = timezone.now() + datetime.timedelta(minutes=5)
+        LoyaltyOperation.objects.update(status="sending", next_attempt_at=later, fence=7)
+        route.continue_()
+
+    page.route("**/stop/**", a_worker_was_first)
     page.get_by_role("button", name="Stop trying").click()
     expect(page.locator("#altegio-trouble")).to_have_text("Not stopped: It is not waiting any more.")
     expect(verdict(page)).to_contain_text("sent")

@@ -25,8 +25,8 @@ KINDS = (WITHDRAWAL, CANCEL, PROMOTION, PROMOTION_BACK)
 QUICK: dict[str, Any] = {
     "PROXY_URL": "",
     "CONNECT_TIMEOUT": 1,
-    "READ_TIMEOUT": 0.5,
-    "TOTAL_TIMEOUT": 1.2,
+    "READ_TIMEOUT": 0.4,
+    "TOTAL_TIMEOUT": 0.8,
     "REQUESTS_PER_SECOND": 0,
     "REQUESTS_PER_MINUTE": 0,
     "RETRY_DELAY": 0,
@@ -35,8 +35,8 @@ QUICK: dict[str, Any] = {
 }
 #: Of the faults that take seconds: long enough to run into the timeouts above, short enough not to be waited for.
 FAULT_PARAMETERS: dict[str, dict[str, Any]] = {
-    "hang": {"seconds": 0.8},
-    "hang_after": {"seconds": 0.8},
+    "hang": {"seconds": 0.6},
+    "hang_after": {"seconds": 0.6},
     "drip": {"seconds": 0.02},
     "late_effect": {"seconds": 0.05},
     "huge": {"megabytes": 4.5},
