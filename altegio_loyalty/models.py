@@ -12,10 +12,11 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from altegio_loyalty import policy
+from altegio_loyalty import kinds
 from altegio_loyalty.client.types import Credentials
 from altegio_loyalty.fields import EncryptedTextField, Secret
 from altegio_loyalty.querysets import LocationQuerySet, OperationQuerySet
+from altegio_loyalty.states import OPEN, CallOutcome, Ending, Kind, Purpose, Status
 from altegio_loyalty.wording import isolated, sentence_of
 
 _positive = MinValueValidator(1)
@@ -192,29 +193,7 @@ class Visit(models.Model):
 class LoyaltyOperation(models.Model):
     """What a person or a program asked for, and what became of it. Never edited or deleted by hand."""
 
-    class Kind(models.TextChoices):
-        APPLY_CARD_WITHDRAWAL = policy.APPLY_WITHDRAWAL, _("withdraw points")
-        CANCEL_CARD_WITHDRAWAL = policy.CANCEL_WITHDRAWAL, _("cancel the withdrawal")
-        APPLY_DISCOUNT_PROGRAM = policy.APPLY_PROGRAM, _("apply a promotion")
-        CANCEL_DISCOUNT_PROGRAM = policy.CANCEL_PROGRAM, _("take a promotion back")
-
-    class Status(models.TextChoices):
-        PENDING = "pending", _("waiting")
-        SENDING = "sending", _("being sent")
-        UNCONFIRMED = "unconfirmed", _("in doubt")
-        SUCCEEDED = "succeeded", _("done")
-        REJECTED = "rejected", _("refused")
-        FAILED = "failed", _("not done, given up")
-        ABANDONED = "abandoned", _("stopped")
-
-    class Outcome(models.TextChoices):
-        """How the state came about, where the state alone does not say it."""
-
-        ALREADY_THERE = "already_there", _("the visit showed it before it was sent")
-        NOTHING_TO_CANCEL = "nothing_to_cancel", _("there was nothing to cancel")
-        FOUND = "found", _("a look-up found the effect")
-        VERDICT_HAPPENED = "verdict_happened", _("a person said that it happened")
-        VERDICT_DID_NOT_HAPPEN = "verdict_did_not_happen", _("a person said that it did not happen")
+    Kind, Status, Ending = Kind, Status, Ending
 
     kind = models.CharField(_("operation"), max_length=32, choices=Kind.choices)
     location = models.ForeignKey(
@@ -232,7 +211,7 @@ class LoyaltyOperation(models.Model):
     #: What the visit showed of this card's points, or of this promotion, right before the call; empty if nobody looked.
     seen_before = models.DecimalField(max_digits=12, decimal_places=2, null=True, blank=True)
     status = models.CharField(_("state"), max_length=16, choices=Status.choices, default=Status.PENDING)
-    outcome = models.CharField(_("how"), max_length=32, choices=Outcome.choices, blank=True, default="")
+    ending = models.CharField(_("how"), max_length=32, choices=Ending.choices, blank=True, default="")
     discrepancy = models.CharField(_("to be looked at"), max_length=300, blank=True, default="")
     idempotency_key = models.CharField(_("idempotency key"), max_length=150, unique=True)
     #: visit and card while the operation is open, so that a second one cannot be; NULL, of which there can be many, after.
@@ -289,12 +268,12 @@ class LoyaltyOperation(models.Model):
         return f"{self.pk}: {self.get_kind_display()}"
 
     @property
-    def target(self) -> policy.Target:
-        return policy.Target(self.kind, self.card_id, self.program_id, self.amount)
+    def target(self) -> kinds.Target:
+        return kinds.Target(self.kind, self.card_id, self.program_id, self.amount)
 
     @property
     def is_open(self) -> bool:
-        return self.status in (self.Status.PENDING, self.Status.SENDING, self.Status.UNCONFIRMED)
+        return self.status in OPEN
 
     @property
     def sentence(self) -> str:
@@ -306,22 +285,9 @@ class LoyaltyOperation(models.Model):
 
 
 class OperationAttempt(models.Model):
-    """One HTTP call made for an operation, or one verdict of a person on it. Append only."""
+    """One HTTP call made for an operation, or one decision of a person on it. Append only."""
 
-    class Purpose(models.TextChoices):
-        LOOK = "look", _("look before sending")
-        SEND = "send", _("send")
-        LOOK_UP = "look_up", _("look-up in doubt")
-        VERDICT = "verdict", _("verdict of a person")
-
-    class Outcome(models.TextChoices):
-        OK = "ok", _("answered")
-        NOT_DONE = "not_done", _("certainly not done")
-        REFUSED = "refused", _("refused")
-        UNKNOWN = "unknown", _("outcome unknown")
-        HAPPENED = "happened", _("happened")
-        DID_NOT_HAPPEN = "did_not_happen", _("did not happen")
-        STILL_OPEN = "still_open", _("not there yet")
+    Purpose, Outcome = Purpose, CallOutcome
 
     operation = models.ForeignKey(
         LoyaltyOperation, models.CASCADE, related_name="attempts", verbose_name=_("operation")
@@ -330,7 +296,7 @@ class OperationAttempt(models.Model):
     started_at = models.DateTimeField(_("started at"), default=timezone.now)
     duration_ms = models.PositiveIntegerField(_("took, ms"), null=True, blank=True)
     http_status = models.PositiveSmallIntegerField(_("HTTP status"), null=True, blank=True)
-    outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome.choices)
+    outcome = models.CharField(_("outcome"), max_length=16, choices=CallOutcome.choices)
     error = models.CharField(_("error or reason"), max_length=500, blank=True, default="")
     answer = models.TextField(_("answer"), blank=True, default="")
     made_by = models.ForeignKey(

@@ -9,12 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from altegio_loyalty import exceptions
-from altegio_loyalty.client.types import VisitDetails
-
-APPLY_WITHDRAWAL = "apply_card_withdrawal"
-CANCEL_WITHDRAWAL = "cancel_card_withdrawal"
-APPLY_PROGRAM = "apply_discount_program"
-CANCEL_PROGRAM = "cancel_discount_program"
+from altegio_loyalty.kinds import Effect, Target
 
 MINUTE = 60.0
 
@@ -50,40 +45,9 @@ def is_outage(error: exceptions.ApiError) -> bool:
     return not isinstance(error, (exceptions.Refused, exceptions.Unauthorized))
 
 
-@dataclass(frozen=True)
-class Target:
-    """What an operation is about, in Altegio's numbers. `amount` is in points."""
-
-    kind: str
-    card_id: int
-    program_id: int | None = None
-    amount: Decimal | None = None
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What a visit shows of a target. `amount` is in points, or in money for a promotion."""
-
-    is_there: bool
-    amount: Decimal
-
-
-def effect_on(visit: VisitDetails, target: Target) -> Effect:
-    """What the visit shows now of the withdrawal or promotion that the target applies or cancels."""
-    if target.kind in (APPLY_WITHDRAWAL, CANCEL_WITHDRAWAL):
-        amount = visit.withdrawn(target.card_id)
-        return Effect(amount > 0, amount)
-    discount = visit.discounted(target.program_id or 0, target.card_id)
-    return Effect(discount is not None, discount or Decimal(0))
-
-
-def is_apply(kind: str) -> bool:
-    return kind in (APPLY_WITHDRAWAL, APPLY_PROGRAM)
-
-
 def is_done(target: Target, effect: Effect) -> bool:
     """Whether the visit is as the operation wants it."""
-    return effect.is_there == is_apply(target.kind)
+    return effect.is_there == target.is_apply
 
 
 class Truth(enum.Enum):
@@ -101,7 +65,7 @@ def truth_of_lookup(target: Target, effect: Effect, *, explained: Decimal, is_se
     SETTLE_SECONDS after the unanswered call or later. A visit that shows something, but less than the log explains, was
     changed behind the log's back: then what is missing proves nothing either.
     """
-    if is_apply(target.kind):
+    if target.is_apply:
         happened = effect.is_there and (effect.amount > explained or explained == 0)
         is_at_odds = effect.is_there and effect.amount < explained
     else:

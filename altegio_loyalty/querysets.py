@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from django.db import models
 from django.db.models import Q
 
+from altegio_loyalty import kinds
+from altegio_loyalty.states import OPEN, Ending, Status
+
 if TYPE_CHECKING:
     from altegio_loyalty.models import LoyaltyOperation
 
-PENDING, SENDING, UNCONFIRMED = "pending", "sending", "unconfirmed"
-OPEN_STATUSES = (PENDING, SENDING, UNCONFIRMED)
+KNOWN_KINDS = tuple(kinds.TABLE)
 
 
 class LocationQuerySet(models.QuerySet[Any]):
@@ -25,26 +27,33 @@ class OperationQuerySet(models.QuerySet["LoyaltyOperation"]):
     """Rows change by conditional updates alone: each names the state that it expects, and says whether it met it."""
 
     def open(self) -> OperationQuerySet:
-        return self.filter(status__in=OPEN_STATUSES)
+        return self.filter(status__in=OPEN)
 
     def due(self, now: datetime) -> OperationQuerySet:
-        """What can be worked on now: its time has come, and its location's tokens work."""
-        return self.filter(
-            next_attempt_at__lte=now, location__is_active=True, location__refused_at__isnull=True
-        ).exclude(status=SENDING)
+        """What can be worked on now: its time has come, its location's tokens work, and this release knows what it is."""
+        return self._known().filter(
+            next_attempt_at__lte=now,
+            status__in=(Status.PENDING, Status.UNCONFIRMED),
+            location__is_active=True,
+            location__refused_at__isnull=True,
+        )
+
+    def _known(self) -> OperationQuerySet:
+        """A row of a kind that only a newer release knows is not touched."""
+        return self.filter(kind__in=KNOWN_KINDS)
 
     def lease_ran_out(self, now: datetime) -> OperationQuerySet:
         """Claimed by a worker that did not report in time."""
-        return self.filter(next_attempt_at__lte=now, status=SENDING)
+        return self._known().filter(next_attempt_at__lte=now, status=Status.SENDING)
 
     def out_of_time(self, now: datetime) -> OperationQuerySet:
         """Known not to have happened, and too late to be worth anything."""
-        return self.filter(next_attempt_at__isnull=False, status=PENDING, expires_at__lte=now)
+        return self._known().filter(next_attempt_at__isnull=False, status=Status.PENDING, expires_at__lte=now)
 
     def needing_attention(self) -> OperationQuerySet:
         """What a person should look at: in doubt, given up without a person's verdict, or at odds with the visit."""
-        given_up = Q(status="failed") & ~Q(outcome="verdict_did_not_happen")
-        return self.filter(Q(status=UNCONFIRMED) | given_up | ~Q(discrepancy=""))
+        given_up = Q(status=Status.FAILED) & ~Q(ending=Ending.DECIDED_DID_NOT_HAPPEN)
+        return self.filter(Q(status=Status.UNCONFIRMED) | given_up | ~Q(discrepancy=""))
 
     def held_by(self, operation: LoyaltyOperation) -> OperationQuerySet:
         """The row, as long as nobody has claimed or changed it since `operation` was read."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 import unicodedata
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from altegio_loyalty import policy
+from altegio_loyalty import kinds
+from altegio_loyalty.states import Ending, Kind, Status
 
 if TYPE_CHECKING:
     from altegio_loyalty.models import LoyaltyOperation
@@ -57,11 +59,18 @@ def reason(text: str) -> str:
 
 def sentence_of(operation: LoyaltyOperation) -> str:
     """What happened, or is happening, to the operation."""
-    return _SENTENCES[operation.status](operation)
+    tell = _SENTENCES.get(operation.status)
+    for name, is_known in ((operation.kind, kinds.is_known(operation.kind)), (operation.status, bool(tell))):
+        if not is_known:
+            return _("“%(name)s” is unknown to this release of the site; nothing is sent for it here.") % {
+                "name": name
+            }
+    assert tell is not None
+    return tell(operation)
 
 
 def _succeeded(operation: LoyaltyOperation) -> str:
-    if operation.outcome == operation.Outcome.VERDICT_HAPPENED:
+    if operation.ending == Ending.DECIDED_HAPPENED:
         return _("Done: a person confirmed that it happened.")
     return _DONE[operation.kind](operation)
 
@@ -87,7 +96,7 @@ def _withdrawn(operation: LoyaltyOperation) -> str:
 
 
 def _given_back(operation: LoyaltyOperation) -> str:
-    if operation.outcome == operation.Outcome.NOTHING_TO_CANCEL:
+    if operation.ending == Ending.NOTHING_TO_CANCEL:
         return _("Nothing to cancel: the visit shows no points taken from this card.")
     if operation.returned_amount is None:
         return _("Done: the points are back on the card.")
@@ -105,14 +114,14 @@ def _promotion_applied(operation: LoyaltyOperation) -> str:
 
 
 def _promotion_cancelled(operation: LoyaltyOperation) -> str:
-    if operation.outcome == operation.Outcome.NOTHING_TO_CANCEL:
+    if operation.ending == Ending.NOTHING_TO_CANCEL:
         return _("Nothing to take back: the visit does not show this promotion.")
     return _("Done: the promotion is taken back.")
 
 
 def _rejected(operation: LoyaltyOperation) -> str:
-    if operation.outcome == operation.Outcome.ALREADY_THERE:
-        if operation.kind == policy.APPLY_WITHDRAWAL:
+    if operation.ending == Ending.ALREADY_THERE:
+        if operation.kind == Kind.APPLY_CARD_WITHDRAWAL:
             return _(
                 "Not done again: the visit already shows %(there)s points taken from this card, "
                 "perhaps in Altegio's own screen."
@@ -155,7 +164,7 @@ def _unconfirmed(operation: LoyaltyOperation) -> str:
 
 
 def _failed(operation: LoyaltyOperation) -> str:
-    if operation.outcome == operation.Outcome.VERDICT_DID_NOT_HAPPEN:
+    if operation.ending == Ending.DECIDED_DID_NOT_HAPPEN:
         return _("Not done: a person confirmed that it did not happen.")
     return _("Not done, and no longer tried: %(reason)s") % {"reason": reason(operation.last_error)}
 
@@ -164,20 +173,21 @@ def _abandoned(operation: LoyaltyOperation) -> str:
     return _("Stopped before it took effect: nothing was changed.")
 
 
-_DONE = {
-    policy.APPLY_WITHDRAWAL: _withdrawn,
-    policy.CANCEL_WITHDRAWAL: _given_back,
-    policy.APPLY_PROGRAM: _promotion_applied,
-    policy.CANCEL_PROGRAM: _promotion_cancelled,
+_DONE: Mapping[str, Callable[[LoyaltyOperation], str]] = {
+    Kind.APPLY_CARD_WITHDRAWAL: _withdrawn,
+    Kind.CANCEL_CARD_WITHDRAWAL: _given_back,
+    Kind.APPLY_DISCOUNT_PROGRAM: _promotion_applied,
+    Kind.CANCEL_DISCOUNT_PROGRAM: _promotion_cancelled,
 }
-_SENTENCES = {
-    "pending": _pending,
-    "sending": _sending,
-    "unconfirmed": _unconfirmed,
-    "succeeded": _succeeded,
-    "rejected": _rejected,
-    "failed": _failed,
-    "abandoned": _abandoned,
+kinds.one_for_each("wording", _DONE)
+_SENTENCES: Mapping[str, Callable[[LoyaltyOperation], str]] = {
+    Status.PENDING: _pending,
+    Status.SENDING: _sending,
+    Status.UNCONFIRMED: _unconfirmed,
+    Status.SUCCEEDED: _succeeded,
+    Status.REJECTED: _rejected,
+    Status.FAILED: _failed,
+    Status.ABANDONED: _abandoned,
 }
 
 #: What is kept in English, in the log and with a location: why something failed, and what about it is odd.

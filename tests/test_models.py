@@ -375,7 +375,7 @@ def test_a_person_who_leaves_does_not_take_the_log_along(visit: Visit, django_us
     user = django_user_model.objects.create_user("jane")
     operation = make(visit, "a", requested_by=user)
     attempt = OperationAttempt.objects.create(
-        operation=operation, purpose="verdict", outcome="happened", made_by=user
+        operation=operation, purpose="decision", outcome="happened", made_by=user
     )
     user.delete()
     operation.refresh_from_db()

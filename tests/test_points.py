@@ -27,8 +27,8 @@ from django.db import OperationalError, connection, connections, transaction
 from altegio_loyalty import delivery, tasks, throttle
 from altegio_loyalty.client import connection as wire
 from altegio_loyalty.delivery import claims, sweep
-from altegio_loyalty.delivery.calls import AttemptLog
 from altegio_loyalty.delivery.claims import Claim, claim_to_send
+from altegio_loyalty.gateway import AttemptLog
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.sandbox import Sandbox
 from tests.chaos.clock import Clock
@@ -624,7 +624,7 @@ def test_worker_that_died_before_the_mark__explains_no_click(world: World) -> No
     world.salon.ledger.withdraw(world.visit, world.salon.card, 7)
     world.pass_time_until_settled()
     operation = LoyaltyOperation.objects.get()
-    assert (operation.status, operation.outcome) == ("rejected", "already_there")
+    assert (operation.status, operation.ending) == ("rejected", "already_there")
     assert world.salon.posts() == 0
 
 

@@ -9,21 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from altegio_loyalty import exceptions, policy
+from altegio_loyalty import exceptions, kinds, policy
 from altegio_loyalty.client import VisitDetails
 from altegio_loyalty.exceptions import ApiError
+from altegio_loyalty.kinds import Effect, Target
 from altegio_loyalty.policy import (
-    APPLY_PROGRAM,
-    APPLY_WITHDRAWAL,
-    CANCEL_PROGRAM,
-    CANCEL_WITHDRAWAL,
-    Effect,
     Meaning,
     RetryRules,
-    Target,
     Truth,
     backoff,
-    effect_on,
     is_done,
     may_try_again,
     reason_of,
@@ -80,25 +74,30 @@ def visit(*rows: dict[str, Any]) -> VisitDetails:
 @pytest.mark.parametrize(
     ("kind", "rows", "effect", "done"),
     [
-        (APPLY_WITHDRAWAL, [], Effect(False, Decimal(0)), False),
-        (APPLY_WITHDRAWAL, [WITHDRAWAL], Effect(True, Decimal(40)), True),
-        (APPLY_WITHDRAWAL, [WITHDRAWAL, WITHDRAWAL], Effect(True, Decimal(80)), True),
-        (APPLY_WITHDRAWAL, [{**WITHDRAWAL, "card_id": 6}], Effect(False, Decimal(0)), False),
-        (APPLY_WITHDRAWAL, [DISCOUNT], Effect(False, Decimal(0)), False),
-        (CANCEL_WITHDRAWAL, [], Effect(False, Decimal(0)), True),
-        (CANCEL_WITHDRAWAL, [WITHDRAWAL], Effect(True, Decimal(40)), False),
-        (APPLY_PROGRAM, [], Effect(False, Decimal(0)), False),
-        (APPLY_PROGRAM, [DISCOUNT], Effect(True, Decimal(0)), True),
-        (APPLY_PROGRAM, [{**DISCOUNT, "amount": 7}], Effect(True, Decimal(7)), True),
-        (APPLY_PROGRAM, [{**DISCOUNT, "program_id": 8}], Effect(False, Decimal(0)), False),
-        (APPLY_PROGRAM, [WITHDRAWAL], Effect(False, Decimal(0)), False),
-        (CANCEL_PROGRAM, [], Effect(False, Decimal(0)), True),
-        (CANCEL_PROGRAM, [DISCOUNT], Effect(True, Decimal(0)), False),
+        (kinds.APPLY_CARD_WITHDRAWAL.name, [], Effect(False, Decimal(0)), False),
+        (kinds.APPLY_CARD_WITHDRAWAL.name, [WITHDRAWAL], Effect(True, Decimal(40)), True),
+        (kinds.APPLY_CARD_WITHDRAWAL.name, [WITHDRAWAL, WITHDRAWAL], Effect(True, Decimal(80)), True),
+        (kinds.APPLY_CARD_WITHDRAWAL.name, [{**WITHDRAWAL, "card_id": 6}], Effect(False, Decimal(0)), False),
+        (kinds.APPLY_CARD_WITHDRAWAL.name, [DISCOUNT], Effect(False, Decimal(0)), False),
+        (kinds.CANCEL_CARD_WITHDRAWAL.name, [], Effect(False, Decimal(0)), True),
+        (kinds.CANCEL_CARD_WITHDRAWAL.name, [WITHDRAWAL], Effect(True, Decimal(40)), False),
+        (kinds.APPLY_DISCOUNT_PROGRAM.name, [], Effect(False, Decimal(0)), False),
+        (kinds.APPLY_DISCOUNT_PROGRAM.name, [DISCOUNT], Effect(True, Decimal(0)), True),
+        (kinds.APPLY_DISCOUNT_PROGRAM.name, [{**DISCOUNT, "amount": 7}], Effect(True, Decimal(7)), True),
+        (
+            kinds.APPLY_DISCOUNT_PROGRAM.name,
+            [{**DISCOUNT, "program_id": 8}],
+            Effect(False, Decimal(0)),
+            False,
+        ),
+        (kinds.APPLY_DISCOUNT_PROGRAM.name, [WITHDRAWAL], Effect(False, Decimal(0)), False),
+        (kinds.CANCEL_DISCOUNT_PROGRAM.name, [], Effect(False, Decimal(0)), True),
+        (kinds.CANCEL_DISCOUNT_PROGRAM.name, [DISCOUNT], Effect(True, Decimal(0)), False),
     ],
 )
 def test_what_a_visit_shows_of_a_target(kind: str, rows: list[Any], effect: Effect, done: bool) -> None:
     target = Target(kind, card_id=5, program_id=9, amount=Decimal(100))
-    assert effect_on(visit(*rows), target) == effect
+    assert target.effect_on(visit(*rows)) == effect
     assert is_done(target, effect) is done
 
 
@@ -109,22 +108,28 @@ NO_MONEY = Effect(True, Decimal(0))
 @pytest.mark.parametrize(
     ("kind", "effect", "explained", "is_settled", "truth"),
     [
-        (APPLY_WITHDRAWAL, SOME, 0, False, Truth.HAPPENED),
-        (APPLY_WITHDRAWAL, SOME, 0, True, Truth.HAPPENED),
-        (APPLY_WITHDRAWAL, NOTHING, 0, False, Truth.STILL_OPEN),
-        (APPLY_WITHDRAWAL, NOTHING, 0, True, Truth.DID_NOT_HAPPEN),
+        (kinds.APPLY_CARD_WITHDRAWAL.name, SOME, 0, False, Truth.HAPPENED),
+        (kinds.APPLY_CARD_WITHDRAWAL.name, SOME, 0, True, Truth.HAPPENED),
+        (kinds.APPLY_CARD_WITHDRAWAL.name, NOTHING, 0, False, Truth.STILL_OPEN),
+        (kinds.APPLY_CARD_WITHDRAWAL.name, NOTHING, 0, True, Truth.DID_NOT_HAPPEN),
         # Another operation of the log took just that: it proves nothing of this one.
-        (APPLY_WITHDRAWAL, SOME, 40, False, Truth.STILL_OPEN),
-        (APPLY_WITHDRAWAL, SOME, 40, True, Truth.DID_NOT_HAPPEN),
-        (APPLY_WITHDRAWAL, SOME, 30, False, Truth.HAPPENED),
-        (APPLY_WITHDRAWAL, SOME, 50, True, Truth.STILL_OPEN),  # at odds with the log: no proof
-        (APPLY_PROGRAM, NO_MONEY, 0, False, Truth.HAPPENED),
-        (APPLY_PROGRAM, NOTHING, 0, True, Truth.DID_NOT_HAPPEN),
-        (CANCEL_WITHDRAWAL, NOTHING, 0, False, Truth.HAPPENED),
-        (CANCEL_WITHDRAWAL, SOME, 0, False, Truth.STILL_OPEN),
-        (CANCEL_WITHDRAWAL, SOME, 0, True, Truth.DID_NOT_HAPPEN),
-        (CANCEL_PROGRAM, NO_MONEY, 0, True, Truth.DID_NOT_HAPPEN),
-        (CANCEL_PROGRAM, NOTHING, 0, True, Truth.HAPPENED),
+        (kinds.APPLY_CARD_WITHDRAWAL.name, SOME, 40, False, Truth.STILL_OPEN),
+        (kinds.APPLY_CARD_WITHDRAWAL.name, SOME, 40, True, Truth.DID_NOT_HAPPEN),
+        (kinds.APPLY_CARD_WITHDRAWAL.name, SOME, 30, False, Truth.HAPPENED),
+        (
+            kinds.APPLY_CARD_WITHDRAWAL.name,
+            SOME,
+            50,
+            True,
+            Truth.STILL_OPEN,
+        ),  # at odds with the log: no proof
+        (kinds.APPLY_DISCOUNT_PROGRAM.name, NO_MONEY, 0, False, Truth.HAPPENED),
+        (kinds.APPLY_DISCOUNT_PROGRAM.name, NOTHING, 0, True, Truth.DID_NOT_HAPPEN),
+        (kinds.CANCEL_CARD_WITHDRAWAL.name, NOTHING, 0, False, Truth.HAPPENED),
+        (kinds.CANCEL_CARD_WITHDRAWAL.name, SOME, 0, False, Truth.STILL_OPEN),
+        (kinds.CANCEL_CARD_WITHDRAWAL.name, SOME, 0, True, Truth.DID_NOT_HAPPEN),
+        (kinds.CANCEL_DISCOUNT_PROGRAM.name, NO_MONEY, 0, True, Truth.DID_NOT_HAPPEN),
+        (kinds.CANCEL_DISCOUNT_PROGRAM.name, NOTHING, 0, True, Truth.HAPPENED),
     ],
 )
 def test_what_a_lookup_proves(

@@ -25,9 +25,9 @@ from hypothesis.stateful import (
 )
 
 from altegio_loyalty import delivery, services, tasks
-from altegio_loyalty.delivery.calls import AttemptLog
 from altegio_loyalty.delivery.claims import Claim
 from altegio_loyalty.exceptions import OperationInProgress, OperationNotAllowed
+from altegio_loyalty.gateway import AttemptLog
 from altegio_loyalty.models import Location, LoyaltyOperation, OperationAttempt, Visit
 from altegio_loyalty.sandbox import Sandbox
 from tests.chaos.clock import Clock
@@ -363,11 +363,11 @@ class Machine(RuleBasedStateMachine):
     def log_and_ledger_agree(self) -> None:
         for operation in LoyaltyOperation.objects.exclude(pk__in=self.blurred):
             effects = self.effects.get(operation.pk, [])
-            told = (operation.pk, operation.kind, operation.status, operation.outcome)
+            told = (operation.pk, operation.kind, operation.status, operation.ending)
             assert len(effects) <= 1, f"DOUBLED: {told} {effects}"
             if operation.is_open:
                 continue
-            claims = operation.status == "succeeded" and operation.outcome != "nothing_to_cancel"
+            claims = operation.status == "succeeded" and operation.ending != "nothing_to_cancel"
             claims = claims and operation.applied_amount != 0
             assert claims == bool(effects), f"TOLD WRONGLY: {told} {effects}"
             if effects and operation.applied_amount is not None:

@@ -38,7 +38,7 @@ HOW_TO_RENEW = (
     "then django-admin compilemessages"
 )
 
-Kind, Status, Outcome = LoyaltyOperation.Kind, LoyaltyOperation.Status, LoyaltyOperation.Outcome
+Kind, Status, Ending = LoyaltyOperation.Kind, LoyaltyOperation.Status, LoyaltyOperation.Ending
 
 # The catalogue
 
@@ -225,7 +225,7 @@ def english_in(text: str) -> set[str]:
 def test_every_sentence_is_russian(kind: str, status: str) -> None:
     location = Location(id=1, title="Центр")
     with translation.override("ru"):
-        for outcome in ["", *Outcome.values]:
+        for ending in ["", *Ending.values]:
             for amount in (None, Decimal(0), Decimal("99.5"), Decimal(100), Decimal(150)):
                 for refused_at in (None, timezone.now()):
                     for more in ({}, {"is_stopping": True}, {"last_error": "нет связи"}):
@@ -239,7 +239,7 @@ def test_every_sentence_is_russian(kind: str, status: str) -> None:
                         sentence = LoyaltyOperation(
                             kind=kind,
                             status=status,
-                            outcome=outcome,
+                            ending=ending,
                             amount=Decimal(100),
                             location=location,
                             **columns,

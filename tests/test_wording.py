@@ -50,7 +50,7 @@ AMOUNTS = [
 @pytest.mark.parametrize("kind", LoyaltyOperation.Kind.values)
 def test_every_state_of_every_kind_has_a_sentence(kind: str, status: str, language: str) -> None:
     with translation.override(language):
-        for outcome in ["", *LoyaltyOperation.Outcome.values]:
+        for ending in ["", *LoyaltyOperation.Ending.values]:
             for amount in AMOUNTS:
                 for more in (
                     {},
@@ -63,7 +63,7 @@ def test_every_state_of_every_kind_has_a_sentence(kind: str, status: str, langua
                     sentence = operation(
                         kind,
                         status,
-                        outcome=outcome,
+                        ending=ending,
                         applied_amount=amount,
                         returned_amount=amount,
                         seen_before=amount,
@@ -104,20 +104,20 @@ def test_a_success_without_figures_claims_none() -> None:
     [
         (CANCEL, "succeeded", {"returned_amount": Decimal(30)}, "30 points given back"),
         (CANCEL, "succeeded", {}, "back on the card"),
-        (CANCEL, "succeeded", {"outcome": "nothing_to_cancel"}, "Nothing to cancel"),
+        (CANCEL, "succeeded", {"ending": "nothing_to_cancel"}, "Nothing to cancel"),
         (PROMOTE, "succeeded", {"applied_amount": Decimal(20)}, "20 off the bill"),
         (PROMOTE, "succeeded", {"applied_amount": Decimal(0)}, "Nothing was taken off"),
         (PROMOTE, "succeeded", {}, "promotion is applied"),
         (DEMOTE, "succeeded", {}, "taken back"),
-        (DEMOTE, "succeeded", {"outcome": "nothing_to_cancel"}, "Nothing to take back"),
-        (APPLY, "succeeded", {"outcome": "verdict_happened"}, "person confirmed"),
+        (DEMOTE, "succeeded", {"ending": "nothing_to_cancel"}, "Nothing to take back"),
+        (APPLY, "succeeded", {"ending": "decided_happened"}, "person confirmed"),
         (
             APPLY,
             "rejected",
-            {"outcome": "already_there", "seen_before": Decimal(40)},
+            {"ending": "already_there", "seen_before": Decimal(40)},
             "already shows 40 points",
         ),
-        (PROMOTE, "rejected", {"outcome": "already_there"}, "already shows this promotion"),
+        (PROMOTE, "rejected", {"ending": "already_there"}, "already shows this promotion"),
         (
             APPLY,
             "rejected",
@@ -131,7 +131,7 @@ def test_a_success_without_figures_claims_none() -> None:
         (APPLY, "unconfirmed", {}, "we are checking, do not repeat it"),
         (APPLY, "unconfirmed", {"is_stopping": True}, "will not send it again"),
         (APPLY, "failed", {"last_error": "Out of time."}, "no longer tried: Out of time."),
-        (APPLY, "failed", {"outcome": "verdict_did_not_happen"}, "did not happen"),
+        (APPLY, "failed", {"ending": "decided_did_not_happen"}, "did not happen"),
         (APPLY, "abandoned", {}, "nothing was changed"),
     ],
 )

@@ -38,8 +38,7 @@ from altegio_loyalty.admin.presentation import as_id
 from altegio_loyalty.admin.visit_forms import parse_choice
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.services.validation import check_amount
-
-Kind = LoyaltyOperation.Kind
+from altegio_loyalty.states import Kind
 
 #: So many visits are read before the page comes up, and for no longer than this.
 MOST_READS = 20

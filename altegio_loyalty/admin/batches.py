@@ -37,12 +37,11 @@ from altegio_loyalty.admin.visit_live import (
     wants_json,
 )
 from altegio_loyalty.models import LoyaltyOperation
-from altegio_loyalty.querysets import OPEN_STATUSES
+from altegio_loyalty.states import OPEN, Kind, Status
 
 if TYPE_CHECKING:
     from altegio_loyalty.admin.visits import VisitAdmin
 
-Kind = LoyaltyOperation.Kind
 
 #: So long one step may go on: short for the script, which shows the progress after each, longer for a form without it.
 SECONDS_OF_STEP, SECONDS_OF_LONG_STEP = 2.0, 10.0
@@ -190,8 +189,8 @@ class BatchPages:
             .annotate(
                 asked_at=Min("created_at"),
                 total=Count("pk"),
-                unfinished=Count("pk", filter=Q(status__in=OPEN_STATUSES)),
-                done=Count("pk", filter=Q(status=LoyaltyOperation.Status.SUCCEEDED)),
+                unfinished=Count("pk", filter=Q(status__in=OPEN)),
+                done=Count("pk", filter=Q(status=Status.SUCCEEDED)),
             )
             .order_by("-asked_at")[:MOST_BATCHES]
         )

@@ -17,12 +17,11 @@ from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from altegio_loyalty import exceptions, services
 from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.states import Kind, Status
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
-Kind = LoyaltyOperation.Kind
-Status = LoyaltyOperation.Status
 
 RESOLVE = "altegio_loyalty.resolve_operation"
 #: The permissions of the kinds: who may ask for an operation may also try it again or stop it.

@@ -14,9 +14,8 @@ from django.utils.translation import gettext as _
 from altegio_loyalty.admin import charts
 from altegio_loyalty.admin.presentation import look_of
 from altegio_loyalty.models import LoyaltyOperation
-from altegio_loyalty.services.figures import TIME_LIMITS, Moved, Outcomes, Period, Points
-
-Kind, Status = LoyaltyOperation.Kind, LoyaltyOperation.Status
+from altegio_loyalty.states import Kind, Status
+from altegio_loyalty.statistics import TIME_LIMITS, Moved, Outcomes, Period, Points
 
 #: So many locations have a row of their own, those with the most points; the rest share one. The CSV names all.
 MOST_LOCATIONS = 20

@@ -24,8 +24,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from altegio_loyalty.access import visible_to
-from altegio_loyalty.models import LoyaltyOperation
-from altegio_loyalty.services.figures import today
+from altegio_loyalty.states import Ending, Kind, Status
+from altegio_loyalty.statistics import today
 from altegio_loyalty.wording import reason
 
 #: So many rows are read, and sent, at once.
@@ -103,13 +103,13 @@ def _columns() -> list[tuple[str, str, Callable[[Any], Any] | None]]:
         with override(language):
             return reason(text)
 
-    operation, language = LoyaltyOperation, get_language()
+    language = get_language()
     return [
         (_("Number"), "pk", None),
         (_("Asked at"), "created_at", when),
-        (_("Operation"), "kind", word(operation.Kind.choices)),
-        (_("State"), "status", word(operation.Status.choices)),
-        (_("How"), "outcome", word(operation.Outcome.choices)),
+        (_("Operation"), "kind", word(Kind.choices)),
+        (_("State"), "status", word(Status.choices)),
+        (_("How"), "ending", word(Ending.choices)),
         (_("Location ID"), "location_id", None),
         (_("Location"), "location__title", None),
         (_("Visit ID"), "visit_id", None),

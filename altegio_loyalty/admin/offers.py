@@ -10,11 +10,10 @@ from django.utils.translation import gettext as _
 
 from altegio_loyalty.client import Card
 from altegio_loyalty.client.types import CENT, Program
-from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.services import CardsReading, VisitReading
+from altegio_loyalty.states import Kind
 from altegio_loyalty.wording import isolated, points
 
-Kind = LoyaltyOperation.Kind
 WITH_PROGRAM = (Kind.APPLY_DISCOUNT_PROGRAM, Kind.CANCEL_DISCOUNT_PROGRAM)
 #: So many round amounts are suggested besides all and half.
 ROUND_AMOUNTS = 2

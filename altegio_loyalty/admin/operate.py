@@ -22,11 +22,11 @@ from altegio_loyalty.admin.presentation import as_id
 from altegio_loyalty.admin.visit_forms import OTHER, OperateForm
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.services import CardsReading, VisitReading
+from altegio_loyalty.states import Kind
 
 if TYPE_CHECKING:
     from altegio_loyalty.admin.visits import VisitAdmin
 
-Kind = LoyaltyOperation.Kind
 
 #: So many visits can be chosen at once.
 MOST_VISITS = 100

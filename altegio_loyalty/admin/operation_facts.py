@@ -25,7 +25,7 @@ FACTS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
         (
             ("attempt_count", "lookup_count", "next_try", "expires_at"),
             ("sent_at", "unanswered_at", "finished_at"),
-            ("outcome",),
+            ("ending",),
             ("last_failure",),
             ("idempotency_key",),
         ),

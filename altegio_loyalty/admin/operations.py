@@ -37,11 +37,9 @@ from altegio_loyalty.admin.presentation import (
     status_badge,
 )
 from altegio_loyalty.models import LoyaltyOperation, Visit
+from altegio_loyalty.states import Kind, Status
 from altegio_loyalty.wording import points
 from altegio_loyalty.wording import reason as in_words
-
-Kind = LoyaltyOperation.Kind
-Status = LoyaltyOperation.Status
 
 #: So many operations can be decided about at once.
 MOST_AT_ONCE = 500

@@ -20,17 +20,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET
 
+from altegio_loyalty import statistics
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin import charts
 from altegio_loyalty.admin import figure_tables as tables
 from altegio_loyalty.admin.log_export import as_csv, csv_response
 from altegio_loyalty.admin.presentation import STYLESHEET
 from altegio_loyalty.models import Location, LoyaltyOperation
-from altegio_loyalty.services import figures
-from altegio_loyalty.services.figures import Attention, Period
+from altegio_loyalty.states import Kind, Status
+from altegio_loyalty.statistics import Attention, Period
 from altegio_loyalty.wording import as_local, reason
-
-Status = LoyaltyOperation.Status
 
 PERIODS = (7, 30, 90)
 #: Those of them that the log can be narrowed to.
@@ -71,10 +70,10 @@ class PeriodForm(forms.Form):
             return chosen
         if since is None:
             raise forms.ValidationError(_("Choose the first day as well."))
-        chosen["until"] = until = until or figures.today()
+        chosen["until"] = until = until or statistics.today()
         if since > until:
             raise forms.ValidationError(_("The first day is after the last one."))
-        if until > figures.today():
+        if until > statistics.today():
             raise forms.ValidationError(_("The last day has not come yet."))
         if since < EARLIEST:
             raise forms.ValidationError(_("Choose days after the year 1999."))
@@ -151,15 +150,15 @@ class Overview:
         return tables.Shown(
             period=self.period,
             titles={pk: row["title"] for pk, row in self.locations.items()},
-            points=figures.points(self._narrowed, self.period),
-            outcomes=figures.outcomes(self._narrowed, self.period),
+            points=statistics.points(self._narrowed, self.period),
+            outcomes=statistics.outcomes(self._narrowed, self.period),
         )
 
     # What needs a person
 
     def calls(self) -> list[dict[str, Any]]:
         """What needs a person now, in all of the person's locations, the most urgent first."""
-        by_location = figures.attention(self.operations)
+        by_location = statistics.attention(self.operations)
         calls = [self._overdue(by_location), self._in_doubt(by_location), *self._paused(by_location)]
         return [call for call in [*calls, *self._recent(by_location)] if call and call["count"]]
 
@@ -226,7 +225,7 @@ class Overview:
         ]
 
     def _recent(self, by_location: dict[int, Attention]) -> list[dict[str, Any]]:
-        rows, days = by_location.values(), {"days": figures.RECENT_DAYS}
+        rows, days = by_location.values(), {"days": statistics.RECENT_DAYS}
         return [
             {
                 "count": sum(location.given_up for location in rows),
@@ -234,7 +233,7 @@ class Overview:
                 "tone": "bad",
                 "title": _("given up"),
                 "text": _("Not done, in the last %(days)s days. They can be tried again.") % days,
-                "url": self.log(status__exact=Status.FAILED.value, asked=figures.RECENT_DAYS),
+                "url": self.log(status__exact=Status.FAILED.value, asked=statistics.RECENT_DAYS),
             },
             {
                 "count": sum(location.flagged for location in rows),
@@ -242,7 +241,7 @@ class Overview:
                 "tone": "warning",
                 "title": _("at odds with the visit"),
                 "text": _("In the last %(days)s days the visit showed more than the log explains.") % days,
-                "url": self.log(attention="discrepancy", asked=figures.RECENT_DAYS),
+                "url": self.log(attention="discrepancy", asked=statistics.RECENT_DAYS),
             },
         ]
 
@@ -259,7 +258,7 @@ class Overview:
             "periods": [(count, self.page(days=count), count == self.days) for count in PERIODS],
             "since": self.period.first.isoformat(),
             "until": self.period.last.isoformat(),
-            "today": figures.today().isoformat(),
+            "today": statistics.today().isoformat(),
             "chosen_days": self.chosen_days,
             "location_id": self.location_id,
             "location_title": self.title_of(self.location_id) if self.location_id else "",
@@ -284,7 +283,7 @@ class Overview:
             "locations": list(tables.location_rows(shown, lambda pk: self.page(location=pk))),
             "outcomes": list(tables.outcome_rows(shown, self._log_of_status)),
             "outcome_count": tables.grouped(shown.outcomes.count),
-            "kinds": [kind.label for kind in LoyaltyOperation.Kind],
+            "kinds": [kind.label for kind in Kind],
             "times": list(tables.time_rows(shown)),
             "times_in_words": tables.times_in_words(shown),
             "csv": {figure: self.csv_of(figure) for figure in tables.CSV},

@@ -20,15 +20,13 @@ from django.utils.translation import gettext_lazy as _
 
 from altegio_loyalty.client.types import LARGEST_ID
 from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.states import Ending, Kind, Status
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-Kind = LoyaltyOperation.Kind
-Status = LoyaltyOperation.Status
-Outcome = LoyaltyOperation.Outcome
 
 #: The stylesheet of all screens, below the static files.
 STYLESHEET = "altegio_loyalty/altegio_loyalty.css"
@@ -76,9 +74,9 @@ def look_of(operation: LoyaltyOperation) -> Look:
 
 
 def _look_of_success(operation: LoyaltyOperation) -> Look:
-    if operation.outcome == Outcome.VERDICT_HAPPENED:
+    if operation.ending == Ending.DECIDED_HAPPENED:
         return _DONE
-    if operation.outcome == Outcome.NOTHING_TO_CANCEL:
+    if operation.ending == Ending.NOTHING_TO_CANCEL:
         return _NOTHING_TO_CANCEL
     taken, asked = operation.applied_amount, operation.amount
     if operation.kind == Kind.APPLY_DISCOUNT_PROGRAM and taken == 0:

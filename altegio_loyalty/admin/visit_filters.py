@@ -17,7 +17,7 @@ from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.log_filters import LocationFilter
 from altegio_loyalty.admin.presentation import as_id
 from altegio_loyalty.models import Location, Visit
-from altegio_loyalty.services.moments import start_of, today_at
+from altegio_loyalty.moments import start_of, today_at
 
 DAY, SEARCH = "day", "q"
 _DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}

@@ -13,9 +13,8 @@ from django.utils.translation import gettext_lazy
 from altegio_loyalty.admin.offers import WITH_PROGRAM, Offer, Offers, Part
 from altegio_loyalty.admin.presentation import as_id
 from altegio_loyalty.client.types import LARGEST_AMOUNT, LARGEST_ID
-from altegio_loyalty.models import LoyaltyOperation, Visit
-
-Kind = LoyaltyOperation.Kind
+from altegio_loyalty.models import Visit
+from altegio_loyalty.states import Kind
 
 #: The value of the choice "another amount".
 OTHER = "other"

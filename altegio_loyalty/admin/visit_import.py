@@ -31,7 +31,7 @@ from altegio_loyalty.admin.visit_filters import (
     one_day,
 )
 from altegio_loyalty.models import Location
-from altegio_loyalty.services.moments import today_at
+from altegio_loyalty.moments import today_at
 from altegio_loyalty.wording import as_local
 
 if TYPE_CHECKING:

@@ -24,11 +24,11 @@ from altegio_loyalty.admin.decisions import DECISIONS, carry_out
 from altegio_loyalty.admin.operate import visible_visits
 from altegio_loyalty.admin.presentation import as_id, look_of, outside_transactions, status_badge
 from altegio_loyalty.models import LoyaltyOperation, Visit
+from altegio_loyalty.states import Status
 
 if TYPE_CHECKING:
     from altegio_loyalty.admin.visits import VisitAdmin
 
-Status = LoyaltyOperation.Status
 FOLDER = "admin/altegio_loyalty/visit"
 
 #: So many of a visit's operations are shown on its page; the log has all.

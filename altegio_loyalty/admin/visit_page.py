@@ -15,13 +15,13 @@ from altegio_loyalty import services
 from altegio_loyalty.admin.offers import Offer, Offers
 from altegio_loyalty.admin.operate import BUTTONS, NO_CLIENT, NOTHING, operate_url, read_for_screen
 from altegio_loyalty.admin.visit_live import Happening, VisitLive
-from altegio_loyalty.models import LoyaltyOperation, Visit
+from altegio_loyalty.models import Visit
+from altegio_loyalty.states import Kind
 from altegio_loyalty.wording import as_local, isolated
 
 if TYPE_CHECKING:
     from altegio_loyalty.admin.visits import VisitAdmin
 
-Kind = LoyaltyOperation.Kind
 
 #: Without scripts, a page with an open operation looks again by itself after so many seconds.
 LOOK_AGAIN_SECONDS = 5

@@ -31,11 +31,10 @@ from altegio_loyalty.admin.visit_filters import (
 from altegio_loyalty.admin.visit_import import VisitImport
 from altegio_loyalty.admin.visit_live import VisitLive
 from altegio_loyalty.admin.visit_page import VisitPage
-from altegio_loyalty.models import Location, LoyaltyOperation, Visit
-from altegio_loyalty.services.moments import today_at
+from altegio_loyalty.models import Location, Visit
+from altegio_loyalty.moments import today_at
+from altegio_loyalty.states import Kind
 from altegio_loyalty.wording import as_local
-
-Kind = LoyaltyOperation.Kind
 
 _LEFT_TO_PAY, _APPLIED = gettext_lazy("left to pay"), gettext_lazy("applied")
 

@@ -14,10 +14,9 @@ from django.utils import timezone
 
 from altegio_loyalty import exceptions, signals
 from altegio_loyalty.conf import get_settings
-from altegio_loyalty.delivery.calls import AttemptLog
+from altegio_loyalty.gateway import AttemptLog
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
-
-Status = LoyaltyOperation.Status
+from altegio_loyalty.states import Ending, Status
 
 
 def database() -> str:
@@ -151,7 +150,7 @@ def announce(operation: LoyaltyOperation) -> None:
     if signal := _SIGNALS.get(Status(operation.status)):
         signal.send_robust(LoyaltyOperation, operation=operation)
     first_doubt = operation.status == Status.UNCONFIRMED and operation.lookup_count == 0
-    is_decided = operation.outcome == LoyaltyOperation.Outcome.VERDICT_DID_NOT_HAPPEN
+    is_decided = operation.ending == Ending.DECIDED_DID_NOT_HAPPEN
     given_up = operation.status == Status.FAILED and not is_decided
     if first_doubt or given_up or (operation.discrepancy and not operation.is_open):
         signals.operation_needs_attention.send_robust(LoyaltyOperation, operation=operation)

@@ -11,18 +11,18 @@ from django.utils import timezone
 
 from altegio_loyalty import exceptions, policy, throttle
 from altegio_loyalty.conf import get_settings
-from altegio_loyalty.delivery.calls import client_for, note_failure, note_success, retry_rules
 from altegio_loyalty.delivery.claims import Claim, announce, committed, database
 from altegio_loyalty.delivery.explained import explained_amount
 from altegio_loyalty.delivery.sending import after_no_effect, effect_columns
+from altegio_loyalty.gateway import client_for, note_failure, note_success, retry_rules
+from altegio_loyalty.kinds import Effect
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt, finished
-from altegio_loyalty.policy import Effect, Truth
+from altegio_loyalty.policy import Truth
 from altegio_loyalty.redaction import clean
+from altegio_loyalty.states import CallOutcome, Ending, Purpose, Status
 from altegio_loyalty.wording import points
 
 logger = logging.getLogger(__name__)
-
-Status = LoyaltyOperation.Status
 
 
 def recover(operation: LoyaltyOperation) -> bool:
@@ -45,9 +45,9 @@ def recover(operation: LoyaltyOperation) -> bool:
             return False
         OperationAttempt.objects.using(database()).create(
             operation=operation,
-            purpose=OperationAttempt.Purpose.SEND if operation.sent_at else OperationAttempt.Purpose.LOOK,
+            purpose=Purpose.SEND if operation.sent_at else Purpose.LOOK,
             started_at=operation.sent_at or now,
-            outcome=OperationAttempt.Outcome.UNKNOWN,
+            outcome=CallOutcome.UNKNOWN,
             error="The worker stopped before it could report.",
         )
     for name, value in columns.items():
@@ -64,7 +64,7 @@ def look_up(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
         client = client_for(operation.location)
         throttle.take_turn(for_person=for_person)
         outcome = claim.log.call(
-            OperationAttempt.Purpose.LOOK_UP,
+            Purpose.LOOK_UP,
             lambda: client.visit_details(operation.location_id, operation.record_id, operation.visit_id),
         )
     except exceptions.ApiError as error:
@@ -75,7 +75,7 @@ def look_up(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
         return error
     note_success(operation.location)
     assert outcome.visit is not None
-    effect = policy.effect_on(outcome.visit, operation.target)
+    effect = operation.target.effect_on(outcome.visit)
     never_left = _never_left(operation)
     truth = Truth.DID_NOT_HAPPEN if never_left else _truth(operation, effect, began)
     claim.log.rows[-1].outcome = _ATTEMPT_OUTCOMES[truth]
@@ -91,7 +91,7 @@ def _never_left(operation: LoyaltyOperation) -> bool:
 
     The mark is of the last claim; an earlier one may have sent, and its effect may come late.
     """
-    unanswered = {"purpose": OperationAttempt.Purpose.SEND, "outcome": OperationAttempt.Outcome.UNKNOWN}
+    unanswered = {"purpose": Purpose.SEND, "outcome": CallOutcome.UNKNOWN}
     return (
         operation.sent_at is None
         and not OperationAttempt.objects.using(database()).filter(operation=operation, **unanswered).exists()
@@ -125,7 +125,7 @@ def _next_look(operation: LoyaltyOperation, error: exceptions.ApiError | None = 
 def _columns(operation: LoyaltyOperation, truth: Truth, effect: Effect) -> dict[str, Any]:
     now = timezone.now()
     if truth is Truth.HAPPENED:
-        outcome = LoyaltyOperation.Outcome.FOUND
+        ending = Ending.FOUND
         columns = effect_columns(operation, effect)
         taken, asked = columns.get("applied_amount"), operation.amount
         if operation.seen_before is None and taken is not None and asked is not None and taken < asked:
@@ -133,14 +133,14 @@ def _columns(operation: LoyaltyOperation, truth: Truth, effect: Effect) -> dict[
                 f"{points(taken)} of {points(asked)} were found, but nobody had looked at the visit before: "
                 "they may have been there already."
             )
-        return finished(Status.SUCCEEDED, now, outcome=outcome, last_error="", **columns)
+        return finished(Status.SUCCEEDED, now, ending=ending, last_error="", **columns)
     if truth is Truth.DID_NOT_HAPPEN:
         return after_no_effect(operation, now, None)
     return {"next_attempt_at": _next_look(operation)}
 
 
 _ATTEMPT_OUTCOMES = {
-    Truth.HAPPENED: OperationAttempt.Outcome.HAPPENED,
-    Truth.DID_NOT_HAPPEN: OperationAttempt.Outcome.DID_NOT_HAPPEN,
-    Truth.STILL_OPEN: OperationAttempt.Outcome.STILL_OPEN,
+    Truth.HAPPENED: CallOutcome.HAPPENED,
+    Truth.DID_NOT_HAPPEN: CallOutcome.DID_NOT_HAPPEN,
+    Truth.STILL_OPEN: CallOutcome.STILL_OPEN,
 }

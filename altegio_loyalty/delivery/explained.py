@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from altegio_loyalty import policy, signals
+from altegio_loyalty import kinds, signals
 from altegio_loyalty.client import VisitDetails
 from altegio_loyalty.delivery.claims import database
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.querysets import OperationQuerySet
+from altegio_loyalty.states import Ending, Status
 from altegio_loyalty.wording import points
-
-_PAIRS = {
-    policy.APPLY_WITHDRAWAL: (policy.APPLY_WITHDRAWAL, policy.CANCEL_WITHDRAWAL),
-    policy.CANCEL_WITHDRAWAL: (policy.APPLY_WITHDRAWAL, policy.CANCEL_WITHDRAWAL),
-    policy.APPLY_PROGRAM: (policy.APPLY_PROGRAM, policy.CANCEL_PROGRAM),
-    policy.CANCEL_PROGRAM: (policy.APPLY_PROGRAM, policy.CANCEL_PROGRAM),
-}
 
 
 def _others(operation: LoyaltyOperation) -> OperationQuerySet:
@@ -28,8 +22,8 @@ def _others(operation: LoyaltyOperation) -> OperationQuerySet:
             visit_id=operation.visit_id,
             card_id=operation.card_id,
             program_id=operation.program_id,
-            kind__in=_PAIRS[operation.kind],
-            status=LoyaltyOperation.Status.SUCCEEDED,
+            kind__in=kinds.pair_of(operation.kind),
+            status=Status.SUCCEEDED,
         )
         .exclude(pk=operation.pk)
     )
@@ -43,7 +37,7 @@ def in_force(operation: LoyaltyOperation) -> list[LoyaltyOperation]:
 def _not_undone(in_order: Iterable[LoyaltyOperation]) -> list[LoyaltyOperation]:
     applies: list[LoyaltyOperation] = []
     for operation in in_order:
-        applies = [*applies, operation] if policy.is_apply(operation.kind) else []
+        applies = [*applies, operation] if operation.target.is_apply else []
     return applies
 
 
@@ -62,10 +56,10 @@ def is_anothers(operation: LoyaltyOperation, shown: Decimal) -> bool:
 
     `shown` is what the visit shows; what it shows beyond the others is this one's.
     """
-    if policy.is_apply(operation.kind):
+    if operation.target.is_apply:
         return bool(in_force(operation)) and shown <= explained_amount(operation)
     cancels = _others(operation).filter(kind=operation.kind, finished_at__gt=operation.unanswered_at)
-    return cancels.exclude(outcome=LoyaltyOperation.Outcome.NOTHING_TO_CANCEL).exists()
+    return cancels.exclude(ending=Ending.NOTHING_TO_CANCEL).exists()
 
 
 def beyond_the_log(there: Decimal, explained: Decimal) -> str:
@@ -110,9 +104,9 @@ def _surplus(details: VisitDetails, operations: list[LoyaltyOperation]) -> list[
 
 
 def _is_done(operation: LoyaltyOperation) -> bool:
-    return operation.status == LoyaltyOperation.Status.SUCCEEDED
+    return operation.status == Status.SUCCEEDED
 
 
 def _may_come_late(operation: LoyaltyOperation) -> bool:
     """Whether it ended as not done although a call of it stayed without an answer."""
-    return policy.is_apply(operation.kind) and operation.unanswered_at is not None
+    return operation.target.is_apply and operation.unanswered_at is not None

@@ -12,22 +12,20 @@ from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from altegio_loyalty import exceptions, policy, throttle
+from altegio_loyalty.bills import keep_figures
 from altegio_loyalty.client import AltegioClient, Outcome
 from altegio_loyalty.conf import get_settings
-from altegio_loyalty.delivery.calls import client_for, note_failure, note_success, retry_rules
 from altegio_loyalty.delivery.claims import Claim
 from altegio_loyalty.delivery.explained import beyond_the_log, explained_amount, is_anothers
-from altegio_loyalty.delivery.figures import keep_figures
-from altegio_loyalty.models import LoyaltyOperation, OperationAttempt, finished
-from altegio_loyalty.policy import Effect, Meaning
+from altegio_loyalty.gateway import client_for, note_failure, note_success, retry_rules
+from altegio_loyalty.kinds import Effect
+from altegio_loyalty.models import LoyaltyOperation, finished
+from altegio_loyalty.policy import Meaning
 from altegio_loyalty.redaction import clean
+from altegio_loyalty.states import Ending, Kind, Purpose, Status
 from altegio_loyalty.wording import points
 
 logger = logging.getLogger(__name__)
-
-Status = LoyaltyOperation.Status
-Reason = LoyaltyOperation.Outcome
-Purpose = OperationAttempt.Purpose
 
 
 def send(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
@@ -64,7 +62,7 @@ def _look(claim: Claim, client: AltegioClient) -> Effect:
         lambda: client.visit_details(operation.location_id, operation.record_id, operation.visit_id),
     )
     assert outcome.visit is not None
-    return policy.effect_on(outcome.visit, operation.target)
+    return operation.target.effect_on(outcome.visit)
 
 
 def _already_as_wanted(operation: LoyaltyOperation, seen: Effect) -> dict[str, Any]:
@@ -72,14 +70,14 @@ def _already_as_wanted(operation: LoyaltyOperation, seen: Effect) -> dict[str, A
     if operation.unanswered_at is not None and not is_anothers(operation, seen.amount):
         # A call of this operation stayed without an answer, and no other one explains what is there: its late effect.
         return finished(
-            Status.SUCCEEDED, now, outcome=Reason.FOUND, last_error="", **effect_columns(operation, seen)
+            Status.SUCCEEDED, now, ending=Ending.FOUND, last_error="", **effect_columns(operation, seen)
         )
-    if not policy.is_apply(operation.kind):
-        return finished(Status.SUCCEEDED, now, outcome=Reason.NOTHING_TO_CANCEL, last_error="")
+    if not operation.target.is_apply:
+        return finished(Status.SUCCEEDED, now, ending=Ending.NOTHING_TO_CANCEL, last_error="")
     return finished(
         Status.REJECTED,
         now,
-        outcome=Reason.ALREADY_THERE,
+        ending=Ending.ALREADY_THERE,
         seen_before=seen.amount,
         last_error="",
         discrepancy=beyond_the_log(seen.amount, explained_amount(operation)),
@@ -111,7 +109,7 @@ def _post(claim: Claim, client: AltegioClient) -> exceptions.ApiError | None:
 def _request_for(
     operation: LoyaltyOperation, client: AltegioClient, send_within: float
 ) -> Callable[[], Outcome]:
-    kinds = LoyaltyOperation.Kind
+    kinds = Kind
     where = {"record_id": operation.record_id, "visit_id": operation.visit_id}
     location_id, card_id = operation.location_id, operation.card_id
     if operation.kind == kinds.APPLY_CARD_WITHDRAWAL:
@@ -132,7 +130,7 @@ def _request_for(
 
 def success_columns(operation: LoyaltyOperation, outcome: Outcome) -> dict[str, Any]:
     """A success stays a success; the figures are empty where the answer does not show them."""
-    effect = policy.effect_on(outcome.visit, operation.target) if outcome.visit else None
+    effect = operation.target.effect_on(outcome.visit) if outcome.visit else None
     return finished(Status.SUCCEEDED, timezone.now(), last_error="", **effect_columns(operation, effect))
 
 
@@ -140,7 +138,7 @@ def effect_columns(operation: LoyaltyOperation, effect: Effect | None) -> dict[s
     """What the visit shows of the operation's effect, and what about it a person must look at."""
     if effect is None:
         return {}
-    if not policy.is_apply(operation.kind):
+    if not operation.target.is_apply:
         return _cancel_columns(operation, effect)
     before = operation.seen_before if operation.seen_before is not None else explained_amount(operation)
     if effect.amount < before:
@@ -157,7 +155,7 @@ def _cancel_columns(operation: LoyaltyOperation, effect: Effect) -> dict[str, An
     if operation.seen_before is not None:
         columns["returned_amount"] = max(operation.seen_before - effect.amount, Decimal(0))
         # Where the log explains none of it, somebody else took all, and the person saw that and undid it.
-        if operation.kind == policy.CANCEL_WITHDRAWAL and (explained := explained_amount(operation)):
+        if operation.kind == Kind.CANCEL_CARD_WITHDRAWAL and (explained := explained_amount(operation)):
             columns["discrepancy"] = beyond_the_log(operation.seen_before, explained)
     if effect.is_there:
         columns["discrepancy"] = (

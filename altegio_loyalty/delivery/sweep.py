@@ -19,10 +19,10 @@ from altegio_loyalty.delivery.doubt import look_up, recover
 from altegio_loyalty.delivery.sending import send
 from altegio_loyalty.models import LoyaltyOperation, finished
 from altegio_loyalty.querysets import OperationQuerySet
+from altegio_loyalty.states import Status
 
 logger = logging.getLogger(__name__)
 
-Status = LoyaltyOperation.Status
 #: So many failures of Altegio in a row, on different operations, are taken for an outage.
 OUTAGE_FAILURES = 3
 

@@ -3,8 +3,8 @@
 What calls Altegio refuses to run inside a database transaction (`exceptions.TransactionOpen`).
 """
 
+from altegio_loyalty.bills import keep_figures
 from altegio_loyalty.delivery.explained import flag_surplus
-from altegio_loyalty.delivery.figures import keep_figures
 from altegio_loyalty.services.decisions import retry_operation, settle_operation, stop_operation
 from altegio_loyalty.services.operations import (
     apply_card_withdrawal,

@@ -17,9 +17,7 @@ from altegio_loyalty.delivery.claims import announce, committed, database
 from altegio_loyalty.exceptions import OperationInProgress, OperationNotAllowed
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt, finished
 from altegio_loyalty.redaction import clean
-
-Status = LoyaltyOperation.Status
-Outcome = LoyaltyOperation.Outcome
+from altegio_loyalty.states import CallOutcome, Ending, Purpose, Status
 
 
 def retry_operation(operation: LoyaltyOperation, by: AbstractBaseUser | None = None) -> LoyaltyOperation:
@@ -42,7 +40,7 @@ def retry_operation(operation: LoyaltyOperation, by: AbstractBaseUser | None = N
             operation,
             ring=True,
             status=Status.PENDING,
-            outcome="",
+            ending="",
             finished_at=None,
             is_stopping=False,
             open_key=operation.make_open_key(),
@@ -88,14 +86,14 @@ def settle_operation(
         raise ValidationError({"reason": [_("Say how you know, for example what Altegio's screen shows.")]})
     verdict = OperationAttempt(
         operation=operation,
-        purpose=OperationAttempt.Purpose.VERDICT,
-        outcome=OperationAttempt.Outcome.HAPPENED if happened else OperationAttempt.Outcome.DID_NOT_HAPPEN,
+        purpose=Purpose.DECISION,
+        outcome=CallOutcome.HAPPENED if happened else CallOutcome.DID_NOT_HAPPEN,
         error=clean(reason.strip(), 500),
         made_by=by,  # type: ignore[misc]
     )
     status = Status.SUCCEEDED if happened else Status.FAILED
-    outcome = Outcome.VERDICT_HAPPENED if happened else Outcome.VERDICT_DID_NOT_HAPPEN
-    return _change(operation, verdict=verdict, **finished(status, timezone.now(), outcome=outcome))
+    ending = Ending.DECIDED_HAPPENED if happened else Ending.DECIDED_DID_NOT_HAPPEN
+    return _change(operation, verdict=verdict, **finished(status, timezone.now(), ending=ending))
 
 
 def _change(

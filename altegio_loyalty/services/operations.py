@@ -21,9 +21,7 @@ from altegio_loyalty.delivery.sending import send
 from altegio_loyalty.exceptions import IdempotencyConflict, OperationInProgress
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.services import validation
-
-Kind = LoyaltyOperation.Kind
-Status = LoyaltyOperation.Status
+from altegio_loyalty.states import Kind, Status
 
 _ARGUMENTS = ("kind", "location_id", "visit_id", "record_id", "card_id", "program_id", "amount")
 

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from altegio_loyalty import conf, exceptions, policy
 from altegio_loyalty.client import Card, VisitDetails
-from altegio_loyalty.delivery.calls import call
+from altegio_loyalty.gateway import call
 from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.wording import reason

@@ -20,13 +20,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from altegio_loyalty import exceptions
+from altegio_loyalty.bills import storable
 from altegio_loyalty.client import Record
-from altegio_loyalty.delivery.calls import call
-from altegio_loyalty.delivery.figures import storable
+from altegio_loyalty.gateway import call
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+from altegio_loyalty.moments import parse_moment, start_of, stored, today_at
 from altegio_loyalty.policy import is_outage
 from altegio_loyalty.redaction import clean
-from altegio_loyalty.services.moments import parse_moment, start_of, stored, today_at
 from altegio_loyalty.services.reading import check_may_ask, shown
 from altegio_loyalty.services.validation import check_id
 

@@ -25,7 +25,7 @@ from tests.delivery.salon import Salon
 
 pytestmark = pytest.mark.django_db
 
-Kind, Status, Outcome = LoyaltyOperation.Kind, LoyaltyOperation.Status, LoyaltyOperation.Outcome
+Kind, Status, Ending = LoyaltyOperation.Kind, LoyaltyOperation.Status, LoyaltyOperation.Ending
 LIST = "admin:altegio_loyalty_loyaltyoperation_changelist"
 SIGNED_IN = Callable[..., Client]
 
@@ -354,7 +354,7 @@ def test_a_verdict_asks_for_a_reason_first_and_then_settles(
     assert (answer.status_code, answer.url) == (302, page_of(operation))
     assert fresh(operation).status == status
     verdict = OperationAttempt.objects.get()
-    assert (verdict.purpose, verdict.error) == ("verdict", "Altegio shows it")
+    assert (verdict.purpose, verdict.error) == ("decision", "Altegio shows it")
     assert verdict.made_by is not None
     assert "Altegio shows it" in LogEntry.objects.get().change_message
 
@@ -553,7 +553,7 @@ def test_the_list_and_the_page_cost_few_queries_however_many_rows(
         )
         log.add(Status.SUCCEEDED, visit=visit)
         by = get_user_model().objects.create(username=f"person-{n}")
-        operation.attempts.create(purpose="verdict", outcome="happened", made_by=by)
+        operation.attempts.create(purpose="decision", outcome="happened", made_by=by)
     with django_assert_max_num_queries(9):
         assert len(boss.get(reverse(LIST)).context["cl"].result_list) == 50
     with django_assert_max_num_queries(9):
@@ -595,7 +595,7 @@ def test_a_page_of_no_operation_leads_back(boss: Client, log: Log, number: str) 
         ({"status": "succeeded", "applied_amount": 0}, "nothing taken", messages.WARNING),
         ({"status": "succeeded", "applied_amount": 130}, "more than asked", messages.WARNING),
         ({"status": "succeeded"}, "amount unknown", messages.WARNING),
-        ({"status": "succeeded", "outcome": "verdict_happened"}, "done", messages.SUCCESS),
+        ({"status": "succeeded", "ending": "decided_happened"}, "done", messages.SUCCESS),
         (
             {"status": "succeeded", "applied_amount": 100, "discrepancy": "x"},
             "to be looked at",
@@ -603,7 +603,7 @@ def test_a_page_of_no_operation_leads_back(boss: Client, log: Log, number: str) 
         ),
         ({"status": "succeeded", "kind": "cancel_card_withdrawal"}, "done", messages.SUCCESS),
         (
-            {"status": "succeeded", "kind": "cancel_card_withdrawal", "outcome": "nothing_to_cancel"},
+            {"status": "succeeded", "kind": "cancel_card_withdrawal", "ending": "nothing_to_cancel"},
             "nothing to cancel",
             messages.INFO,
         ),

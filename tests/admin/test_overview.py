@@ -18,9 +18,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from altegio_loyalty import statistics
 from altegio_loyalty.admin.figure_tables import CSV, MOST_LOCATIONS
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation
-from altegio_loyalty.services import figures
 from tests.admin.test_operations import Log
 
 pytestmark = pytest.mark.django_db
@@ -213,7 +213,7 @@ def test_own_dates_can_be_a_single_day(log: Log, manager: Client) -> None:
 
 
 def day(number: int) -> str:
-    return (figures.today() + datetime.timedelta(days=number)).isoformat()
+    return (statistics.today() + datetime.timedelta(days=number)).isoformat()
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_the_csv_of_outcomes_adds_up(log: Log, manager: Client) -> None:
 def test_the_csv_of_times_holds_each_slot(log: Log, manager: Client) -> None:
     log.add(Status.SUCCEEDED)
     rows = rows_of(manager.get(csv_url("times")))[1:]
-    assert (rows[0], len(rows)) == (["up to 0.5 s", "1"], len(figures.TIME_LIMITS) + 1)
+    assert (rows[0], len(rows)) == (["up to 0.5 s", "1"], len(statistics.TIME_LIMITS) + 1)
 
 
 def test_an_unknown_file_is_not_found(manager: Client) -> None:

@@ -11,7 +11,7 @@ from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.sandbox import Sandbox
 from tests.chaos.plan import CANCEL, PROMOTE, TAKE_BACK, WITHDRAW, Story
 
-Status, Outcome = LoyaltyOperation.Status, LoyaltyOperation.Outcome
+Status, Ending = LoyaltyOperation.Status, LoyaltyOperation.Ending
 LOST, DOUBLED, WRONG, OPEN = "lost", "doubled", "told wrongly", "open for ever"
 KINDS = (LOST, DOUBLED, WRONG, OPEN)
 
@@ -71,7 +71,7 @@ class Judge:
             self.verdict.add(DOUBLED, "more rows than requests", story.visit_id)
         for row in rows:
             self.verdict.states[row.status] += 1
-            self.verdict.notes["of them found by a look-up"] += row.outcome == Outcome.FOUND
+            self.verdict.notes["of them found by a look-up"] += row.ending == Ending.FOUND
             self.verdict.notes["of them ever in doubt"] += is_doubted(row)
             self.verdict.notes["flagged for a person"] += bool(row.discrepancy)
             if row.is_open:
@@ -135,7 +135,7 @@ class Judge:
         for row in self.rows[violation.visit_id]:
             lines.append(
                 f"  operation {row.pk} {row.idempotency_key} {row.kind} asked {row.amount} applied {row.applied_amount}"
-                f" returned {row.returned_amount}: {row.status} {row.outcome} attempts {row.attempt_count}"
+                f" returned {row.returned_amount}: {row.status} {row.ending} attempts {row.attempt_count}"
                 f" created {row.created_at:%T.%f} sent {row.sent_at} unanswered {row.unanswered_at}"
                 f" finished {row.finished_at} {row.last_error} {row.discrepancy}"
             )
@@ -159,7 +159,7 @@ class Judge:
 
 def claims_effect(row: LoyaltyOperation) -> bool:
     """Whether the log says that this operation changed the visit."""
-    if row.status != Status.SUCCEEDED or row.outcome == Outcome.NOTHING_TO_CANCEL:
+    if row.status != Status.SUCCEEDED or row.ending == Ending.NOTHING_TO_CANCEL:
         return False
     return row.applied_amount != 0 and row.returned_amount != 0
 

@@ -15,7 +15,7 @@ from altegio_loyalty.sandbox import Sandbox
 
 Kind = LoyaltyOperation.Kind
 Status = LoyaltyOperation.Status
-Outcome = LoyaltyOperation.Outcome
+Ending = LoyaltyOperation.Ending
 
 WITHDRAWAL, CANCEL = Kind.APPLY_CARD_WITHDRAWAL, Kind.CANCEL_CARD_WITHDRAWAL
 PROMOTION, PROMOTION_BACK = Kind.APPLY_DISCOUNT_PROGRAM, Kind.CANCEL_DISCOUNT_PROGRAM
@@ -164,7 +164,7 @@ class Salon:
         claimed: Counter[tuple[str, int, int]] = Counter()
         for operation in LoyaltyOperation.objects.exclude(status__in=(Status.UNCONFIRMED, Status.SENDING)):
             key = (operation.kind, operation.visit_id, operation.card_id)
-            did = operation.status == Status.SUCCEEDED and operation.outcome != Outcome.NOTHING_TO_CANCEL
+            did = operation.status == Status.SUCCEEDED and operation.ending != Ending.NOTHING_TO_CANCEL
             did = did and operation.applied_amount != 0
             claimed[key] += did
             if did and operation.kind == WITHDRAWAL and effects[key] == 1:

@@ -16,7 +16,7 @@ from tests.delivery.salon import (
     KINDS,
     PROMOTION,
     WITHDRAWAL,
-    Outcome,
+    Ending,
     Salon,
     Status,
     points,
@@ -53,7 +53,7 @@ def test_look_up_that_finds_the_effect__settles_at_once(salon: Salon) -> None:
     assert seconds_from_now(operation.next_attempt_at) <= 0
     salon.sweep(operation)
     assert operation.status == Status.SUCCEEDED
-    assert operation.outcome == Outcome.FOUND
+    assert operation.ending == Ending.FOUND
     assert operation.applied_amount == points(100)
     assert operation.last_error == ""
 
@@ -88,7 +88,7 @@ def test_effect_later_than_the_settle_time__is_never_denied(salon: Salon, kind: 
         salon.run_to_the_end(operation)
     assert len(salon.effects(kind, visit)) == 1
     assert operation.status == Status.SUCCEEDED
-    assert operation.outcome != Outcome.NOTHING_TO_CANCEL
+    assert operation.ending != Ending.NOTHING_TO_CANCEL
     if kind == WITHDRAWAL:
         assert operation.applied_amount == points(100)
 
@@ -220,7 +220,7 @@ def test_settle__is_a_row_of_its_own(salon: Salon, admin_user: Any, happened: bo
     assert operation.status == (Status.SUCCEEDED if happened else Status.FAILED)
     assert operation.next_attempt_at is None
     assert operation.open_key is None
-    verdict = operation.attempts.get(purpose=OperationAttempt.Purpose.VERDICT)
+    verdict = operation.attempts.get(purpose=OperationAttempt.Purpose.DECISION)
     assert (verdict.made_by, verdict.error) == (admin_user, "Seen in the journal.")
     salon.age(operation, 600)
     salon.sweep(operation)
@@ -254,7 +254,7 @@ def test_retry_of_one_given_up__does_not_claim_what_another_did_since(salon: Sal
     assert salon.ask(kind, visit).status == Status.SUCCEEDED
     services.retry_operation(given_up)
     salon.run_to_the_end(given_up)
-    assert given_up.outcome in (Outcome.ALREADY_THERE, Outcome.NOTHING_TO_CANCEL)
+    assert given_up.ending in (Ending.ALREADY_THERE, Ending.NOTHING_TO_CANCEL)
     assert given_up.applied_amount is None
     assert not given_up.discrepancy
     assert len(salon.effects(kind, visit)) == 1

@@ -20,7 +20,7 @@ from altegio_loyalty.exceptions import OperationNotAllowed
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.tasks import deliver_operation, retry_due_operations
 from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
-from tests.delivery.salon import KINDS, WITHDRAWAL, Outcome, Salon, Status, points, seconds_from_now
+from tests.delivery.salon import KINDS, WITHDRAWAL, Ending, Salon, Status, points, seconds_from_now
 from tests.delivery.threads import in_threads
 
 pytestmark = pytest.mark.django_db
@@ -72,7 +72,7 @@ def test_lease_ran_out_after_the_effect__is_found(salon: Salon, kind: str) -> No
     salon.age(operation, 61)
     salon.run_to_the_end(operation)
     assert operation.status == Status.SUCCEEDED
-    assert operation.outcome == Outcome.FOUND
+    assert operation.ending == Ending.FOUND
     assert salon.posts(visit) == 0
     assert len(salon.effects(kind, visit)) == 1
 
@@ -108,7 +108,7 @@ def test_lease_ran_out_before_the_mark__forgets_no_earlier_call(salon: Salon, ki
     claimed(operation)
     salon.age(operation, 61)
     salon.run_to_the_end(operation)
-    assert (operation.status, operation.outcome) == (Status.SUCCEEDED, Outcome.FOUND)
+    assert (operation.status, operation.ending) == (Status.SUCCEEDED, Ending.FOUND)
     assert len(salon.effects(kind, visit)) == salon.posts(visit) == 1
     assert not operation.discrepancy
 
@@ -246,7 +246,7 @@ def test_look_up_whose_claim_was_taken_over__decides_nothing(salon: Salon) -> No
     look_up(sleeper, for_person=False)
     operation.refresh_from_db()
     assert operation.status == Status.SUCCEEDED
-    assert operation.outcome == Outcome.VERDICT_HAPPENED
+    assert operation.ending == Ending.DECIDED_HAPPENED
 
 
 # Two at once
@@ -336,9 +336,9 @@ def test_verdict_and_look_up_at_once__one_of_them_decides(salon: Salon) -> None:
             lambda operation=operation: delivery.deliver(operation.pk),
         )
         operation.refresh_from_db()
-        is_verdict = operation.outcome.startswith("verdict")
+        is_verdict = operation.ending.startswith("decided")
         assert is_verdict != isinstance(results[0], OperationNotAllowed)
-        assert operation.attempts.filter(purpose="verdict").exists() == is_verdict
+        assert operation.attempts.filter(purpose="decision").exists() == is_verdict
         assert not operation.is_open
 
 

@@ -14,7 +14,7 @@ from tests.delivery.salon import (
     PROMOTION,
     PROMOTION_BACK,
     WITHDRAWAL,
-    Outcome,
+    Ending,
     Salon,
     Status,
     points,
@@ -206,7 +206,7 @@ def test_already_there__is_rejected_and_nothing_is_sent(salon: Salon, kind: str)
     else:
         salon.ledger.apply_program(visit, salon.card, salon.program)
     operation = salon.ask(kind, visit)
-    assert (operation.status, operation.outcome) == (Status.REJECTED, Outcome.ALREADY_THERE)
+    assert (operation.status, operation.ending) == (Status.REJECTED, Ending.ALREADY_THERE)
     assert "already shows" in operation.sentence
     assert kind == PROMOTION or "40" in operation.sentence
     assert operation.discrepancy
@@ -226,7 +226,7 @@ def test_already_there_by_an_own_operation__is_nothing_to_look_at(salon: Salon) 
 def test_nothing_to_cancel__succeeds_and_nothing_is_sent(salon: Salon, kind: str) -> None:
     """The visit is as it was wanted."""
     operation = salon.ask(kind, salon.visit())
-    assert (operation.status, operation.outcome) == (Status.SUCCEEDED, Outcome.NOTHING_TO_CANCEL)
+    assert (operation.status, operation.ending) == (Status.SUCCEEDED, Ending.NOTHING_TO_CANCEL)
     assert operation.sentence.startswith("Nothing to")
     assert salon.posts() == 0
 

@@ -281,4 +281,4 @@ def test_settle_without_a_reason(salon: Salon) -> None:
         assert list(caught.value.message_dict) == ["reason"]
     operation.refresh_from_db()
     assert operation.status == Status.UNCONFIRMED
-    assert not operation.attempts.filter(purpose="verdict").exists()
+    assert not operation.attempts.filter(purpose="decision").exists()

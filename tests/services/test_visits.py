@@ -17,9 +17,9 @@ from django.utils import timezone
 
 from altegio_loyalty import services
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+from altegio_loyalty.moments import parse_moment, stored
 from altegio_loyalty.sandbox import FAULTS
 from altegio_loyalty.services import visits as module
-from altegio_loyalty.services.moments import parse_moment, stored
 from tests.delivery.rawserver import RawServer, answer_of
 from tests.delivery.salon import Salon, points
 

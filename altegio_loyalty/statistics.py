@@ -19,11 +19,9 @@ from django.conf import settings
 from django.db.models import Case, Count, F, FloatField, Func, IntegerField, Min, Q, Sum, Value, When
 from django.utils import timezone
 
-from altegio_loyalty.models import LoyaltyOperation
-from altegio_loyalty.querysets import OPEN_STATUSES, OperationQuerySet
+from altegio_loyalty.querysets import OperationQuerySet
+from altegio_loyalty.states import OPEN, Ending, Kind, Status
 from altegio_loyalty.wording import as_local
-
-Kind, Status, Outcome = LoyaltyOperation.Kind, LoyaltyOperation.Status, LoyaltyOperation.Outcome
 
 #: What was given up or flagged longer ago is history: the client has left, and nobody is asked to look at it now.
 RECENT_DAYS = 30
@@ -98,19 +96,19 @@ class Attention:
 
 def attention(rows: OperationQuerySet) -> dict[int, Attention]:
     """By location id; locations without anything open, given up or flagged are left out."""
-    late = Q(status__in=OPEN_STATUSES, next_attempt_at__lte=timezone.now() - OVERDUE_AFTER)
+    late = Q(status__in=OPEN, next_attempt_at__lte=timezone.now() - OVERDUE_AFTER)
     recent = Q(created_at__gte=midnight(today() - datetime.timedelta(days=RECENT_DAYS - 1)))
-    verdict = Q(outcome=LoyaltyOperation.Outcome.VERDICT_DID_NOT_HAPPEN)
+    verdict = Q(ending=Ending.DECIDED_DID_NOT_HAPPEN)
     given_up, flagged = Q(status=Status.FAILED) & ~verdict & recent, Q(discrepancy__gt="") & recent
     found: Any = (
-        rows.filter(Q(status__in=OPEN_STATUSES) | given_up | flagged)
+        rows.filter(Q(status__in=OPEN) | given_up | flagged)
         .order_by()
         .values("location_id")
         .annotate(
             in_doubt=Count("pk", filter=Q(status=Status.UNCONFIRMED)),
             given_up=Count("pk", filter=given_up),
             flagged=Count("pk", filter=flagged),
-            open=Count("pk", filter=Q(status__in=OPEN_STATUSES)),
+            open=Count("pk", filter=Q(status__in=OPEN)),
             overdue=Count("pk", filter=late),
             overdue_since=Min("next_attempt_at", filter=late),
         )
@@ -165,7 +163,7 @@ def points(rows: OperationQuerySet, period: Period) -> Points:
     days = period.days
     taking, giving = Q(kind=Kind.APPLY_CARD_WITHDRAWAL), Q(kind=Kind.CANCEL_CARD_WITHDRAWAL)
     unknown = (taking & Q(applied_amount=None)) | (
-        giving & Q(returned_amount=None) & ~Q(outcome=Outcome.NOTHING_TO_CANCEL)
+        giving & Q(returned_amount=None) & ~Q(ending=Ending.NOTHING_TO_CANCEL)
     )
     found = (
         period.narrow(rows)

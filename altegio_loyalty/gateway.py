@@ -15,6 +15,7 @@ from altegio_loyalty.client import AltegioClient, Limits, Outcome, shared_transp
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.models import Location, OperationAttempt
 from altegio_loyalty.redaction import clean
+from altegio_loyalty.states import CallOutcome
 
 logger = logging.getLogger(__name__)
 
@@ -104,13 +105,13 @@ class AttemptLog:
             outcome = ask()
         except exceptions.ApiError as error:
             meaning = policy.meaning_of_send(error)
-            row.outcome = _OUTCOMES.get(meaning, OperationAttempt.Outcome.UNKNOWN)
+            row.outcome = _OUTCOMES.get(meaning, CallOutcome.UNKNOWN)
             row.http_status, row.answer = error.http_status, error.body
             row.error = clean(f"{error} {error.detail}".strip(), 500)
             raise
         else:
             row.outcome, row.http_status, row.answer = (
-                OperationAttempt.Outcome.OK,
+                CallOutcome.OK,
                 outcome.answer.http_status,
                 outcome.answer.text,
             )
@@ -121,8 +122,8 @@ class AttemptLog:
 
 
 _OUTCOMES = {
-    policy.Meaning.NOT_DONE: OperationAttempt.Outcome.NOT_DONE,
-    policy.Meaning.REFUSED: OperationAttempt.Outcome.REFUSED,
-    policy.Meaning.TOKENS_REFUSED: OperationAttempt.Outcome.REFUSED,
-    policy.Meaning.UNKNOWN: OperationAttempt.Outcome.UNKNOWN,
+    policy.Meaning.NOT_DONE: CallOutcome.NOT_DONE,
+    policy.Meaning.REFUSED: CallOutcome.REFUSED,
+    policy.Meaning.TOKENS_REFUSED: CallOutcome.REFUSED,
+    policy.Meaning.UNKNOWN: CallOutcome.UNKNOWN,
 }

@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.utils import timezone
 
+from altegio_loyalty import statistics
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
-from altegio_loyalty.services import figures
-from altegio_loyalty.services.figures import Moved, Period
+from altegio_loyalty.statistics import Moved, Period
 
 pytestmark = pytest.mark.django_db
 
-Kind, Status, Outcome = LoyaltyOperation.Kind, LoyaltyOperation.Status, LoyaltyOperation.Outcome
+Kind, Status, Ending = LoyaltyOperation.Kind, LoyaltyOperation.Status, LoyaltyOperation.Ending
 DAY = datetime.date(2026, 3, 10)
 NUMBERS = itertools.count(1)
 
@@ -44,12 +44,12 @@ def add(visit: Visit, status: str = Status.SUCCEEDED, **columns: Any) -> Loyalty
     return LoyaltyOperation.objects.create(**defaults)
 
 
-def points(first: datetime.date = DAY, last: datetime.date | None = None) -> figures.Points:
-    return figures.points(LoyaltyOperation.objects.all(), Period(first, last or first))
+def points(first: datetime.date = DAY, last: datetime.date | None = None) -> statistics.Points:
+    return statistics.points(LoyaltyOperation.objects.all(), Period(first, last or first))
 
 
-def outcomes() -> figures.Outcomes:
-    return figures.outcomes(LoyaltyOperation.objects.all(), Period(DAY, DAY))
+def outcomes() -> statistics.Outcomes:
+    return statistics.outcomes(LoyaltyOperation.objects.all(), Period(DAY, DAY))
 
 
 # Points
@@ -77,7 +77,7 @@ def test_only_what_is_done_moves_points(here: Visit, status: str) -> None:
 def test_what_is_done_without_shown_figures_is_counted_apart(here: Visit) -> None:
     add(here, amount=100, applied_amount=None)
     add(here, kind=Kind.CANCEL_CARD_WITHDRAWAL, returned_amount=None)
-    add(here, kind=Kind.CANCEL_CARD_WITHDRAWAL, outcome=Outcome.NOTHING_TO_CANCEL)
+    add(here, kind=Kind.CANCEL_CARD_WITHDRAWAL, ending=Ending.NOTHING_TO_CANCEL)
     assert points().total == Moved(unknown_count=2)
 
 
@@ -183,7 +183,7 @@ def test_only_what_is_done_has_a_time(here: Visit) -> None:
 @pytest.mark.parametrize(("share", "slot"), [(0.5, 2), (0.95, 2), (0.96, 4), (1, 4)])
 def test_a_share_is_done_by_the_end_of_its_slot(share: float, slot: int) -> None:
     times = [0, 40, 55, 0, 5, *[0] * 12]
-    assert figures.Outcomes(figures.Counter(), times).slot_of_share(share) == slot
+    assert statistics.Outcomes(statistics.Counter(), times).slot_of_share(share) == slot
 
 
 def test_outcomes_and_times_are_one_query(here: Visit, django_assert_num_queries: Any) -> None:
@@ -195,8 +195,8 @@ def test_outcomes_and_times_are_one_query(here: Visit, django_assert_num_queries
 # What needs a person
 
 
-def needing() -> figures.Attention | None:
-    return figures.attention(LoyaltyOperation.objects.all()).get(1)
+def needing() -> statistics.Attention | None:
+    return statistics.attention(LoyaltyOperation.objects.all()).get(1)
 
 
 def test_nothing_needs_a_person_in_a_log_of_successes(here: Visit) -> None:
@@ -210,11 +210,11 @@ def test_what_needs_a_person_is_counted_by_its_reason(here: Visit) -> None:
     add(here, Status.FAILED, created_at=now)
     add(here, discrepancy="More than the log explains.", created_at=now)
     add(here, Status.PENDING, next_attempt_at=now, created_at=now)
-    assert needing() == figures.Attention(in_doubt=1, given_up=1, flagged=1, open=2)
+    assert needing() == statistics.Attention(in_doubt=1, given_up=1, flagged=1, open=2)
 
 
 def test_what_was_given_up_or_flagged_long_ago_is_history(here: Visit) -> None:
-    long_ago = timezone.now() - datetime.timedelta(days=figures.RECENT_DAYS)
+    long_ago = timezone.now() - datetime.timedelta(days=statistics.RECENT_DAYS)
     add(here, Status.FAILED, created_at=long_ago)
     add(here, discrepancy="More than the log explains.", created_at=long_ago)
     assert needing() is None
@@ -229,7 +229,7 @@ def test_a_doubt_is_never_too_old_to_need_a_person(here: Visit) -> None:
 
 @pytest.mark.parametrize("status", [Status.PENDING, Status.SENDING, Status.UNCONFIRMED])
 def test_what_is_due_for_minutes_is_overdue(here: Visit, status: str) -> None:
-    due = timezone.now().replace(microsecond=0) - figures.OVERDUE_AFTER - datetime.timedelta(seconds=5)
+    due = timezone.now().replace(microsecond=0) - statistics.OVERDUE_AFTER - datetime.timedelta(seconds=5)
     add(here, status, next_attempt_at=due)
     add(here, status, next_attempt_at=timezone.now())
     found = needing()
@@ -245,6 +245,6 @@ def test_what_needs_a_person_is_one_query(here: Visit, django_assert_num_queries
 
 def test_a_site_without_time_zones_counts_its_own_days(settings: Any) -> None:
     settings.USE_TZ = False
-    assert figures.midnight(DAY) == datetime.datetime(2026, 3, 10)  # noqa: DTZ001 - as such a site has them
-    assert Period.of_days(7).last == figures.today()
+    assert statistics.midnight(DAY) == datetime.datetime(2026, 3, 10)  # noqa: DTZ001 - as such a site has them
+    assert Period.of_days(7).last == statistics.today()
     assert len(Period.of_days(7).days) == 7
