@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models.query_utils import DeferredAttribute
 
 from altegio_loyalty.client.crypto import KeyRing, derive_key
+from altegio_loyalty.client.hidden import Hidden, hides_frames
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.exceptions import UndecryptableToken
 from altegio_loyalty.redaction import MASK
@@ -18,6 +19,7 @@ from altegio_loyalty.redaction import MASK
 _STORED_PREFIX = "fernet:"
 
 
+@hides_frames
 def key_ring() -> KeyRing:
     """The keys of ENCRYPTION_KEYS or, where that is empty, keys derived from SECRET_KEY and its fallbacks."""
     keys = list(get_settings().ENCRYPTION_KEYS)
@@ -35,15 +37,16 @@ def key_ring() -> KeyRing:
         ) from None
 
 
-class Secret:
+class Secret(Hidden):
     """A token, plain or as it is stored. Shown as a mask everywhere; `reveal()` is the only way to its text."""
 
-    __slots__ = ("_plain", "_stored")
+    __slots__ = ("_stored",)
 
     def __init__(self, plain: str | None = None, *, stored: str = "") -> None:
-        self._plain = plain
+        super().__init__(plain)
         self._stored = stored
 
+    @hides_frames
     def reveal(self) -> str:
         """The text. Raises `UndecryptableToken` where no key can read what is stored."""
         if self._plain is None:
@@ -52,6 +55,7 @@ class Secret:
             )
         return self._plain
 
+    @hides_frames
     def to_stored(self) -> str:
         """The text for the database column. What was loaded goes back as it is, readable or not."""
         if not self._stored and self._plain:
@@ -78,20 +82,11 @@ class Secret:
         except UndecryptableToken:
             return False
 
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"<Secret {MASK}>" if self else "<Secret empty>"
-
-    def __str__(self) -> str:
-        return MASK if self else ""
+    __hash__ = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle (cache, session, task argument) carries the ciphertext, never the token.
         return _from_stored, (self.to_stored(),)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Secret:
-        return self
 
 
 def _from_stored(stored: str) -> Secret:

@@ -11,7 +11,8 @@ from typing import TypeVar
 from django.utils import timezone
 
 from altegio_loyalty import exceptions, policy, throttle
-from altegio_loyalty.client import AltegioClient, Limits, Outcome, shared_transport
+from altegio_loyalty.client import AltegioClient, Hidden, Limits, Outcome, shared_transport
+from altegio_loyalty.client.hidden import hides_frames
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.models import Location, OperationAttempt
 from altegio_loyalty.redaction import clean
@@ -29,6 +30,7 @@ def retry_rules() -> policy.RetryRules:
     return policy.RetryRules(settings.RETRY_DELAY, settings.RETRY_DELAY_MAX, minute_window)
 
 
+@hides_frames
 def client_for(location: Location) -> AltegioClient:
     """A client with the location's tokens, over this thread's kept connections.
 
@@ -45,7 +47,8 @@ def client_for(location: Location) -> AltegioClient:
     if not credentials.partner_token or not credentials.user_token:
         raise exceptions.Unauthorized("A token of this location is missing.")
     return AltegioClient(
-        shared_transport(settings.API_URL, proxy_url=settings.PROXY_URL, limits=limits), credentials
+        shared_transport(settings.API_URL, proxy_url=Hidden(settings.PROXY_URL), limits=limits),
+        credentials,
     )
 
 

@@ -111,7 +111,7 @@ class Location(models.Model):
         for name in sorted(_TOKEN_FIELDS):
             token = self.__dict__.get(name)
             # Only what was typed anew is looked at: a stored token that no key can read must not lock the form.
-            if isinstance(token, Secret) and token._plain and not Credentials(token._plain, "").are_sendable:
+            if isinstance(token, Secret) and token._plain and not Credentials(token, "").are_sendable:
                 raise ValidationError({name: _("A token has no spaces, commas or letters outside ASCII.")})
 
     @property
@@ -121,7 +121,9 @@ class Location(models.Model):
 
     def credentials(self) -> Credentials:
         """Raises `UndecryptableToken` where a stored token cannot be read."""
-        return Credentials(self.partner_token.reveal(), self.user_token.reveal())
+        for token in (self.partner_token, self.user_token):
+            token.reveal()
+        return Credentials(self.partner_token, self.user_token)
 
 
 class LocationAccess(models.Model):

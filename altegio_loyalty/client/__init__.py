@@ -1,6 +1,7 @@
 """A client for the part of Altegio's V1 API that loyalty on a visit needs. Knows neither Django nor Celery."""
 
 from altegio_loyalty.client.api import AltegioClient, Outcome
+from altegio_loyalty.client.hidden import Hidden
 from altegio_loyalty.client.transport import Answer, Limits, Transport, shared_transport
 from altegio_loyalty.client.types import (
     Card,
@@ -18,6 +19,7 @@ __all__ = [
     "Answer",
     "Card",
     "Credentials",
+    "Hidden",
     "Limits",
     "LoyaltyTransaction",
     "Outcome",

@@ -6,12 +6,13 @@ the documented shape raises `UnreadableAnswer`. Ids are Altegio's; amounts are p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from altegio_loyalty import exceptions
+from altegio_loyalty.client.hidden import Hidden, hides_frames
 from altegio_loyalty.client.transport import Answer, Transport
 from altegio_loyalty.client.types import (
     Card,
@@ -44,9 +45,17 @@ class AltegioClient:
         self._transport = transport
         self._credentials = credentials
 
-    def _get(self, path: str, **query: str | int) -> Answer:
-        return self._transport.request("GET", path, self._credentials, query=query)
+    # Each reads the answer as well: it may echo a token, so the frames that look into it are hidden too. And two calls that
+    # hide their frames, this and the transport's, leave nothing where an error meets another one.
 
+    @hides_frames
+    def _get(
+        self, path: str, parse: Callable[[Any], Parsed], query: Mapping[str, Any] | None = None
+    ) -> tuple[Answer, Parsed]:
+        answer = self._transport.request("GET", path, self._credentials, query=query)
+        return answer, _read(answer, parse)
+
+    @hides_frames
     def _post(self, path: str, payload: dict[str, Any], send_within: float | None) -> Outcome:
         answer = self._transport.request(
             "POST", path, self._credentials, payload=payload, send_within=send_within
@@ -117,64 +126,64 @@ class AltegioClient:
 
     def visit_details(self, location_id: int, record_id: int, visit_id: int) -> Outcome:
         """GET /visit/details/{location_id}/{record_id}/{visit_id}: what the visit holds now. `visit` is always there."""
-        answer = self._get(f"/visit/details/{location_id}/{record_id}/{visit_id}")
-        return Outcome(answer, _read(answer, VisitDetails.parse))
+        path = f"/visit/details/{location_id}/{record_id}/{visit_id}"
+        return Outcome(*self._get(path, VisitDetails.parse))
 
     def visit(self, visit_id: int) -> list[Record]:
         """GET /visits/{visit_id}: the appointments of a visit."""
-        answer = self._get(f"/visits/{visit_id}")
-        return _read(
-            answer, lambda body: [Record.parse(row) for row in to_objects(to_object(body).get("records"))]
-        )
+        return self._get(
+            f"/visits/{visit_id}",
+            lambda body: [Record.parse(row) for row in to_objects(to_object(body).get("records"))],
+        )[1]
 
     def records(
         self, location_id: int, *, start_date: str, end_date: str, page: int = 1, count: int = 50
     ) -> list[Record]:
         """GET /records/{location_id}: a page of appointments; dates as YYYY-MM-DD, both included, in the location's time."""
-        answer = self._get(
-            f"/records/{location_id}", start_date=start_date, end_date=end_date, page=page, count=count
-        )
-        return _read(answer, lambda body: [Record.parse(row) for row in to_objects(body)])
+        query = {"start_date": start_date, "end_date": end_date, "page": page, "count": count}
+        return self._get(
+            f"/records/{location_id}", lambda body: [Record.parse(row) for row in to_objects(body)], query
+        )[1]
 
     def records_page(
         self, location_id: int, *, start_date: str, end_date: str, page: int = 1, count: int = 50
     ) -> RecordPage:
         """GET /records/{location_id}: the same, for a list that rather lacks a row than is not there at all."""
-        answer = self._get(
-            f"/records/{location_id}", start_date=start_date, end_date=end_date, page=page, count=count
-        )
-        return _read(answer, RecordPage.parse)
+        query = {"start_date": start_date, "end_date": end_date, "page": page, "count": count}
+        return self._get(f"/records/{location_id}", RecordPage.parse, query)[1]
 
     def client_cards(self, client_id: int) -> list[Card]:
         """GET /loyalty/client_cards/{client_id}: the client's cards; an empty list means that there are none."""
-        answer = self._get(f"/loyalty/client_cards/{client_id}")
-        return _read(answer, _cards)
+        return self._get(f"/loyalty/client_cards/{client_id}", _cards)[1]
 
     def company(self, location_id: int) -> str:
         """GET /company/{location_id}: the location's title."""
-        answer = self._get(f"/company/{location_id}")
-        return _read(answer, lambda body: to_text(to_object(body).get("title")))
+        return self._get(f"/company/{location_id}", lambda body: to_text(to_object(body).get("title")))[1]
 
     def user_permissions(self, location_id: int) -> bool | None:
         """GET /user/permissions/{location_id}: whether the user may use loyalty; None where the answer does not say."""
-        answer = self._get(f"/user/permissions/{location_id}")
 
         def loyalty_access(body: object) -> bool | None:
             rights = to_object(to_object(body).get("loyalty"))
             known = [rights[name] for name in ("loyalty_access", "has_loyalty_access") if name in rights]
             return to_flag(known[0]) if known else None
 
-        return _read(answer, loyalty_access)
+        return self._get(f"/user/permissions/{location_id}", loyalty_access)[1]
 
-    def auth(self, login: str, password: str) -> str:
+    def auth(self, login: str | Hidden, password: str | Hidden) -> str:
         """POST /auth: the user token of a person. Needs the partner token alone.
 
-        Raises `Refused` where Altegio asks for a second factor, which this API cannot give.
+        Raises `Refused` where Altegio asks for a second factor, which this API cannot give. Pass both `Hidden`: as plain
+        texts they stay in the caller's own frames.
         """
+        payload = {"login": Hidden.of(login), "password": Hidden.of(password)}
+        del login, password
+        return self._log_in(payload)
+
+    @hides_frames
+    def _log_in(self, payload: dict[str, Hidden]) -> str:
         partner = Credentials(self._credentials.partner_token, "")
-        answer = self._transport.request(
-            "POST", "/auth", partner, payload={"login": login, "password": password}
-        )
+        answer = self._transport.request("POST", "/auth", partner, payload=payload)
         token = _read(answer, lambda body: to_text(to_object(body).get("user_token")))
         if not token:
             raise exceptions.Refused(

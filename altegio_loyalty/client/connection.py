@@ -1,8 +1,11 @@
-"""Connections that know two things urllib3 does not tell: whether a byte of the request left, and how long is left.
+"""Connections that know what urllib3 does not: whether a byte of the request left, how long is left, and the secrets.
 
 A request whose first byte never left is certainly not done; any other without an answer is in doubt. And a read timeout
 bounds only the silence between two bytes, so a server that drips them would hold a worker for as long as it likes: here
 each read gets no more time than the whole call has left.
+
+requests, urllib3 and http.client see neither the tokens nor a login: what they hold while the call waits, log or print,
+holds none. The secrets join the request on its way into the socket.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from altegio_loyalty.client.hidden import Hidden
+from altegio_loyalty.client.types import Credentials
+
 #: SO_LINGER, on, with 0 seconds.
 _DROP_UNSENT = struct.pack("ii", 1, 0)
 
@@ -38,6 +44,9 @@ class Exchange:
     send_before: float
     send_before_clock: float
     bytes_left: int
+    credentials: Credentials
+    #: What is sent in place of the body, which then only has its length; None where the body holds no secret.
+    body: Hidden | None = None
     is_sent: bool = False
 
     def check_may_send(self) -> None:
@@ -48,6 +57,12 @@ class Exchange:
         """
         if time.monotonic() >= self.send_before or time.time() >= self.send_before_clock:
             raise TooLate("the time in which this might be sent has passed")
+
+    def fill(self, piece: bytes, *, is_head: bool) -> bytes:
+        """A piece of the request with its secrets: bind it to no name."""
+        if is_head:
+            return b"%b%b\r\n\r\n" % (piece.removesuffix(b"\r\n"), self.credentials.to_header())
+        return self.body.reveal().encode() if self.body else piece
 
     def count(self, size: int) -> None:
         """Take so many bytes off what may still arrive: headers, chunk lines and trailers count as well."""
@@ -145,10 +160,13 @@ class _Watched:
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]  # before the mark: a connection that fails has sent nothing
-        if current.exchange is not None and not self._is_tunnelling:
-            current.exchange.check_may_send()
-            current.exchange.is_sent = True
-        super().send(data)  # type: ignore[misc]
+        exchange = current.exchange
+        if exchange is None or self._is_tunnelling:
+            super().send(data)  # type: ignore[misc]
+            return
+        exchange.check_may_send()
+        is_head, exchange.is_sent = not exchange.is_sent, True
+        self.sock.sendall(exchange.fill(data, is_head=is_head))  # type: ignore[union-attr]
 
 
 class _WatchedHTTPConnection(_Watched, HTTPConnection):

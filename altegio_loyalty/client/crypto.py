@@ -9,6 +9,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from altegio_loyalty.client.hidden import hides_frames
 from altegio_loyalty.exceptions import UndecryptableToken
 
 
@@ -34,6 +35,7 @@ class KeyRing:
     def encrypt(self, text: str) -> str:
         return self._fernet.encrypt(text.encode()).decode()
 
+    @hides_frames
     def decrypt(self, ciphertext: str) -> str:
         """Raises `UndecryptableToken` where no key of the ring made this text."""
         try:

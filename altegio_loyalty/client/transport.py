@@ -1,4 +1,4 @@
-"""The one place where HTTP happens: timeouts, size, tokens in the header, and every failure turned into the app's own.
+"""The one place where HTTP happens: timeouts, size, and every failure turned into the app's own.
 
 Knows nothing of Django. What a failure means for points is in its class; see `altegio_loyalty.exceptions`.
 """
@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import methodcaller
 from typing import Any
 
 import requests
@@ -22,6 +23,7 @@ from urllib3.exceptions import HTTPError
 
 from altegio_loyalty import __version__, exceptions
 from altegio_loyalty.client.connection import Exchange, WatchedAdapter, current
+from altegio_loyalty.client.hidden import Hidden, hides_frames
 from altegio_loyalty.client.types import Credentials, to_flag
 from altegio_loyalty.redaction import clean, redact
 
@@ -60,6 +62,14 @@ class Answer:
 FRAMING_BYTES = 1024 * 1024
 
 
+_HEADERS = {
+    "Accept": ACCEPT,
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json",
+    "User-Agent": f"altegio_loyalty/{__version__}",
+}
+
+
 class _Session(requests.Session):
     """Knows no redirects: requests would read the whole body of one, without a bound, even where it follows none."""
 
@@ -67,19 +77,13 @@ class _Session(requests.Session):
         return None
 
 
-class _Secrets(tuple[str, ...]):
-    """Texts to be hidden; hidden from the frames of a traceback as well."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "[hidden]"
-
-
 class Transport:
     """Sends requests to one API over connections that are kept alive. Belongs to one thread; see `shared_transport`."""
 
-    def __init__(self, api_url: str, *, proxy_url: str = "", limits: Limits | None = None) -> None:
+    __slots__ = ("_proxy_password", "_session", "_used_at", "api_url", "limits")
+
+    def __init__(self, api_url: str, *, proxy_url: str | Hidden = "", limits: Limits | None = None) -> None:
+        proxy_url = Hidden.of(proxy_url)
         self.api_url = api_url.rstrip("/")
         self.limits = limits or Limits()
         self._session = _Session()
@@ -87,7 +91,8 @@ class Transport:
         self._session.trust_env = False
         # One session serves all locations: a cookie of one must not travel with the tokens of another.
         self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        self._session.proxies = {"http": proxy_url, "https": proxy_url} if proxy_url else {}
+        self._session.proxies = dict.fromkeys(("http", "https"), proxy_url.reveal()) if proxy_url else {}
+        self._proxy_password = Hidden(proxy_url.reveal().rpartition("@")[0].rpartition(":")[2])
         self._session.mount("https://", WatchedAdapter())
         self._session.mount("http://", WatchedAdapter())
         self._used_at = time.monotonic()
@@ -95,6 +100,7 @@ class Transport:
     def close(self) -> None:
         self._session.close()
 
+    @hides_frames
     def request(
         self,
         method: str,
@@ -108,23 +114,30 @@ class Transport:
         """One HTTP request, one answer.
 
         `send_within` is the number of seconds in which the first byte must have left; later nothing is sent.
-        Raises one of the subclasses of `exceptions.ApiError`, and nothing else, whatever the network or server does.
+        Raises one of the subclasses of `exceptions.ApiError`, and nothing else, whatever the network or server does. What is
+        `Hidden` in the payload is sent, and hidden like the tokens.
         """
-        secrets = _Secrets(
-            (credentials.partner_token, credentials.user_token, *_values(payload, "login", "password"))
-        )
+        if not credentials.are_sendable:
+            raise exceptions.NotSent(
+                "The tokens hold characters that cannot stand in a request; enter them again."
+            )
+        hidden = [value for value in (payload or {}).values() if isinstance(value, Hidden)]
+        secrets = [credentials.partner_token, credentials.user_token, self._proxy_password, *hidden]
+        body = None if payload is None else json.dumps(payload, default=methodcaller("reveal")).encode()
         failure: exceptions.ApiError | None = None
         if time.monotonic() - self._used_at > LONGEST_IDLE:
             self._session.close()  # its connections; it goes on with new ones
-        exchange = self._open_exchange(send_within)
+        exchange = self._open_exchange(send_within, credentials)
+        if body and hidden:
+            exchange.body, body = Hidden(body.decode()), b" " * len(body)
         current.exchange = exchange
         try:
             response = self._session.request(
                 method,
                 self.api_url + path,
                 params=query,
-                headers=_headers(credentials),
-                data=None if payload is None else json.dumps(payload).encode(),
+                headers=_HEADERS,
+                data=body,
                 timeout=(
                     min(self.limits.connect_timeout, self.limits.total_timeout),
                     self.limits.read_timeout,
@@ -153,7 +166,7 @@ class Transport:
             raise failure
         return _judge(response, content, secrets)
 
-    def _open_exchange(self, send_within: float | None) -> Exchange:
+    def _open_exchange(self, send_within: float | None, credentials: Credentials) -> Exchange:
         total = self.limits.total_timeout
         window = total if send_within is None else min(send_within, total)
         now = time.monotonic()
@@ -162,6 +175,7 @@ class Transport:
             send_before=now + window,
             send_before_clock=time.time() + window,
             bytes_left=self.limits.answer_bytes + FRAMING_BYTES,
+            credentials=credentials,
         )
 
     def _read(self, response: requests.Response, exchange: Exchange) -> bytes:
@@ -177,27 +191,6 @@ class Transport:
                 )
             pieces.append(piece)
         return b"".join(pieces)
-
-
-def _values(payload: Mapping[str, Any] | None, *names: str) -> list[str]:
-    return [str(payload[name]) for name in names if payload and payload.get(name)]
-
-
-def _headers(credentials: Credentials) -> dict[str, str]:
-    if not credentials.are_sendable:
-        raise exceptions.NotSent(
-            "The tokens hold characters that cannot stand in a request; enter them again."
-        )
-    authorization = f"Bearer {credentials.partner_token}"
-    if credentials.user_token:
-        authorization += f", User {credentials.user_token}"
-    return {
-        "Authorization": authorization,
-        "Accept": ACCEPT,
-        "Accept-Encoding": "identity",
-        "Content-Type": "application/json",
-        "User-Agent": f"altegio_loyalty/{__version__}",
-    }
 
 
 def _root_cause(error: BaseException) -> BaseException:
@@ -216,9 +209,13 @@ def _root_cause(error: BaseException) -> BaseException:
     return error
 
 
-def _failure(error: Exception, exchange: Exchange, secrets: tuple[str, ...]) -> exceptions.ApiError:
+def _redact(text: str, secrets: list[Hidden], limit: int) -> str:
+    return redact(text, secrets=[secret.reveal() for secret in secrets], limit=limit)
+
+
+def _failure(error: Exception, exchange: Exchange, secrets: list[Hidden]) -> exceptions.ApiError:
     cause = _root_cause(error)
-    detail = redact(f"{type(cause).__name__}: {cause}", secrets=secrets, limit=200)
+    detail = _redact(f"{type(cause).__name__}: {cause}", secrets, 200)
     failure = exceptions.NoAnswer if exchange.is_sent else exceptions.NotSent
     return failure(detail=detail)
 
@@ -230,13 +227,9 @@ def _parse(content: bytes) -> Any:
     return json.loads(content.decode("utf-8-sig"), parse_float=Decimal, parse_constant=refuse)
 
 
-def _judge(response: requests.Response, content: bytes, secrets: tuple[str, ...]) -> Answer:
+def _judge(response: requests.Response, content: bytes, secrets: list[Hidden]) -> Answer:
     status = response.status_code
-    text = redact(
-        content.decode("utf-8", "replace"),
-        secrets=secrets,
-        limit=PREVIEW_CHARACTERS,
-    )
+    text = _redact(content.decode("utf-8", "replace"), secrets, PREVIEW_CHARACTERS)
     try:
         body = _parse(content)
     except (ValueError, ArithmeticError, RecursionError):
@@ -246,7 +239,7 @@ def _judge(response: requests.Response, content: bytes, secrets: tuple[str, ...]
             raise exceptions.UnreadableAnswer(
                 "Altegio's answer is not JSON.", http_status=status, body=text
             ) from None
-    message = redact(_message(body), secrets=secrets, limit=300)
+    message = _redact(_message(body), secrets, 300)
     if error := _http_error(status):
         raise error(
             message or f"HTTP {status}",
@@ -323,12 +316,12 @@ class _Kept(threading.local):
 _kept = _Kept()
 
 
-def shared_transport(api_url: str, *, proxy_url: str, limits: Limits) -> Transport:
+def shared_transport(api_url: str, *, proxy_url: str | Hidden, limits: Limits) -> Transport:
     """This thread's transport, kept from call to call so that its connections stay open.
 
     A forked child makes its own: two processes on one connection would read each other's answers.
     """
-    made_for = (os.getpid(), api_url, proxy_url, limits)
+    made_for = (os.getpid(), api_url, proxy_url := Hidden.of(proxy_url), limits)
     if _kept.transport is None or _kept.made_for != made_for:
         if _kept.transport is not None and _kept.made_for[0] == os.getpid():
             _kept.transport.close()

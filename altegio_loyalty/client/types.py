@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from altegio_loyalty.client.hidden import Hidden, hides_frames
 from altegio_loyalty.redaction import clean
 
 CENT = Decimal("0.01")
@@ -26,21 +27,30 @@ class Malformed(ValueError):
     """The answer does not have the documented shape."""
 
 
-@dataclass(frozen=True)
 class Credentials:
-    """The tokens of one location. Hidden from `repr`, so that a traceback shows neither."""
+    """The tokens of one location, hidden. Plain texts are taken as well; then the caller's own frames show them."""
 
-    partner_token: str
-    user_token: str
+    __slots__ = ("partner_token", "user_token")
+
+    def __init__(self, partner_token: str | Hidden, user_token: str | Hidden) -> None:
+        self.partner_token, self.user_token = Hidden.of(partner_token), Hidden.of(user_token)
 
     def __repr__(self) -> str:
         return "Credentials([hidden])"
 
     @property
+    @hides_frames
     def are_sendable(self) -> bool:
         """Whether both can stand in an HTTP header without changing its meaning."""
-        tokens = self.partner_token + self.user_token
+        tokens = self.partner_token.reveal() + self.user_token.reveal()
         return tokens.isascii() and tokens.isprintable() and " " not in tokens and "," not in tokens
+
+    def to_header(self) -> bytes:
+        """The line of the request, for the one expression that sends it."""
+        user = ", User %s" if self.user_token else "%s"
+        return (
+            f"Authorization: Bearer {self.partner_token.reveal()}{user % self.user_token.reveal()}".encode()
+        )
 
 
 def to_id(value: object) -> int:
