@@ -2,6 +2,7 @@
 
 altegio_loyalty.E001  an unknown or bad key of ALTEGIO_LOYALTY
 altegio_loyalty.E002  ENCRYPTION_KEYS holds something that is not a Fernet key
+altegio_loyalty.E003  API_URL names a version of the API that is not known
 altegio_loyalty.W001  the lease can end before the two calls of one attempt do
 altegio_loyalty.W002  (deploy) the tokens are encrypted with a key derived from SECRET_KEY
 altegio_loyalty.W003  (deploy) the API is called without TLS
@@ -16,6 +17,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from altegio_loyalty import conf
+from altegio_loyalty.client.versions import VERSIONS, version_of
 from altegio_loyalty.fields import key_ring
 from altegio_loyalty.throttle import PATIENCE
 
@@ -34,7 +36,20 @@ def check_settings(**kwargs: Any) -> list[checks.CheckMessage]:
             )
             for key, problem in problems
         ]
-    return [*_check_keys(), *_check_lease()]
+    return [*_check_version(), *_check_keys(), *_check_lease()]
+
+
+def _check_version() -> list[checks.CheckMessage]:
+    version = version_of(conf.get_settings().API_URL)
+    if version in VERSIONS:
+        return []
+    return [
+        checks.Error(
+            f"ALTEGIO_LOYALTY['API_URL'] names version {version!r} of the API, which this release does not know.",
+            hint=f"Known versions, the last part of the address: {', '.join(VERSIONS)}.",
+            id="altegio_loyalty.E003",
+        )
+    ]
 
 
 def _check_keys() -> list[checks.CheckMessage]:

@@ -42,8 +42,6 @@ class LoyaltySettings:
     SETTLE_SECONDS: float = 120
     #: How long a worker may hold an operation before it is taken to have died. Longer than two calls can take.
     LEASE_SECONDS: float = 120
-    #: Read the visit before each POST, so that what is already there is not done again.
-    LOOK_BEFORE_SEND: bool = True
     #: Fernet keys for the tokens at rest: the first encrypts, all decrypt. Empty: derived from SECRET_KEY.
     ENCRYPTION_KEYS: tuple[str, ...] | list[str] = ()
     #: Whether everybody sees all locations as long as none is given to anybody. Switch it off where some are.
@@ -64,6 +62,11 @@ _AT_LEAST_ONE = {
     "MAX_ANSWER_BYTES",
     "LEASE_SECONDS",
     "SWEEP_SECONDS",
+}
+#: Settings of earlier releases, and why there are none any more.
+_GONE = {
+    "LOOK_BEFORE_SEND": "is gone: without the look before each call, points were taken twice that somebody had given back, "
+    "or taken, in Altegio's own screen. The visit is always read now; take the key out"
 }
 _LONGEST = 10 * 365 * 24 * 3600
 
@@ -141,7 +144,9 @@ def find_problems() -> list[tuple[str, str]]:
         return [("", str(error))]
     problems = []
     for name, value in given.items():
-        if name not in _NAMES:
+        if name in _GONE:
+            problems.append((name, _GONE[name]))
+        elif name not in _NAMES:
             problems.append((str(name), f"is unknown; known are {', '.join(sorted(_NAMES))}"))
         elif problem := _type_problem(name, value) or _value_problem(name, value):
             problems.append((name, problem))

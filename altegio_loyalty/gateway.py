@@ -1,22 +1,20 @@
-"""Calls to Altegio for a location: the right tokens, within the budget, and what the answers say of the tokens."""
+"""A location's line to Altegio: its tokens, its share of the budget, and what each reply says of the tokens' health."""
 
 from __future__ import annotations
 
 import datetime
 import logging
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from altegio_loyalty import exceptions, policy, throttle
-from altegio_loyalty.client import AltegioClient, Hidden, Limits, Outcome, shared_transport
+from altegio_loyalty.client import AltegioClient, Hidden, Limits, client_of, shared_transport
 from altegio_loyalty.client.hidden import hides_frames
 from altegio_loyalty.conf import get_settings
-from altegio_loyalty.models import Location, OperationAttempt
-from altegio_loyalty.redaction import clean
-from altegio_loyalty.states import CallOutcome
+from altegio_loyalty.models import Location
 
 logger = logging.getLogger(__name__)
 
@@ -30,103 +28,78 @@ def retry_rules() -> policy.RetryRules:
     return policy.RetryRules(settings.RETRY_DELAY, settings.RETRY_DELAY_MAX, minute_window)
 
 
-@hides_frames
-def client_for(location: Location) -> AltegioClient:
-    """A client with the location's tokens, over this thread's kept connections.
+class Line:
+    """One location's line. `for_person` says that somebody waits: then the desk's share of the budget is there as well."""
 
-    Raises `exceptions.Unauthorized` where the tokens are missing or cannot be read: no call with them can succeed.
-    """
-    settings = get_settings()
-    limits = Limits(
-        settings.CONNECT_TIMEOUT, settings.READ_TIMEOUT, settings.TOTAL_TIMEOUT, settings.MAX_ANSWER_BYTES
-    )
-    try:
-        credentials = location.credentials()
-    except exceptions.UndecryptableToken as error:
-        raise exceptions.Unauthorized(str(error)) from None
-    if not credentials.partner_token or not credentials.user_token:
-        raise exceptions.Unauthorized("A token of this location is missing.")
-    return AltegioClient(
-        shared_transport(settings.API_URL, proxy_url=Hidden(settings.PROXY_URL), limits=limits),
-        credentials,
-    )
+    def __init__(self, location: Location, *, for_person: bool) -> None:
+        self.location = location
+        self.for_person = for_person
 
+    @hides_frames
+    def open(self, *, turns: int = 1) -> AltegioClient:
+        """A client with the location's tokens over this thread's kept connections, and so many requests booked for it.
 
-def call(location: Location, ask: Callable[[AltegioClient], Result], *, turns: int = 1) -> Result:
-    """One read for a location and a person, within the budget; notes what the answer says of the tokens.
+        Raises `exceptions.Unauthorized` where the tokens are missing or cannot be read, since no call with them can
+        succeed, and what `throttle.take_turn` raises.
+        """
+        settings = get_settings()
+        limits = Limits(
+            settings.CONNECT_TIMEOUT, settings.READ_TIMEOUT, settings.TOTAL_TIMEOUT, settings.MAX_ANSWER_BYTES
+        )
+        try:
+            credentials = self.location.credentials()
+        except exceptions.UndecryptableToken as error:
+            raise exceptions.Unauthorized(str(error)) from None
+        if not credentials.partner_token or not credentials.user_token:
+            raise exceptions.Unauthorized("A token of this location is missing.")
+        throttle.take_turn(count=turns, for_person=self.for_person)
+        transport = shared_transport(settings.API_URL, proxy_url=Hidden(settings.PROXY_URL), limits=limits)
+        return client_of(transport, credentials)
 
-    `turns` is how many requests are booked for it: more where others follow at once, which then book none.
-    Raises a subclass of `exceptions.ApiError`.
-    """
-    try:
-        client = client_for(location)
-        throttle.take_turn(count=turns, for_person=True)
-        result = ask(client)
-    except exceptions.ApiError as error:
-        note_failure(location, error)
-        raise
-    note_success(location)
-    return result
+    def ask(self, question: Callable[[AltegioClient], Result], *, turns: int = 1) -> Result:
+        """One read: `open`, the question, and `note`. `turns` is more than 1 where others follow at once, with 0.
 
+        Raises a subclass of `exceptions.ApiError`.
+        """
+        try:
+            result = question(self.open(turns=turns))
+        except exceptions.ApiError as error:
+            self.note(error)
+            raise
+        self.note()
+        return result
 
-def note_failure(location: Location, error: exceptions.ApiError) -> None:
-    """A 401 pauses the location, a 429 everybody; a refusal still proves that the tokens work."""
-    if isinstance(error, exceptions.Unauthorized):
-        location.refused_at, location.refused_reason = timezone.now(), clean(str(error), 300)
+    def note(self, error: exceptions.ApiError | None = None) -> None:
+        """Keep what the end of a call says: a 401 pauses the location, a 429 everybody; a success shows good tokens.
+
+        What was done is recorded before, since this is best effort: a database that fails here is only logged.
+        """
+        try:
+            if isinstance(error, exceptions.Unauthorized):
+                self._pause(error)
+            elif isinstance(error, exceptions.RateLimited) and not isinstance(error, exceptions.Throttled):
+                throttle.block_for(error.retry_after or retry_rules().minute_window)
+            elif error is None:
+                self._note_success()
+        except (DatabaseError, InterfaceError):
+            text = "What a call for location %s says of its tokens could not be kept."
+            logger.warning(text, self.location.pk, exc_info=True)
+
+    def _pause(self, error: exceptions.Unauthorized) -> None:
+        location = self.location
+        location.refused_at, location.refused_reason = timezone.now(), policy.reason_of(error).stored(300)
         # Only while the tokens are the ones that were refused: new ones may have been saved during the call.
         Location.objects.filter(pk=location.pk, credentials_version=location.credentials_version).update(
             refused_at=location.refused_at, refused_reason=location.refused_reason
         )
         logger.warning("Altegio does not accept the tokens of location %s; its operations wait.", location.pk)
-    elif isinstance(error, exceptions.RateLimited) and not isinstance(error, exceptions.Throttled):
-        throttle.block_for(error.retry_after or retry_rules().minute_window)
 
-
-def note_success(location: Location) -> None:
-    """The tokens worked. Written at most once a minute."""
-    now = timezone.now()
-    last = location.credentials_worked_at
-    if last is None or now - last > HEALTH_IS_FRESH or last > now:
-        location.credentials_worked_at = now
-        Location.objects.filter(pk=location.pk, credentials_version=location.credentials_version).update(
-            credentials_worked_at=now
-        )
-
-
-class AttemptLog:
-    """The calls made for an operation, kept in memory until they are written together with its result."""
-
-    def __init__(self, operation_id: int) -> None:
-        self._operation_id = operation_id
-        self.rows: list[OperationAttempt] = []
-
-    def call(self, purpose: str, ask: Callable[[], Outcome]) -> Outcome:
-        """Make the call and keep a row of it, whatever comes. Raises what `ask` raises."""
-        row = OperationAttempt(operation_id=self._operation_id, purpose=purpose, started_at=timezone.now())
-        began = time.monotonic()
-        try:
-            outcome = ask()
-        except exceptions.ApiError as error:
-            meaning = policy.meaning_of_send(error)
-            row.outcome = _OUTCOMES.get(meaning, CallOutcome.UNKNOWN)
-            row.http_status, row.answer = error.http_status, error.body
-            row.error = clean(f"{error} {error.detail}".strip(), 500)
-            raise
-        else:
-            row.outcome, row.http_status, row.answer = (
-                CallOutcome.OK,
-                outcome.answer.http_status,
-                outcome.answer.text,
+    def _note_success(self) -> None:
+        """Written at most once a minute."""
+        location, now = self.location, timezone.now()
+        last = location.credentials_worked_at
+        if last is None or now - last > HEALTH_IS_FRESH or last > now:
+            location.credentials_worked_at = now
+            Location.objects.filter(pk=location.pk, credentials_version=location.credentials_version).update(
+                credentials_worked_at=now
             )
-            return outcome
-        finally:
-            row.duration_ms = int((time.monotonic() - began) * 1000)
-            self.rows.append(row)
-
-
-_OUTCOMES = {
-    policy.Meaning.NOT_DONE: CallOutcome.NOT_DONE,
-    policy.Meaning.REFUSED: CallOutcome.REFUSED,
-    policy.Meaning.TOKENS_REFUSED: CallOutcome.REFUSED,
-    policy.Meaning.UNKNOWN: CallOutcome.UNKNOWN,
-}

@@ -11,32 +11,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 
-from altegio_loyalty.client.types import VisitDetails
+from altegio_loyalty.client import Order, VisitDetails
+from altegio_loyalty.client.v1 import REQUESTS
 
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
-class Target:
-    """What an operation is about, in Altegio's numbers. `amount` is in points."""
-
-    kind: str
-    card_id: int
-    program_id: int | None = None
-    amount: Decimal | None = None
-
-    @property
-    def is_apply(self) -> bool:
-        return TABLE[self.kind].is_apply
-
-    def effect_on(self, visit: VisitDetails) -> Effect:
-        """What the visit shows now of what the target applies or takes back. Raises `KeyError` for an unknown kind."""
-        return TABLE[self.kind].effect_on(visit, self)
-
-
-@dataclass(frozen=True)
 class Effect:
-    """What a visit shows of a target. `amount` is in points, or in money for a promotion."""
+    """What a visit shows of a order. `amount` is in points, or in money for a promotion."""
 
     is_there: bool
     amount: Decimal
@@ -44,10 +27,14 @@ class Effect:
 
 @dataclass(frozen=True)
 class Kind:
-    """`undoes` is the kind that it takes back, or empty: then it puts something on the visit itself."""
+    """`undoes` is the kind that it takes back, or empty: then it puts something on the visit itself.
+
+    `moves_points` says that its effect is points of a card, and not money off the bill.
+    """
 
     name: str
-    effect_on: Callable[[VisitDetails, Target], Effect]
+    effect_on: Callable[[VisitDetails, Order], Effect]
+    moves_points: bool = False
     takes_amount: bool = False
     takes_program: bool = False
     undoes: str = ""
@@ -57,18 +44,20 @@ class Kind:
         return not self.undoes
 
 
-def _points_of_card(visit: VisitDetails, target: Target) -> Effect:
-    amount = visit.withdrawn(target.card_id)
+def _points_of_card(visit: VisitDetails, order: Order) -> Effect:
+    amount = visit.withdrawn(order.card_id)
     return Effect(amount > 0, amount)
 
 
-def _promotion_of_card(visit: VisitDetails, target: Target) -> Effect:
-    discount = visit.discounted(target.program_id or 0, target.card_id)
+def _promotion_of_card(visit: VisitDetails, order: Order) -> Effect:
+    discount = visit.discounted(order.program_id or 0, order.card_id)
     return Effect(discount is not None, discount or Decimal(0))
 
 
-APPLY_CARD_WITHDRAWAL = Kind("apply_card_withdrawal", _points_of_card, takes_amount=True)
-CANCEL_CARD_WITHDRAWAL = Kind("cancel_card_withdrawal", _points_of_card, undoes=APPLY_CARD_WITHDRAWAL.name)
+APPLY_CARD_WITHDRAWAL = Kind("apply_card_withdrawal", _points_of_card, moves_points=True, takes_amount=True)
+CANCEL_CARD_WITHDRAWAL = Kind(
+    "cancel_card_withdrawal", _points_of_card, moves_points=True, undoes=APPLY_CARD_WITHDRAWAL.name
+)
 APPLY_DISCOUNT_PROGRAM = Kind("apply_discount_program", _promotion_of_card, takes_program=True)
 CANCEL_DISCOUNT_PROGRAM = Kind(
     "cancel_discount_program", _promotion_of_card, takes_program=True, undoes=APPLY_DISCOUNT_PROGRAM.name
@@ -85,19 +74,27 @@ TABLE: Mapping[str, Kind] = {
 }
 
 
-def is_known(name: str) -> bool:
-    """Whether this release knows the kind; a row of any other is shown as it is and never sent."""
-    return name in TABLE
-
-
-def pair_of(name: str) -> tuple[str, str]:
-    """The kind that applies and the one that takes it back, for either of the two. Raises `KeyError` for another name."""
-    apply = TABLE[name].undoes or name
-    return apply, next(kind.name for kind in TABLE.values() if kind.undoes == apply)
-
-
 def one_for_each(where: str, table: Mapping[str, Value]) -> Mapping[str, Value]:
     """The table, which has a value for each kind and for nothing else. Raises `TypeError` where it has not."""
     if odd := sorted(set(table) ^ set(TABLE)):
         raise TypeError(f"{where} and the table of kinds do not agree about: {', '.join(map(str, odd))}")
     return table
+
+
+one_for_each("client.v1", REQUESTS)
+
+
+def effect_on(visit: VisitDetails, order: Order) -> Effect:
+    """What the visit shows now of what the order applies or takes back. Raises `KeyError` for an unknown kind."""
+    return TABLE[order.kind].effect_on(visit, order)
+
+
+def is_known(name: str) -> bool:
+    """Whether this release knows the kind; a row of any other is shown as it is and never sent."""
+    return name in TABLE
+
+
+def family_of(name: str) -> tuple[str, ...]:
+    """The kind that applies and those that take it back, for any of them. Raises `KeyError` for an unknown kind."""
+    apply = TABLE[name].undoes or name
+    return apply, *(kind.name for kind in TABLE.values() if kind.undoes == apply)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from altegio_loyalty import kinds
-from altegio_loyalty.client.types import Credentials
+from altegio_loyalty.client import Credentials, Order
 from altegio_loyalty.fields import EncryptedTextField, Secret
 from altegio_loyalty.querysets import LocationQuerySet, OperationQuerySet
 from altegio_loyalty.states import OPEN, CallOutcome, Ending, Kind, Purpose, Status
@@ -270,8 +269,18 @@ class LoyaltyOperation(models.Model):
         return f"{self.pk}: {self.get_kind_display()}"
 
     @property
-    def target(self) -> kinds.Target:
-        return kinds.Target(self.kind, self.card_id, self.program_id, self.amount)
+    def order(self) -> Order:
+        """What it asks of Altegio."""
+        ids = {
+            name: getattr(self, name)
+            for name in ("location_id", "visit_id", "record_id", "card_id", "program_id")
+        }
+        return Order(kind=self.kind, amount=self.amount, idempotency_key=self.idempotency_key, **ids)
+
+    @property
+    def traits(self) -> kinds.Kind:
+        """What its kind takes and undoes. Raises `KeyError` where this release does not know the kind."""
+        return kinds.TABLE[self.kind]
 
     @property
     def is_open(self) -> bool:
@@ -321,9 +330,9 @@ class OperationAttempt(models.Model):
 
 
 class RequestBudget(models.Model):
-    """The requests of the last minute that all processes of the site made to one API; see `throttle`."""
+    """The requests of the last minute that all processes of the site made to one host; see `throttle`."""
 
-    api_url = models.CharField(max_length=200, unique=True)
+    host = models.CharField(max_length=200, unique=True)
     version = models.PositiveBigIntegerField(default=0)
     #: Milliseconds since the epoch, oldest first, separated by commas.
     sent_ms = models.TextField(default="", blank=True)
@@ -333,12 +342,7 @@ class RequestBudget(models.Model):
         default_permissions = ()
 
     def __str__(self) -> str:
-        return self.api_url
+        return self.host
 
     def moments(self) -> list[int]:
         return [int(moment) for moment in self.sent_ms.split(",") if moment]
-
-
-def finished(status: str, now: datetime, **columns: Any) -> dict[str, Any]:
-    """The columns that settle an operation: it is no longer due, and its visit and card are free again."""
-    return {"status": status, "next_attempt_at": None, "open_key": None, "finished_at": now, **columns}

@@ -6,10 +6,11 @@ import enum
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 
-from altegio_loyalty import exceptions
-from altegio_loyalty.kinds import Effect, Target
+from altegio_loyalty import exceptions, kinds
+from altegio_loyalty.client import Order
+from altegio_loyalty.kinds import Effect
+from altegio_loyalty.reasons import Reason
 
 MINUTE = 60.0
 
@@ -45,9 +46,9 @@ def is_outage(error: exceptions.ApiError) -> bool:
     return not isinstance(error, (exceptions.Refused, exceptions.Unauthorized))
 
 
-def is_done(target: Target, effect: Effect) -> bool:
+def is_done(order: Order, effect: Effect) -> bool:
     """Whether the visit is as the operation wants it."""
-    return effect.is_there == target.is_apply
+    return effect.is_there == kinds.TABLE[order.kind].is_apply
 
 
 class Truth(enum.Enum):
@@ -58,21 +59,17 @@ class Truth(enum.Enum):
     STILL_OPEN = "it is not there, but may still arrive"
 
 
-def truth_of_lookup(target: Target, effect: Effect, *, explained: Decimal, is_settled: bool) -> Truth:
-    """What a look-up proves.
+def truth_of_lookup(order: Order, effect: Effect, *, was_seen: bool, is_settled: bool) -> Truth:
+    """What a look-up proves of a call that stayed without an answer.
 
-    `explained` is how much of the effect other operations of the log account for; `is_settled` says that the look began
-    SETTLE_SECONDS after the unanswered call or later. A visit that shows something, but less than the log explains, was
-    changed behind the log's back: then what is missing proves nothing either.
+    `was_seen` says that a look before the call showed the visit not to be as wanted: without it, nobody can tell whether
+    it was the call that made it so, though an absence is what a cancel wants once nothing can arrive any more.
+    `is_settled` says that this look began SETTLE_SECONDS after the unanswered call or later.
     """
-    if target.is_apply:
-        happened = effect.is_there and (effect.amount > explained or explained == 0)
-        is_at_odds = effect.is_there and effect.amount < explained
-    else:
-        happened, is_at_odds = not effect.is_there, False
-    if happened:
-        return Truth.HAPPENED
-    return Truth.DID_NOT_HAPPEN if is_settled and not is_at_odds else Truth.STILL_OPEN
+    if is_done(order, effect):
+        is_certain = was_seen or (is_settled and not kinds.TABLE[order.kind].is_apply)
+        return Truth.HAPPENED if is_certain else Truth.STILL_OPEN
+    return Truth.DID_NOT_HAPPEN if is_settled else Truth.STILL_OPEN
 
 
 @dataclass(frozen=True)
@@ -113,23 +110,20 @@ def may_try_again(
     return has_attempts and (expires_at is None or next_at < expires_at)
 
 
-_HINTS = {
-    401: "Altegio does not accept the tokens of this location.",
-    402: "The location's Altegio licence does not cover this.",
-    403: "The user of the token may not use loyalty in this location.",
-    404: "Altegio does not know this visit, card or promotion in this location.",
+_CODES = {
+    exceptions.NotSent: "not_sent",
+    exceptions.NoAnswer: "no_answer",
+    exceptions.UnreadableAnswer: "unreadable_answer",
+    exceptions.ServerError: "server_error",
+    exceptions.RateLimited: "rate_limited",
+    exceptions.Throttled: "throttled",
+    exceptions.Unauthorized: "unauthorized",
+    exceptions.Refused: "refused",
 }
 
 
-def reason_of(error: exceptions.ApiError) -> str:
-    """The failure in a sentence, with what is missing where the status tells."""
-    message = str(error)
-    if isinstance(error, exceptions.ServerError):
-        said = "" if message == f"HTTP {error.http_status}" else f": {message}"
-        return f"Altegio had an error of its own. (HTTP {error.http_status}{said})"
-    if isinstance(error, exceptions.RateLimited) and not isinstance(error, exceptions.Throttled):
-        return str(exceptions.RateLimited())  # the number of seconds that Altegio names is of no use
-    hint = ""
-    if isinstance(error, (exceptions.Refused, exceptions.Unauthorized)):
-        hint = _HINTS.get(error.http_status or 0, "")
-    return f"{hint} ({message})" if hint and message else hint or message
+def reason_of(error: exceptions.ApiError) -> Reason:
+    """The failure as the log keeps it."""
+    code = next((_CODES[each] for each in type(error).__mro__ if each in _CODES), "no_answer")
+    figures = {"http": str(error.http_status)} if error.http_status else {}
+    return Reason(code, figures, said=str(error), detail=error.detail)

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Max, Q
+from django.db.models.functions import Coalesce
 
 from altegio_loyalty import kinds
-from altegio_loyalty.states import OPEN, Ending, Status
+from altegio_loyalty.states import OPEN, CallOutcome, Ending, Purpose, Status
 
 if TYPE_CHECKING:
     from altegio_loyalty.models import LoyaltyOperation
@@ -54,6 +55,16 @@ class OperationQuerySet(models.QuerySet["LoyaltyOperation"]):
         """What a person should look at: in doubt, given up without a person's verdict, or at odds with the visit."""
         given_up = Q(status=Status.FAILED) & ~Q(ending=Ending.DECIDED_DID_NOT_HAPPEN)
         return self.filter(Q(status=Status.UNCONFIRMED) | given_up | ~Q(discrepancy=""))
+
+    def with_last_event(self) -> Any:
+        """With `last_event`, a number by which operations stand in the order in which what became of them was written.
+
+        The numbers of the attempts only grow, and at most one operation of a visit and card is open at a time; a clock may
+        be put back. Only calls, and a person's word that it happened, can change what is in force.
+        """
+        said = Q(attempts__purpose=Purpose.DECISION)
+        counts = ~said | Q(attempts__outcome=CallOutcome.HAPPENED)
+        return self.annotate(last_event=Coalesce(Max("attempts__pk", filter=counts), 0))
 
     def held_by(self, operation: LoyaltyOperation) -> OperationQuerySet:
         """The row, as long as nobody has claimed or changed it since `operation` was read."""

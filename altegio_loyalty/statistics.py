@@ -19,8 +19,9 @@ from django.conf import settings
 from django.db.models import Case, Count, F, FloatField, Func, IntegerField, Min, Q, Sum, Value, When
 from django.utils import timezone
 
+from altegio_loyalty import kinds
 from altegio_loyalty.querysets import OperationQuerySet
-from altegio_loyalty.states import OPEN, Ending, Kind, Status
+from altegio_loyalty.states import OPEN, Ending, Status
 from altegio_loyalty.wording import as_local
 
 #: What was given up or flagged longer ago is history: the client has left, and nobody is asked to look at it now.
@@ -161,7 +162,14 @@ class Points:
 def points(rows: OperationQuerySet, period: Period) -> Points:
     """Points that withdrawals took and that their cancels gave back, by the day on which that was asked for."""
     days = period.days
-    taking, giving = Q(kind=Kind.APPLY_CARD_WITHDRAWAL), Q(kind=Kind.CANCEL_CARD_WITHDRAWAL)
+    taking, giving = (
+        Q(
+            kind__in=[
+                kind.name for kind in kinds.TABLE.values() if kind.moves_points and kind.is_apply == takes
+            ]
+        )
+        for takes in (True, False)
+    )
     unknown = (taking & Q(applied_amount=None)) | (
         giving & Q(returned_amount=None) & ~Q(ending=Ending.NOTHING_TO_CANCEL)
     )

@@ -12,12 +12,13 @@ import logging
 import math
 import time
 from bisect import bisect_right
+from urllib.parse import urlsplit
 
-from django.db import DatabaseError, InterfaceError, router, transaction
+from django.db import DatabaseError, InterfaceError, router
 from django.db.models import F, Q
 from django.utils import timezone
 
-from altegio_loyalty import exceptions
+from altegio_loyalty import database, exceptions
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.models import RequestBudget
 
@@ -39,7 +40,8 @@ def take_turn(*, count: int = 1, for_person: bool = False, patience: float = PAT
     wait in seconds, where they are further away than that. Where the budget itself fails, the request goes ahead:
     Altegio's own limit still stands, and its 429 is handled.
     """
-    _refuse_transaction()
+    # The budget's row must not stay locked over a call, which it would until the end of a transaction of the caller's.
+    database.refuse_transaction(router.db_for_write(RequestBudget))
     if not count:
         return
     settings = get_settings()
@@ -50,22 +52,13 @@ def take_turn(*, count: int = 1, for_person: bool = False, patience: float = PAT
     limits = [(window, limit) for window, limit in limits if limit]
     deadline = time.monotonic() + patience
     try:
-        while (wait := _book(settings.API_URL[:200], count, limits)) > 0:
+        while (wait := _book(_host(), count, limits)) > 0:
             if time.monotonic() + wait > deadline:
                 text = f"This site has used up its requests to Altegio for {math.ceil(wait)} seconds."
                 raise exceptions.Throttled(text, retry_after=wait)
             time.sleep(wait)
     except (DatabaseError, InterfaceError):
         logger.warning("The shared budget of requests could not be used; going on without it.", exc_info=True)
-
-
-def _refuse_transaction() -> None:
-    """The budget's row must not stay locked over a call, which it would until the end of a transaction of the caller's."""
-    connection = transaction.get_connection(router.db_for_write(RequestBudget))
-    blocks = connection.atomic_blocks
-    is_open = not blocks[-1]._from_testcase if blocks else not connection.get_autocommit()
-    if is_open:
-        raise exceptions.TransactionOpen
 
 
 def _share(limit: int, count: int, for_person: bool) -> int:
@@ -75,11 +68,16 @@ def _share(limit: int, count: int, for_person: bool) -> int:
     return max(limit - -(-limit // 4), count)
 
 
-def _book(api_url: str, count: int, limits: list[tuple[int, int]]) -> float:
+def _host() -> str:
+    """Whose requests are counted together: Altegio counts by IP address, whichever version of its API is called."""
+    return (urlsplit(get_settings().API_URL).netloc or "?")[:200]
+
+
+def _book(host: str, count: int, limits: list[tuple[int, int]]) -> float:
     """Book the requests, or say how many seconds are missing."""
     for _ in range(_BOOKING_TRIES):
-        remembered = _last.pop(api_url, None) if limits else None
-        budget = remembered or RequestBudget.objects.get_or_create(api_url=api_url)[0]
+        remembered = _last.pop(host, None) if limits else None
+        budget = remembered or RequestBudget.objects.get_or_create(host=host)[0]
         now_ms = time.time_ns() // 1_000_000
         moments = _recent(budget.moments(), now_ms)
         wait = _blocked_seconds(budget) or _missing_ms(moments, now_ms, count, limits) / 1000
@@ -93,7 +91,7 @@ def _book(api_url: str, count: int, limits: list[tuple[int, int]]) -> float:
         unchanged = RequestBudget.objects.filter(pk=budget.pk, version=budget.version)
         if unchanged.update(version=budget.version + 1, sent_ms=booked):
             budget.version, budget.sent_ms = budget.version + 1, booked
-            _last[api_url] = budget
+            _last[host] = budget
             return 0
     return 0.05  # so much company that no booking went through: a short wait, then again
 
@@ -128,7 +126,7 @@ def block_for(seconds: float) -> None:
         return
     until = timezone.now() + datetime.timedelta(seconds=seconds)
     try:
-        budget = RequestBudget.objects.get_or_create(api_url=get_settings().API_URL[:200])[0]
+        budget = RequestBudget.objects.get_or_create(host=_host())[0]
         sooner = Q(blocked_until__isnull=True) | Q(blocked_until__lt=until)
         # A new version, so that no process goes on with the row as it remembers it.
         blocked = {"blocked_until": until, "version": F("version") + 1}

@@ -14,7 +14,8 @@ from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from altegio_loyalty import kinds
+from altegio_loyalty import kinds, reasons
+from altegio_loyalty.reasons import Reason
 from altegio_loyalty.states import Ending, Kind, Status
 
 if TYPE_CHECKING:
@@ -50,11 +51,58 @@ def clock(moment: datetime.datetime | None) -> str:
 
 
 def reason(text: str) -> str:
-    """A stored reason in the person's language, as far as it is ours: what Altegio said after it stays as it is."""
+    """A stored reason in the person's language; what Altegio or a person said stays as it is."""
+    kept = Reason.read(text)
+    if kept is None:
+        return _of_sentence(text)
+    return f"{in_words(kept)} {kept.detail}".strip()
+
+
+def in_words(kept: Reason) -> str:
+    """A reason in the person's language, without the detail for developers."""
+    tell = _REASONS.get(kept.code)
+    return tell(kept) if tell else kept.said or kept.code
+
+
+def _of_sentence(text: str) -> str:
+    """A sentence of ours, kept in English: those of the client, and all that earlier releases kept."""
     for known, pattern in _PATTERNS.items():
         if found := pattern.match(text):
             return _(known) % found.groupdict() + text[found.end() :]
     return text
+
+
+def _as_said(kept: Reason) -> str:
+    return _of_sentence(kept.said) or kept.code
+
+
+def _limited(kept: Reason) -> str:
+    return _(
+        "Altegio's limit of requests is used up."
+    )  # the number of seconds that Altegio names is of no use
+
+
+def _own_error(kept: Reason) -> str:
+    http = kept.figures.get("http", "?")
+    said = "" if kept.said in ("", f"HTTP {http}") else f": {kept.said}"
+    return f"{_('Altegio had an error of its own.')} (HTTP {http}{said})"
+
+
+def _refusal(kept: Reason) -> str:
+    """With what is missing, where the status tells."""
+    said, hint = _of_sentence(kept.said), _HINTS.get(kept.figures.get("http", ""))
+    if hint is None:
+        return said
+    return f"{_(hint)} ({said})" if said else _(hint)
+
+
+def _figures(template: str) -> Callable[[Reason], str]:
+    """The amounts are formatted for whoever reads them."""
+
+    def tell(kept: Reason) -> str:
+        return _(template) % {name: points(Decimal(value)) for name, value in kept.figures.items()}
+
+    return tell
 
 
 def sentence_of(operation: LoyaltyOperation) -> str:
@@ -190,21 +238,43 @@ _SENTENCES: Mapping[str, Callable[[LoyaltyOperation], str]] = {
     Status.ABANDONED: _abandoned,
 }
 
-#: What is kept in English, in the log and with a location: why something failed, and what about it is odd.
-_REASONS = frozenset(
+_HINTS = {
+    "401": gettext_noop("Altegio does not accept the tokens of this location."),
+    "402": gettext_noop("The location's Altegio licence does not cover this."),
+    "403": gettext_noop("The user of the token may not use loyalty in this location."),
+    "404": gettext_noop("Altegio does not know this visit, card or promotion in this location."),
+}
+_STILL_SHOWN = gettext_noop("Altegio answered with success, but the visit still shows %(there)s.")
+_BEYOND_THE_LOG = gettext_noop("The visit shows %(there)s from this card, the log explains %(explained)s.")
+_REASONS: Mapping[str, Callable[[Reason], str]] = {
+    "not_sent": _as_said,
+    "no_answer": _as_said,
+    "unreadable_answer": _as_said,
+    "server_error": _own_error,
+    "rate_limited": _limited,
+    "throttled": _as_said,
+    "unauthorized": _refusal,
+    "refused": _refusal,
+    reasons.WORKER_STOPPED: lambda kept: _("The worker stopped before it could report."),
+    reasons.NOT_IN_TIME: lambda kept: _("It was not tried in time."),
+    reasons.STILL_SHOWN: _figures(_STILL_SHOWN),
+    reasons.BEYOND_THE_LOG: _figures(_BEYOND_THE_LOG),
+}
+
+#: What the client says in English, and what earlier releases kept in the log and with a location.
+_SENTENCES_KEPT = frozenset(
     {
+        *_HINTS.values(),
+        _STILL_SHOWN,
+        _BEYOND_THE_LOG,
         gettext_noop("Altegio could not be reached; nothing was sent."),
         gettext_noop("Altegio did not answer."),
         gettext_noop("Altegio's answer could not be read."),
         gettext_noop("Altegio's answer is not JSON."),
         gettext_noop("Altegio had an error of its own."),
         gettext_noop("Altegio's limit of requests is used up."),
-        gettext_noop("Altegio does not accept the tokens of this location."),
         gettext_noop("Altegio refused."),
         gettext_noop("A token of this location is missing."),
-        gettext_noop("The location's Altegio licence does not cover this."),
-        gettext_noop("The user of the token may not use loyalty in this location."),
-        gettext_noop("Altegio does not know this visit, card or promotion in this location."),
         gettext_noop("The worker stopped before it could report."),
         gettext_noop("It was not tried in time."),
         gettext_noop(
@@ -218,8 +288,6 @@ _REASONS = frozenset(
         gettext_noop("Altegio's answer is larger than %(size)s bytes."),
         gettext_noop("Altegio's answer could not be read: %(why)s."),
         gettext_noop("Altegio answered without success."),
-        gettext_noop("Altegio answered with success, but the visit still shows %(there)s."),
-        gettext_noop("The visit shows %(there)s from this card, the log explains %(explained)s."),
         gettext_noop(
             "%(taken)s of %(asked)s were found, but nobody had looked at the visit before: "
             "they may have been there already."
@@ -228,5 +296,5 @@ _REASONS = frozenset(
 )
 _PATTERNS = {
     text: re.compile(re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+?)", re.escape(text)) + r"(?!\S)")
-    for text in _REASONS
+    for text in _SENTENCES_KEPT
 }

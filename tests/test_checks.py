@@ -51,6 +51,17 @@ def test_e002_a_key_that_is_no_fernet_key(settings: Any, keys: list[str]) -> Non
     assert "generate_key" in check_settings()[0].msg
 
 
+@pytest.mark.parametrize("version", ["v3", "v01", "V1", ""])
+def test_e003_a_version_of_the_api_that_is_not_known(settings: Any, version: str) -> None:
+    assert ids(settings, API_URL=f"https://api.alteg.io/api/{version}") == ["E003"]
+    assert "v1" in (check_settings()[0].hint or "")
+
+
+def test_e001_the_look_cannot_be_switched_off_any_more(settings: Any) -> None:
+    assert ids(settings, LOOK_BEFORE_SEND=False) == ["E001"]
+    assert "points were taken twice" in check_settings()[0].msg
+
+
 @pytest.mark.parametrize(
     ("lease", "total", "fires"),
     [(120, 30, False), (66, 30, False), (65, 30, True), (60, 30, True), (300, 200, True)],
@@ -71,10 +82,10 @@ def test_w002_keys_that_come_from_the_secret_key(settings: Any) -> None:
     [
         "http://api.alteg.io/api/v1",
         "HTTP://api.alteg.io/api/v1",
-        "http://10.0.0.1/api",
-        "http://127.0.0.1.example.com/api",
-        "http://localhost.example.com/api",
-        "http://localhostess/api",
+        "http://10.0.0.1/api/v1",
+        "http://127.0.0.1.example.com/api/v1",
+        "http://localhost.example.com/api/v1",
+        "http://localhostess/api/v1",
     ],
 )
 def test_w003_an_api_without_tls(settings: Any, url: str) -> None:
@@ -85,10 +96,10 @@ def test_w003_an_api_without_tls(settings: Any, url: str) -> None:
     "url",
     [
         "http://127.0.0.1:8000/api/v1",
-        "http://127.0.0.1/api",
-        "http://localhost:1/api",
-        "http://localhost",
-        "http://[::1]:1/x",
+        "http://127.0.0.1/api/v1",
+        "http://localhost:1/api/v1",
+        "http://localhost/v1",
+        "http://[::1]:1/x/v1",
     ],
 )
 def test_w003_is_silent_for_this_machine(settings: Any, url: str) -> None:

@@ -15,7 +15,7 @@ DEFAULTS = LoyaltySettings()
 NAMES = [field.name for field in fields(LoyaltySettings)]
 TEXTS = {"API_URL", "PROXY_URL"}
 COUNTS = {"MAX_ANSWER_BYTES", "REQUESTS_PER_SECOND", "REQUESTS_PER_MINUTE", "MAX_ATTEMPTS"}
-FLAGS = {"LOOK_BEFORE_SEND", "LOCATIONS_OPEN_BY_DEFAULT"}
+FLAGS = {"LOCATIONS_OPEN_BY_DEFAULT"}
 LISTS = {"ENCRYPTION_KEYS"}
 SECONDS = set(NAMES) - TEXTS - COUNTS - FLAGS - LISTS
 MORE_THAN_0 = {
@@ -28,7 +28,7 @@ MORE_THAN_0 = {
 }
 PINNED = {
     "API_URL", "CONNECT_TIMEOUT", "READ_TIMEOUT", "REQUESTS_PER_SECOND", "REQUESTS_PER_MINUTE", "MAX_ATTEMPTS",
-    "RETRY_WINDOW", "RETRY_DELAY", "RETRY_DELAY_MAX", "SETTLE_SECONDS", "LEASE_SECONDS", "LOOK_BEFORE_SEND",
+    "RETRY_WINDOW", "RETRY_DELAY", "RETRY_DELAY_MAX", "SETTLE_SECONDS", "LEASE_SECONDS",
     "ENCRYPTION_KEYS",
 }  # fmt: skip
 
@@ -47,7 +47,6 @@ def test_the_defaults_are_sound() -> None:
     assert problems_of() == []
     assert DEFAULTS.API_URL == "https://api.alteg.io/api/v1"
     assert (DEFAULTS.REQUESTS_PER_SECOND, DEFAULTS.REQUESTS_PER_MINUTE) == (5, 200)
-    assert DEFAULTS.LOOK_BEFORE_SEND is True
 
 
 def test_without_the_setting_the_defaults_hold(settings: Any) -> None:

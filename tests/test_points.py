@@ -24,11 +24,10 @@ import pytest
 from django.conf import settings as django_settings
 from django.db import OperationalError, connection, connections, transaction
 
-from altegio_loyalty import delivery, tasks, throttle
+from altegio_loyalty import database, delivery, tasks, throttle
 from altegio_loyalty.client import connection as wire
-from altegio_loyalty.delivery import claims, sweep
-from altegio_loyalty.delivery.claims import Claim, claim_to_send
-from altegio_loyalty.gateway import AttemptLog
+from altegio_loyalty.delivery import sweep
+from altegio_loyalty.delivery.claims import AttemptLog, Claim, claim_to_send
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.sandbox import Sandbox
 from tests.chaos.clock import Clock
@@ -42,17 +41,17 @@ LEASE, SETTLE = 60, 60
 SHORT_LEASE = 2.0
 
 #: What a delivery does that outlives it or leaves the machine, in this order.
-WRITE, CLAIM, BOOK, LOOK, MARK, SEND, NOTE, RECORD, KEEP, FIGURES = STEPS = [
+WRITE, CLAIM, BOOK, LOOK, MARK, SEND, RECORD, KEEP, FIGURES, NOTE = STEPS = [
     "the operation is written",
     "it is claimed",
     "its requests are booked in the shared budget",
     "the visit is looked at",
     "the mark is set that it is being sent",
     "it is sent",
-    "the tokens are noted to work",
     "the result is recorded",
     "the calls made are kept",
     "what the visit shows is kept for the lists",
+    "the tokens are noted to work",
 ]
 
 BEFORE_COMMIT = "before the row is committed"
@@ -76,15 +75,15 @@ POINTS = {
     MID_REQUEST: (SEND, SEND),
     AFTER_EFFECT: (SEND, SEND),
     MID_ANSWER: (SEND, SEND),
-    BEFORE_RECORD: (SEND, NOTE),
-    AFTER_RECORD: (FIGURES, ""),
+    BEFORE_RECORD: (SEND, RECORD),
+    AFTER_RECORD: (NOTE, ""),
 }
 #: Steps without a point of their own behind them, and why they need none.
 NO_POINT_BETWEEN = {
     (BOOK, LOOK): "a booking that fails is ignored, and one that stands binds nobody",
-    (NOTE, RECORD): "a note that fails keeps the record from being made, as a strike before it does",
     (RECORD, KEEP): "one transaction",
     (KEEP, FIGURES): "the result stands; figures that cannot be kept are read anew with the visit",
+    (FIGURES, NOTE): "the result stands; the next call notes it as well",
 }
 AT_ALTEGIO = {MID_REQUEST, AFTER_EFFECT, MID_ANSWER}
 ON_THE_WIRE = {AFTER_CLAIM, *AT_ALTEGIO}
@@ -641,4 +640,4 @@ def test_committing_is_certain(world: World) -> None:
         else:
             cursor.execute("SELECT @@innodb_flush_log_at_trx_commit")
             assert cursor.fetchone()[0] == 1
-    assert claims.database() == "default"
+    assert database.alias() == "default"

@@ -25,9 +25,8 @@ from hypothesis.stateful import (
 )
 
 from altegio_loyalty import delivery, services, tasks
-from altegio_loyalty.delivery.claims import Claim
+from altegio_loyalty.delivery.claims import AttemptLog, Claim
 from altegio_loyalty.exceptions import OperationInProgress, OperationNotAllowed
-from altegio_loyalty.gateway import AttemptLog
 from altegio_loyalty.models import Location, LoyaltyOperation, OperationAttempt, Visit
 from altegio_loyalty.sandbox import Sandbox
 from tests.chaos.clock import Clock

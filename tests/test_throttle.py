@@ -217,15 +217,22 @@ def test_a_block_by_another_process_is_seen(limits: Any, clock: Clock) -> None:
 
 
 @pytest.mark.django_db
-def test_two_apis_have_a_budget_each(settings: Any, clock: Clock) -> None:
+def test_two_hosts_have_a_budget_each(settings: Any, clock: Clock) -> None:
     for number in (1, 2):
-        settings.ALTEGIO_LOYALTY = {"API_URL": f"http://127.0.0.1:{number}/api"}
+        settings.ALTEGIO_LOYALTY = {"API_URL": f"http://127.0.0.1:{number}/api/v1"}
         assert turns_without_waiting(for_person=True) == 5
 
 
 @pytest.mark.django_db
-def test_an_api_url_longer_than_the_column_has_a_budget(settings: Any, clock: Clock) -> None:
-    settings.ALTEGIO_LOYALTY = {"API_URL": "http://127.0.0.1:1/" + "x" * 500}
+def test_two_versions_of_one_api_share_its_budget(settings: Any, clock: Clock) -> None:
+    for version, left in (("v1", 5), ("v3", 0)):
+        settings.ALTEGIO_LOYALTY = {"API_URL": f"http://127.0.0.1:1/api/{version}"}
+        assert turns_without_waiting(for_person=True) == left
+
+
+@pytest.mark.django_db
+def test_a_host_longer_than_the_column_has_a_budget(settings: Any, clock: Clock) -> None:
+    settings.ALTEGIO_LOYALTY = {"API_URL": f"http://{'x' * 500}.example/api/v1"}
     assert turns_without_waiting(for_person=True) == 5
     block_for(1)
 

@@ -92,7 +92,11 @@ class Happening:
     def __init__(self, request: HttpRequest, visit: Visit) -> None:
         self.request = request
         self.visit = visit
-        rows = LoyaltyOperation.objects.using(router.db_for_write(LoyaltyOperation)).filter(visit=visit)
+        rows = (
+            LoyaltyOperation.objects.using(router.db_for_write(LoyaltyOperation))
+            .filter(visit=visit)
+            .with_last_event()
+        )
         self.operations = list(
             rows.select_related("location", "requested_by").order_by("-pk")[:OPERATIONS_SHOWN]
         )

@@ -1,6 +1,5 @@
-"""A client for the part of Altegio's V1 API that loyalty on a visit needs. Knows neither Django nor Celery."""
+"""A client for the part of Altegio's API that loyalty on a visit needs. Knows neither Django nor Celery."""
 
-from altegio_loyalty.client.api import AltegioClient, Outcome
 from altegio_loyalty.client.hidden import Hidden
 from altegio_loyalty.client.transport import Answer, Limits, Transport, shared_transport
 from altegio_loyalty.client.types import (
@@ -13,6 +12,9 @@ from altegio_loyalty.client.types import (
     VisitDetails,
     VisitLine,
 )
+from altegio_loyalty.client.v1 import AltegioClient
+from altegio_loyalty.client.vendor import Order, Reply, Vendor
+from altegio_loyalty.client.versions import client_of, version_of
 
 __all__ = [
     "AltegioClient",
@@ -22,12 +24,16 @@ __all__ = [
     "Hidden",
     "Limits",
     "LoyaltyTransaction",
-    "Outcome",
+    "Order",
     "Program",
     "Record",
     "RecordPage",
+    "Reply",
     "Transport",
+    "Vendor",
     "VisitDetails",
     "VisitLine",
+    "client_of",
     "shared_transport",
+    "version_of",
 ]

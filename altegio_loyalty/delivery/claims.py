@@ -2,49 +2,65 @@
 
 from __future__ import annotations
 
-import contextlib
-import datetime
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
-from django.db import models, router, transaction
 from django.utils import timezone
 
-from altegio_loyalty import exceptions, signals
+from altegio_loyalty import database, exceptions, policy, signals
+from altegio_loyalty.client import Reply
 from altegio_loyalty.conf import get_settings
-from altegio_loyalty.gateway import AttemptLog
+from altegio_loyalty.delivery import transitions
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
-from altegio_loyalty.states import Ending, Status
+from altegio_loyalty.states import CallOutcome, Ending, Purpose, Status
 
 
-def database() -> str:
-    """The alias of the database that the log lives in."""
-    return router.db_for_write(LoyaltyOperation)
+class AttemptLog:
+    """The calls made for an operation, kept in memory until they are written together with its result."""
 
+    def __init__(self, operation_id: int) -> None:
+        self._operation_id = operation_id
+        self.rows: list[OperationAttempt] = []
 
-@contextlib.contextmanager
-def committed() -> Iterator[None]:
-    """A transaction that is committed at the end of the block, for certain.
-
-    Raises `exceptions.TransactionOpen` inside another one, where the end of the block commits nothing.
-    """
-    using = database()
-    refuse_open_transaction(using)
-    with contextlib.ExitStack() as stack:
+    def call(self, purpose: str, ask: Callable[[], Reply]) -> Reply:
+        """Make the call and keep a row of it, whatever comes. Raises what `ask` raises."""
+        row = OperationAttempt(operation_id=self._operation_id, purpose=purpose, started_at=timezone.now())
+        began = time.monotonic()
         try:
-            stack.enter_context(transaction.atomic(using=using, durable=True))
-        except RuntimeError:
-            raise exceptions.TransactionOpen from None
-        yield
+            reply = ask()
+        except exceptions.ApiError as error:
+            outcomes = _OF_SEND if purpose == Purpose.SEND else _OF_READ
+            row.outcome = outcomes[policy.meaning_of_send(error)]
+            row.http_status, row.answer = error.http_status, error.body
+            row.error = policy.reason_of(error).stored()
+            raise
+        else:
+            row.outcome, row.http_status, row.answer = (
+                CallOutcome.OK,
+                reply.answer.http_status,
+                reply.answer.text,
+            )
+            return reply
+        finally:
+            row.duration_ms = int((time.monotonic() - began) * 1000)
+            self.rows.append(row)
 
 
-def refuse_open_transaction(using: str) -> None:
-    """Raises `exceptions.TransactionOpen` where autocommit is off, so that nothing is committed until the caller does."""
-    connection = transaction.get_connection(using)
-    if not connection.in_atomic_block and not connection.get_autocommit():
-        raise exceptions.TransactionOpen
+_OF_SEND = {
+    policy.Meaning.NOT_DONE: CallOutcome.NOT_DONE,
+    policy.Meaning.REFUSED: CallOutcome.REFUSED,
+    policy.Meaning.TOKENS_REFUSED: CallOutcome.REFUSED,
+    policy.Meaning.UNKNOWN: CallOutcome.UNKNOWN,
+}
+#: A read that failed leaves nothing unknown but what it would have shown.
+_OF_READ = {
+    **_OF_SEND,
+    policy.Meaning.UNKNOWN: CallOutcome.NOT_READ,
+    policy.Meaning.NOT_DONE: CallOutcome.NOT_READ,
+}
 
 
 @dataclass
@@ -68,73 +84,37 @@ class Claim:
         by_the_row = (self.operation.next_attempt_at - timezone.now()).total_seconds()
         return min(by_the_row, self.began + self.lease - time.monotonic())
 
-    def _row(self) -> models.QuerySet[LoyaltyOperation]:
-        return LoyaltyOperation.objects.using(database()).held_by(self.operation)
-
-    def mark_sent(self, seen_before: Any) -> bool:
+    def mark_sent(self, seen_before: Decimal) -> bool:
         """Commit that the POST leaves now. False where the claim is lost: then nothing may be sent."""
         now = timezone.now()
         if self.seconds_left() <= 0:
             return False
-        with committed():
-            marked = self._row().filter(next_attempt_at__gt=now).update(sent_at=now, seen_before=seen_before)
-        self.operation.sent_at, self.operation.seen_before = now, seen_before
-        return bool(marked)
+        columns = transitions.marked(now, seen_before)
+        return database.change(self.operation, columns, only_if={"next_attempt_at__gt": now})
 
     def record(self, **columns: Any) -> bool:
         """Commit the result and the calls made. False where the claim was lost meanwhile; the calls are kept even then."""
-        with committed():
-            recorded = bool(self._row().update(**columns))
-            OperationAttempt.objects.using(database()).bulk_create(self.log.rows)
+        recorded = database.change(self.operation, columns, calls=self.log.rows)
         if recorded:
-            for name, value in columns.items():
-                setattr(self.operation, name, value)
             announce(self.operation)
         else:
             self.operation.refresh_from_db()
         return recorded
 
 
-def lease_end(now: datetime.datetime) -> datetime.datetime:
-    return now + datetime.timedelta(seconds=get_settings().LEASE_SECONDS)
-
-
-def claim_columns(operation: LoyaltyOperation, now: datetime.datetime) -> dict[str, Any]:
-    """What a row being sent looks like; a new operation can be inserted so, which saves the update."""
-    return {
-        "status": Status.SENDING,
-        "fence": operation.fence + 1,
-        "attempt_count": operation.attempt_count + 1,
-        "next_attempt_at": lease_end(now),
-        "sent_at": None,
-        "seen_before": None,
-    }
-
-
 def claim_to_send(operation: LoyaltyOperation) -> Claim | None:
     """Claim a pending operation; None where somebody else was first."""
-    return _claim(operation, claim_columns(operation, timezone.now()))
+    return _claim(operation, transitions.claimed_to_send)
 
 
 def claim_to_look(operation: LoyaltyOperation) -> Claim | None:
-    """Claim a look-up of an operation in doubt; None where somebody else was first. The doubt outlives a crash."""
-    columns = {
-        "fence": operation.fence + 1,
-        "lookup_count": operation.lookup_count + 1,
-        "next_attempt_at": lease_end(timezone.now()),
-    }
-    return _claim(operation, columns)
+    """Claim a look-up of an operation in doubt; None where somebody else was first."""
+    return _claim(operation, transitions.claimed_to_look)
 
 
-def _claim(operation: LoyaltyOperation, columns: dict[str, Any]) -> Claim | None:
-    began = time.monotonic()
-    with committed():
-        row = LoyaltyOperation.objects.using(database()).held_by(operation)
-        if not row.update(**columns):
-            return None
-    for name, value in columns.items():
-        setattr(operation, name, value)
-    return Claim(operation, began)
+def _claim(operation: LoyaltyOperation, claimed: Callable[..., transitions.Columns]) -> Claim | None:
+    began = time.monotonic()  # before the lease is set: a slow commit must not lengthen it here
+    return Claim(operation, began) if database.change(operation, claimed(operation, timezone.now())) else None
 
 
 _SIGNALS = {

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from operator import attrgetter
+from typing import Any
 
-from altegio_loyalty import kinds, signals
+from django.db.models import Max
+
+from altegio_loyalty import database, kinds, reasons, signals
 from altegio_loyalty.client import VisitDetails
-from altegio_loyalty.delivery.claims import database
 from altegio_loyalty.models import LoyaltyOperation
-from altegio_loyalty.querysets import OperationQuerySet
-from altegio_loyalty.states import Ending, Status
-from altegio_loyalty.wording import points
+from altegio_loyalty.reasons import Reason
+from altegio_loyalty.states import CallOutcome, Ending, Purpose, Status
 
 
-def _others(operation: LoyaltyOperation) -> OperationQuerySet:
+def _others(operation: LoyaltyOperation) -> Any:
     """The other operations that did or undid the same on this visit."""
     return (
-        LoyaltyOperation.objects.using(database())
+        database.operations()
+        .with_last_event()
         .filter(
             visit_id=operation.visit_id,
             card_id=operation.card_id,
             program_id=operation.program_id,
-            kind__in=kinds.pair_of(operation.kind),
+            kind__in=kinds.family_of(operation.kind),
             status=Status.SUCCEEDED,
         )
         .exclude(pk=operation.pk)
@@ -31,13 +34,13 @@ def _others(operation: LoyaltyOperation) -> OperationQuerySet:
 
 def in_force(operation: LoyaltyOperation) -> list[LoyaltyOperation]:
     """The successful applies of the same card (and promotion) on the same visit that no later cancel undid."""
-    return _not_undone(_others(operation).order_by("finished_at", "pk"))
+    return _not_undone(_others(operation).order_by("last_event", "pk"))
 
 
 def _not_undone(in_order: Iterable[LoyaltyOperation]) -> list[LoyaltyOperation]:
     applies: list[LoyaltyOperation] = []
     for operation in in_order:
-        applies = [*applies, operation] if operation.target.is_apply else []
+        applies = [*applies, operation] if operation.traits.is_apply else []
     return applies
 
 
@@ -56,17 +59,20 @@ def is_anothers(operation: LoyaltyOperation, shown: Decimal) -> bool:
 
     `shown` is what the visit shows; what it shows beyond the others is this one's.
     """
-    if operation.target.is_apply:
+    if operation.traits.is_apply:
         return bool(in_force(operation)) and shown <= explained_amount(operation)
-    cancels = _others(operation).filter(kind=operation.kind, finished_at__gt=operation.unanswered_at)
-    return cancels.exclude(ending=Ending.NOTHING_TO_CANCEL).exists()
+    unanswered = operation.attempts.filter(purpose=Purpose.SEND, outcome=CallOutcome.UNKNOWN)
+    since = unanswered.using(database.alias()).aggregate(last=Max("pk"))["last"] or 0
+    cancels = _others(operation).filter(kind=operation.kind, last_event__gt=since)
+    return bool(cancels.exclude(ending=Ending.NOTHING_TO_CANCEL).exists())
 
 
 def beyond_the_log(there: Decimal, explained: Decimal) -> str:
     """What is odd about a visit that shows more points of a card than the log explains; else empty."""
     if there <= explained:
         return ""
-    return f"The visit shows {points(there)} from this card, the log explains {points(explained)}."
+    figures = {"there": str(there), "explained": str(explained)}
+    return Reason(reasons.BEYOND_THE_LOG, figures).stored(300)
 
 
 def flag_surplus(visit_id: int, details: VisitDetails, known: list[LoyaltyOperation]) -> None:
@@ -76,11 +82,12 @@ def flag_surplus(visit_id: int, details: VisitDetails, known: list[LoyaltyOperat
     mark afterwards. What has changed since could explain the difference, and the next reading tells. A card that this site
     took nothing from is Altegio's affair.
     """
-    if not _surplus(details, known):
-        return
-    rows = LoyaltyOperation.objects.using(database()).filter(visit_id=visit_id).order_by("-pk")
-    now = list(rows)
-    if [(row.pk, row.status) for row in now[: len(known)]] != [(row.pk, row.status) for row in known]:
+    if all(hasattr(row, "last_event") for row in known) and not _surplus(details, known):
+        return  # they came `with_last_event`, so this is known without another query
+    rows = database.operations().filter(visit_id=visit_id)
+    now = list(rows.with_last_event())
+    newest = sorted(now, key=lambda row: -row.pk)[: len(known)]
+    if [(row.pk, row.status) for row in newest] != [(row.pk, row.status) for row in known]:
         return
     for operation, text in _surplus(details, now):
         if rows.filter(pk=operation.pk, discrepancy="").update(discrepancy=text):
@@ -93,14 +100,20 @@ def flag_surplus(visit_id: int, details: VisitDetails, known: list[LoyaltyOperat
 def _surplus(details: VisitDetails, operations: list[LoyaltyOperation]) -> list[tuple[LoyaltyOperation, str]]:
     """The last operation to suspect for each card with a surplus, and what is odd about it."""
     found = []
+    in_order: Any = sorted(operations, key=attrgetter("last_event", "pk"))
     for card_id in {row.card_id for row in details.transactions if row.is_withdrawal}:
-        of_card = [row for row in operations if row.card_id == card_id and row.program_id is None]
-        ended = sorted((row for row in of_card if row.finished_at), key=lambda row: (row.finished_at, row.pk))
-        suspects = _not_undone(row for row in ended if _is_done(row) or _may_come_late(row))
+        of_card = [row for row in in_order if row.card_id == card_id and _moves_points(row)]
+        suspects = _not_undone(
+            row for row in of_card if row.finished_at and (_is_done(row) or _may_come_late(row))
+        )
         text = beyond_the_log(details.withdrawn(card_id), _taken_by(list(filter(_is_done, suspects))))
         if text and suspects and not any(row.is_open for row in of_card):
             found.append((suspects[-1], text))
     return found
+
+
+def _moves_points(operation: LoyaltyOperation) -> bool:
+    return kinds.is_known(operation.kind) and operation.traits.moves_points
 
 
 def _is_done(operation: LoyaltyOperation) -> bool:
@@ -109,4 +122,4 @@ def _is_done(operation: LoyaltyOperation) -> bool:
 
 def _may_come_late(operation: LoyaltyOperation) -> bool:
     """Whether it ended as not done although a call of it stayed without an answer."""
-    return operation.target.is_apply and operation.unanswered_at is not None
+    return operation.traits.is_apply and operation.unanswered_at is not None

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from altegio_loyalty import exceptions, policy
+from altegio_loyalty import database, exceptions, kinds, policy
 from altegio_loyalty.conf import get_settings
-from altegio_loyalty.delivery.claims import announce, claim_to_look, claim_to_send, committed, database
+from altegio_loyalty.delivery import transitions
+from altegio_loyalty.delivery.claims import announce, claim_to_look, claim_to_send
 from altegio_loyalty.delivery.doubt import look_up, recover
 from altegio_loyalty.delivery.sending import send
-from altegio_loyalty.models import LoyaltyOperation, finished
-from altegio_loyalty.querysets import OperationQuerySet
+from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.states import Status
 
 logger = logging.getLogger(__name__)
@@ -27,21 +27,17 @@ logger = logging.getLogger(__name__)
 OUTAGE_FAILURES = 3
 
 
-def _operations() -> OperationQuerySet:
-    return LoyaltyOperation.objects.using(database())
-
-
 def deliver(operation_id: int, *, for_person: bool = False) -> LoyaltyOperation | None:
     """Do what is due for one operation: send it or look it up. Nothing where nothing is due; None where it is unknown.
 
     May be called any number of times, by any number of workers at once. API failures do not raise.
     """
-    operation = _operations().select_related("location").filter(pk=operation_id).first()
-    if operation is None:
-        return None
+    operation = database.operations().select_related("location").filter(pk=operation_id).first()
+    if operation is None or not kinds.is_known(operation.kind):
+        return operation
     if operation.status == Status.SENDING and not (_lease_ran_out(operation) and recover(operation)):
         return operation
-    if _operations().due(timezone.now()).filter(pk=operation_id).exists():
+    if database.operations().due(timezone.now()).filter(pk=operation_id).exists():
         # Nobody waits for each of a hundred: the desk's share of the budget is not for batches.
         _work_on(operation, for_person=for_person and operation.batch is None)
     return operation
@@ -68,15 +64,10 @@ def _is_out_of_time(operation: LoyaltyOperation) -> bool:
 
 
 def _give_up(operation: LoyaltyOperation) -> bool:
-    error = operation.last_error or "It was not tried in time."
-    columns = finished(Status.FAILED, timezone.now(), fence=operation.fence + 1, last_error=error)
-    with committed():
-        given_up = _operations().held_by(operation).update(**columns)
+    given_up = database.change(operation, transitions.out_of_time(operation, timezone.now()))
     if given_up:
-        for name, value in columns.items():
-            setattr(operation, name, value)
         announce(operation)
-    return bool(given_up)
+    return given_up
 
 
 @dataclass
@@ -87,10 +78,6 @@ class Report:
     stopped: str = ""
     #: Only the time of one sweep was over: another one can go on at once.
     is_cut_short: bool = False
-
-    @property
-    def count(self) -> int:
-        return len(self.state_of)
 
     @property
     def states(self) -> Counter[str]:
@@ -128,18 +115,22 @@ class Sweep:
         return progress
 
     def _put_the_dead_in_doubt(self) -> None:
-        for operation in _operations().lease_ran_out(timezone.now()).select_related("location"):
+        for operation in database.operations().lease_ran_out(timezone.now()).select_related("location"):
             recover(operation)
 
     def _give_up_the_late(self) -> None:
-        for operation in _operations().out_of_time(timezone.now()).select_related("location"):
+        for operation in database.operations().out_of_time(timezone.now()).select_related("location"):
             if _give_up(operation):
                 self.report.state_of[operation.pk] = operation.status
 
     def _due_in_turn(self) -> Iterator[LoyaltyOperation]:
         """One due operation of each location in turn, the longest waiting first, until none is left."""
         turns = list(
-            _operations().due(timezone.now()).values_list("location_id", flat=True).distinct().order_by()
+            database.operations()
+            .due(timezone.now())
+            .values_list("location_id", flat=True)
+            .distinct()
+            .order_by()
         )
         random.shuffle(turns)
         while turns:
@@ -151,7 +142,7 @@ class Sweep:
                     yield operation
 
     def _next_of(self, location_id: int) -> LoyaltyOperation | None:
-        due = _operations().due(timezone.now()).filter(location_id=location_id)
+        due = database.operations().due(timezone.now()).filter(location_id=location_id)
         due = due.exclude(status=Status.PENDING, pk__in=self._sent)
         due = due.exclude(status=Status.UNCONFIRMED, pk__in=self._looked_up)
         return due.select_related("location").order_by("next_attempt_at", "pk").first()

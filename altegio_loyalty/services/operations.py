@@ -13,9 +13,10 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from altegio_loyalty import tasks
+from altegio_loyalty import database, tasks
 from altegio_loyalty.conf import get_settings
-from altegio_loyalty.delivery.claims import Claim, claim_columns, committed, database
+from altegio_loyalty.delivery import transitions
+from altegio_loyalty.delivery.claims import Claim
 from altegio_loyalty.delivery.explained import in_force
 from altegio_loyalty.delivery.sending import send
 from altegio_loyalty.exceptions import IdempotencyConflict, OperationInProgress
@@ -151,13 +152,14 @@ def request_in_batch(
     A promotion needs its `program_id`, a withdrawal its `amount`. Guarantees and errors as `apply_card_withdrawal`.
     """
     ids: dict[str, Any] = {"visit_id": visit_id, "record_id": record_id, "card_id": card_id}
-    if kind in (Kind.APPLY_DISCOUNT_PROGRAM, Kind.CANCEL_DISCOUNT_PROGRAM):
+    traits = validation.check_kind(kind)
+    if traits.takes_program:
         ids["program_id"] = program_id
     return _request(
-        Kind(kind),
+        kind,
         location,
         ids,
-        amount=validation.check_amount(amount) if kind == Kind.APPLY_CARD_WITHDRAWAL else None,
+        amount=validation.check_amount(amount) if traits.takes_amount else None,
         requested_by=requested_by,
         idempotency_key=idempotency_key,
         deliver="on_commit",
@@ -176,7 +178,7 @@ def _request(
     deliver: str,
     batch: uuid.UUID | None = None,
 ) -> LoyaltyOperation:
-    using = database()
+    using = database.alias()
     checked_ids = {name: validation.check_id(name, value) for name, value in ids.items()}
     validation.check_deliver(deliver)
     validation.check_idempotency_key(idempotency_key)
@@ -210,10 +212,10 @@ def _write_and_send(operation: LoyaltyOperation, visit: Visit | None, using: str
     """Insert the row as claimed already, so that nothing else picks it up between the insert and the call."""
     began = time.monotonic()  # before the lease is set: a slow commit must not lengthen it here
     if not operation.location.is_paused:
-        for name, value in claim_columns(operation, timezone.now()).items():
+        for name, value in transitions.claimed_to_send(operation, timezone.now()).items():
             setattr(operation, name, value)
     try:
-        with committed():
+        with database.committed():
             _insert(operation, visit, using)
     except IntegrityError:
         return _explain_conflict(operation, using)
@@ -243,7 +245,7 @@ def _insert(operation: LoyaltyOperation, visit: Visit | None, using: str) -> Non
                 {"visit_id": [_("Visit %(visit)s belongs to another location.") % {"visit": visit.pk}]}
             )
     operation.visit = visit
-    if operation.kind in (Kind.CANCEL_CARD_WITHDRAWAL, Kind.CANCEL_DISCOUNT_PROGRAM):
+    if not operation.traits.is_apply:
         operation.cancels = next(reversed(in_force(operation)), None)
     operation.save(force_insert=True, using=using)
 

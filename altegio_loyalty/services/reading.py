@@ -9,10 +9,10 @@ from django.utils.translation import gettext as _
 
 from altegio_loyalty import conf, exceptions, policy
 from altegio_loyalty.client import Card, VisitDetails
-from altegio_loyalty.gateway import call
+from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.redaction import clean
-from altegio_loyalty.wording import reason
+from altegio_loyalty.wording import in_words
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def read_visit(location: Location, *, visit_id: int, record_id: int, turns: int 
     """
     try:
         check_may_ask(location)
-        outcome = call(
-            location, lambda client: client.visit_details(location.pk, record_id, visit_id), turns=turns
+        outcome = Line(location, for_person=True).ask(
+            lambda client: client.visit_details(location.pk, record_id, visit_id), turns=turns
         )
     except exceptions.ApiError as error:
         return VisitReading(error=shown(error))
@@ -73,7 +73,9 @@ def read_cards(location: Location, *, client_id: int, turns: int = 1) -> CardsRe
     """
     try:
         check_may_ask(location)
-        cards = call(location, lambda client: client.client_cards(client_id), turns=turns)
+        cards = Line(location, for_person=True).ask(
+            lambda client: client.client_cards(client_id), turns=turns
+        )
         return CardsReading(tuple(cards))
     except exceptions.ApiError as error:
         return CardsReading(error=shown(error))
@@ -88,7 +90,7 @@ def find_client(visit: Visit) -> str:
     """
     try:
         check_may_ask(visit.location)
-        records = call(visit.location, lambda client: client.visit(visit.pk))
+        records = Line(visit.location, for_person=True).ask(lambda client: client.visit(visit.pk))
     except exceptions.ApiError as error:
         return shown(error)
     ours = [record for record in records if record.location_id in (0, visit.location_id)]
@@ -110,7 +112,7 @@ def test_connection(location: Location) -> ConnectionReport:
     report = ConnectionReport()
     try:
         check_api_url()
-        title = call(location, lambda client: client.company(location.pk))
+        title = Line(location, for_person=True).ask(lambda client: client.company(location.pk))
     except exceptions.ApiError as error:
         report.checks.append(
             Check(_("Altegio accepts the tokens and shows the location"), False, shown(error))
@@ -127,7 +129,7 @@ def test_connection(location: Location) -> ConnectionReport:
 def _check_loyalty(location: Location) -> Check:
     name = _("The user may work with loyalty")
     try:
-        access = call(location, lambda client: client.user_permissions(location.pk))
+        access = Line(location, for_person=True).ask(lambda client: client.user_permissions(location.pk))
     except exceptions.ApiError as error:
         return Check(name, None, shown(error))
     if access:
@@ -163,4 +165,4 @@ def check_api_url() -> None:
 
 
 def shown(error: exceptions.ApiError) -> str:
-    return reason(clean(policy.reason_of(error), 300))
+    return in_words(policy.reason_of(error))

@@ -11,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from altegio_loyalty import conf, exceptions
+from altegio_loyalty import conf, exceptions, kinds
 from altegio_loyalty.client.types import CENT, LARGEST_AMOUNT, LARGEST_ID
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.wording import reason
@@ -65,6 +65,13 @@ def check_id(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= LARGEST_ID:
         raise _problem(name, _("%(name)s must be a positive whole number.") % {"name": name})
     return value
+
+
+def check_kind(name: str) -> kinds.Kind:
+    """What the kind takes."""
+    if not kinds.is_known(name):
+        raise _problem("kind", _("There is no operation called %(name)s.") % {"name": name})
+    return kinds.TABLE[name]
 
 
 def check_amount(value: Any) -> Decimal:

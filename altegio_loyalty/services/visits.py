@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from altegio_loyalty import exceptions
 from altegio_loyalty.bills import storable
 from altegio_loyalty.client import Record
-from altegio_loyalty.gateway import call
+from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import parse_moment, start_of, stored, today_at
 from altegio_loyalty.policy import is_outage
@@ -83,8 +83,7 @@ class DayReading:
         day, page = self.day.isoformat(), self.page_count + 1
         try:
             check_may_ask(self.location)
-            answer = call(
-                self.location,
+            answer = Line(self.location, for_person=True).ask(
                 lambda client: client.records_page(
                     self.location.pk, start_date=day, end_date=day, page=page, count=PAGE_SIZE
                 ),
@@ -224,7 +223,7 @@ def fetch_visit(location: Location, visit_id: int) -> VisitFetch:
     asked_at = timezone.now()
     try:
         check_may_ask(location)
-        records = call(location, lambda client: client.visit(visit_id))
+        records = Line(location, for_person=True).ask(lambda client: client.visit(visit_id))
     except exceptions.ApiError as error:
         if error.http_status == 404:
             return VisitFetch(error=_("Altegio knows no visit %(visit)s.") % {"visit": visit_id})

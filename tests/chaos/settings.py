@@ -40,7 +40,7 @@ ALTEGIO_LOYALTY = {
 
 if os.environ.get("CHAOS_SABOTAGE"):
     # A site that takes an absence for a proof at once, and does not look before it sends: the attack must notice.
-    ALTEGIO_LOYALTY |= {"SETTLE_SECONDS": 0, "LOOK_BEFORE_SEND": False}
+    ALTEGIO_LOYALTY |= {"SETTLE_SECONDS": 0}
 
 CELERY_BEAT_SCHEDULE: dict[str, object] = {}
 if CELERY_BROKER_URL == FOLDER_BROKER:

@@ -11,10 +11,11 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
 
-from altegio_loyalty.client import AltegioClient, Credentials, Limits, Transport
+from altegio_loyalty.client import AltegioClient, Credentials, Limits, Order, Transport
 
 PARTNER, USER = "partner-3f9a1c77d0e2", "user-b81c5e04a6d94f21"
 TOKENS = Credentials(PARTNER, USER)
@@ -167,9 +168,11 @@ def client_of(
 
 
 def withdraw(client: AltegioClient, **more: Any) -> Any:
-    from decimal import Decimal
+    return client.send(order_of("apply_card_withdrawal", amount=Decimal(100)), **more)
 
-    return client.apply_card_withdrawal(1, 2, record_id=3, visit_id=4, amount=Decimal(100), **more)
+
+def order_of(kind: str, **more: Any) -> Order:
+    return Order(kind=kind, location_id=1, card_id=2, record_id=3, visit_id=4, **more)
 
 
 def make_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:

@@ -25,6 +25,7 @@ from tests.client.rawserver import (
     answering,
     client_of,
     http_answer,
+    order_of,
     transport_to,
     withdraw,
 )
@@ -405,7 +406,7 @@ def test_any_header_of_the_server_is_an_answer_or_in_doubt(
 @examples(250)
 @given(body=json_bodies)
 def test_any_json_ends_every_endpoint_in_a_value_or_an_api_error(body: str) -> None:
-    from altegio_loyalty.client.api import AltegioClient
+    from altegio_loyalty.client import AltegioClient
 
     class Canned:
         """Stands where the network would be: the answer as the transport hands it on."""
@@ -417,9 +418,9 @@ def test_any_json_ends_every_endpoint_in_a_value_or_an_api_error(body: str) -> N
     client = AltegioClient(Canned(), TOKENS)  # type: ignore[arg-type]
     calls = (
         lambda: withdraw(client),
-        lambda: client.cancel_card_withdrawal(1, 2, record_id=3, visit_id=4),
-        lambda: client.apply_discount_program(1, 2, 3, record_id=3, visit_id=4),
-        lambda: client.cancel_discount_program(1, 2, 3, record_id=3, visit_id=4),
+        lambda: client.send(order_of("cancel_card_withdrawal")),
+        lambda: client.send(order_of("apply_discount_program", program_id=3)),
+        lambda: client.send(order_of("cancel_discount_program", program_id=3)),
         lambda: client.visit_details(1, 2, 3),
         lambda: client.visit(1),
         lambda: client.records(1, start_date="2026-01-01", end_date="2026-01-01"),
@@ -454,7 +455,7 @@ HARMLESS = {"string_ids", "bare", "nul_text"}
 def test_each_fault_of_the_sandbox_is_classified_truthfully(name: str) -> None:
     """ "Certainly not done" only where the books agree."""
     from altegio_loyalty import policy
-    from altegio_loyalty.client import AltegioClient, Credentials
+    from altegio_loyalty.client import AltegioClient, Credentials, Order
 
     limits = Limits(connect_timeout=1, read_timeout=0.5, total_timeout=1, answer_bytes=1024 * 1024)
     with Sandbox() as sandbox, transport_to(sandbox.url, limits) as transport:
@@ -463,8 +464,15 @@ def test_each_fault_of_the_sandbox_is_classified_truthfully(name: str) -> None:
         card, visit = sandbox.ledger.add_card(jane, balance=500), sandbox.ledger.add_visit(location, jane)
         sandbox.fail(name, **SLOW.get(name, {}))
         try:
-            outcome = client.apply_card_withdrawal(
-                location.id, card.id, record_id=visit.record_ids[0], visit_id=visit.id, amount=Decimal(100)
+            outcome = client.send(
+                Order(
+                    kind="apply_card_withdrawal",
+                    location_id=location.id,
+                    card_id=card.id,
+                    record_id=visit.record_ids[0],
+                    visit_id=visit.id,
+                    amount=Decimal(100),
+                )
             )
             assert name in HARMLESS
             assert outcome.visit is not None

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,25 @@ from typing import Any
 import pytest
 import requests
 
-from altegio_loyalty.client import AltegioClient, Credentials, Transport
+from altegio_loyalty import kinds
+from altegio_loyalty.client import AltegioClient, Credentials, Order, Transport
 from tests import reachable
 
 pytestmark = pytest.mark.contract
 
 CONTRACT = Path(__file__).parent / "altegio-openapi.yaml"
 VISIT = {"record_id": 140967944, "visit_id": 118389447}
+ORDER = Order(
+    kind="apply_card_withdrawal",
+    location_id=4564,
+    card_id=9223622,
+    program_id=20802,
+    amount=Decimal(100),
+    **VISIT,
+)
 CALLS: dict[str, Callable[[AltegioClient], Any]] = {
-    "apply_card_withdrawal": lambda client: client.apply_card_withdrawal(
-        4564, 9223622, **VISIT, amount=Decimal(100)
-    ),
-    "cancel_card_withdrawal": lambda client: client.cancel_card_withdrawal(4564, 9223622, **VISIT),
-    "apply_discount_program": lambda client: client.apply_discount_program(4564, 9223622, 20802, **VISIT),
-    "cancel_discount_program": lambda client: client.cancel_discount_program(4564, 9223622, 20802, **VISIT),
+    "look": lambda client: client.look(ORDER),
+    "send": lambda client: client.send(ORDER),
     "visit_details": lambda client: client.visit_details(4564, **VISIT),
     "visit": lambda client: client.visit(118389447),
     "records": lambda client: client.records(4564, start_date="2026-09-21", end_date="2026-09-22"),
@@ -89,7 +95,13 @@ def test_a_request__is_valid_and_its_sample_answer_readable(client: AltegioClien
 @pytest.mark.parametrize("amount", ["0.01", "99.99", "100", "12345678.90"])
 def test_an_amount__is_a_number_of_the_contract(client: AltegioClient, amount: str) -> None:
     """With and without decimals."""
-    client.apply_card_withdrawal(4564, 9223622, **VISIT, amount=Decimal(amount))
+    client.send(replace(ORDER, amount=Decimal(amount)))
+
+
+@pytest.mark.parametrize("kind", kinds.TABLE)
+def test_each_kind__is_a_call_of_the_contract(client: AltegioClient, kind: str) -> None:
+    """Every verb that the log can hold."""
+    client.send(replace(ORDER, kind=kind))
 
 
 def test_the_calls__are_all_that_the_client_can_make() -> None:

@@ -167,7 +167,7 @@ def test_402_403_404__say_what_is_missing(salon: Salon, fault: str, needed: str)
     salon.fail(fault, path="apply_card_withdrawal", times=1)
     operation = salon.withdraw()
     assert operation.status == Status.REJECTED
-    assert needed in operation.last_error
+    assert needed in operation.sentence
     salon.location.refresh_from_db()
     assert not salon.location.is_paused
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ import pytest
 from django.db import connections
 
 from altegio_loyalty import delivery, services
-from altegio_loyalty.delivery import claims
+from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import Claim, claim_to_look, claim_to_send
 from altegio_loyalty.delivery.doubt import look_up
 from altegio_loyalty.delivery.sending import send
@@ -123,7 +122,7 @@ def test_lease_that_ran_out__uses_up_an_attempt_and_tells_so(salon: Salon) -> No
     assert operation.status == Status.FAILED
     assert operation.attempt_count == 1
     assert salon.posts() == 0
-    assert "worker stopped" in operation.attempts.get(outcome="unknown").error
+    assert "worker_stopped" in operation.attempts.get(purpose="look", outcome="not_done").error
 
 
 def test_lease_of_a_look_up_that_died__is_looked_up_again(salon: Salon) -> None:
@@ -222,14 +221,14 @@ def test_worker_suspended_while_it_claims__has_no_longer_lease_than_the_row(
     salon: Salon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the others read is what counts, however long it took to get there."""
-    lease_end = claims.lease_end
+    claimed_to_send = transitions.claimed_to_send
 
-    def suspended(now: datetime.datetime) -> datetime.datetime:
-        end = lease_end(now)
+    def suspended(*args: Any) -> transitions.Columns:
+        columns = claimed_to_send(*args)
         time.sleep(0.2)
-        return end
+        return columns
 
-    monkeypatch.setattr(claims, "lease_end", suspended)
+    monkeypatch.setattr(transitions, "claimed_to_send", suspended)
     claim = claimed(salon.later())
     assert claim.seconds_left() <= seconds_from_now(LoyaltyOperation.objects.get().next_attempt_at) + 0.1
 

@@ -9,6 +9,7 @@ import pytest
 
 from altegio_loyalty import services, signals
 from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.wording import reason
 from tests.delivery.salon import CANCEL, Salon, Status
 
 pytestmark = pytest.mark.django_db
@@ -47,7 +48,7 @@ def test_points_beyond_the_log__are_flagged_once(salon: Salon, told: list[int]) 
     look(salon, visit)
     look(salon, visit)
     operation.refresh_from_db()
-    assert operation.discrepancy == "The visit shows 170 from this card, the log explains 100."
+    assert reason(operation.discrepancy) == "The visit shows 170 from this card, the log explains 100."
     assert operation.status == Status.SUCCEEDED
     assert told == [operation.pk]
     assert list(LoyaltyOperation.objects.needing_attention()) == [operation]
@@ -65,7 +66,7 @@ def test_effect_that_came_after_the_doubt_was_settled__is_flagged(salon: Salon, 
     salon.ledger.withdraw(visit, salon.card, 100)
     look(salon, visit)
     operation.refresh_from_db()
-    assert operation.discrepancy == "The visit shows 100 from this card, the log explains 0."
+    assert reason(operation.discrepancy) == "The visit shows 100 from this card, the log explains 0."
     assert told == [operation.pk]
 
 

@@ -7,9 +7,8 @@ the documented shape raises `UnreadableAnswer`. Ids are Altegio's; amounts are p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.client.hidden import Hidden, hides_frames
@@ -26,16 +25,43 @@ from altegio_loyalty.client.types import (
     to_objects,
     to_text,
 )
+from altegio_loyalty.client.vendor import Order, Reply
 
 Parsed = TypeVar("Parsed")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A successful POST. `visit` is None where the answer, though a success, does not show the visit."""
+class Request(NamedTuple):
+    """A POST: its path and its body."""
 
-    answer: Answer
-    visit: VisitDetails | None
+    path: str
+    body: dict[str, Any]
+
+
+def _on_card(order: Order, **more: Any) -> Request:
+    """POST /visit/loyalty/{verb}/{location_id}/{card_id}."""
+    path = f"/visit/loyalty/{order.kind}/{order.location_id}/{order.card_id}"
+    return Request(path, {"record_id": order.record_id, "visit_id": order.visit_id, **more})
+
+
+def _on_program(order: Order) -> Request:
+    """POST /visit/loyalty/{verb}/{location_id}/{card_id}/{program_id}."""
+    path, body = _on_card(order)
+    return Request(f"{path}/{order.program_id}", body)
+
+
+def _amount_on_card(order: Order) -> Request:
+    """Altegio takes no more than the balance and what is left to pay, without saying so: read the rows of the reply."""
+    amount = order.amount or Decimal(0)
+    return _on_card(order, amount=int(amount) if amount == int(amount) else float(amount))
+
+
+#: How each verb is sent.
+REQUESTS: Mapping[str, Callable[[Order], Request]] = {
+    "apply_card_withdrawal": _amount_on_card,
+    "cancel_card_withdrawal": _on_card,
+    "apply_discount_program": _on_program,
+    "cancel_discount_program": _on_program,
+}
 
 
 class AltegioClient:
@@ -55,79 +81,23 @@ class AltegioClient:
         answer = self._transport.request("GET", path, self._credentials, query=query)
         return answer, _read(answer, parse)
 
+    def look(self, order: Order) -> Reply:
+        """See `visit_details`."""
+        return self.visit_details(order.location_id, order.record_id, order.visit_id)
+
     @hides_frames
-    def _post(self, path: str, payload: dict[str, Any], send_within: float | None) -> Outcome:
+    def send(self, order: Order, *, send_within: float | None = None) -> Reply:
+        """POST /visit/loyalty/{verb}/…: carry the order out, within so many seconds; V1 knows no idempotency key."""
+        path, body = REQUESTS[order.kind](order)
         answer = self._transport.request(
-            "POST", path, self._credentials, payload=payload, send_within=send_within
+            "POST", path, self._credentials, payload=body, send_within=send_within
         )
-        return Outcome(answer, _visit_of_success(answer))
+        return Reply(answer, _visit_of_success(answer))
 
-    def apply_card_withdrawal(
-        self,
-        location_id: int,
-        card_id: int,
-        *,
-        record_id: int,
-        visit_id: int,
-        amount: Decimal,
-        send_within: float | None = None,
-    ) -> Outcome:
-        """POST /visit/loyalty/apply_card_withdrawal/{location_id}/{card_id}: take up to `amount` points.
-
-        Altegio takes no more than the balance and what is left to pay, without saying so: read the outcome's rows.
-        """
-        number = int(amount) if amount == int(amount) else float(amount)
-        return self._post(
-            f"/visit/loyalty/apply_card_withdrawal/{location_id}/{card_id}",
-            {"record_id": record_id, "visit_id": visit_id, "amount": number},
-            send_within,
-        )
-
-    def cancel_card_withdrawal(
-        self,
-        location_id: int,
-        card_id: int,
-        *,
-        record_id: int,
-        visit_id: int,
-        send_within: float | None = None,
-    ) -> Outcome:
-        """POST /visit/loyalty/cancel_card_withdrawal/{location_id}/{card_id}: give back all the card paid on the visit."""
-        path = f"/visit/loyalty/cancel_card_withdrawal/{location_id}/{card_id}"
-        return self._post(path, {"record_id": record_id, "visit_id": visit_id}, send_within)
-
-    def apply_discount_program(
-        self,
-        location_id: int,
-        card_id: int,
-        program_id: int,
-        *,
-        record_id: int,
-        visit_id: int,
-        send_within: float | None = None,
-    ) -> Outcome:
-        """POST /visit/loyalty/apply_discount_program/{location_id}/{card_id}/{program_id}: apply the card's promotion."""
-        path = f"/visit/loyalty/apply_discount_program/{location_id}/{card_id}/{program_id}"
-        return self._post(path, {"record_id": record_id, "visit_id": visit_id}, send_within)
-
-    def cancel_discount_program(
-        self,
-        location_id: int,
-        card_id: int,
-        program_id: int,
-        *,
-        record_id: int,
-        visit_id: int,
-        send_within: float | None = None,
-    ) -> Outcome:
-        """POST /visit/loyalty/cancel_discount_program/{location_id}/{card_id}/{program_id}: take the promotion back."""
-        path = f"/visit/loyalty/cancel_discount_program/{location_id}/{card_id}/{program_id}"
-        return self._post(path, {"record_id": record_id, "visit_id": visit_id}, send_within)
-
-    def visit_details(self, location_id: int, record_id: int, visit_id: int) -> Outcome:
+    def visit_details(self, location_id: int, record_id: int, visit_id: int) -> Reply:
         """GET /visit/details/{location_id}/{record_id}/{visit_id}: what the visit holds now. `visit` is always there."""
         path = f"/visit/details/{location_id}/{record_id}/{visit_id}"
-        return Outcome(*self._get(path, VisitDetails.parse))
+        return Reply(*self._get(path, VisitDetails.parse))
 
     def visit(self, visit_id: int) -> list[Record]:
         """GET /visits/{visit_id}: the appointments of a visit."""

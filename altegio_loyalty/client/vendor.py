@@ -1,0 +1,45 @@
+"""What delivery asks of the vendor, in the terms of an operation. Each version of the API answers it in its own way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+from altegio_loyalty.client.transport import Answer
+from altegio_loyalty.client.types import VisitDetails
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What an operation is about, in Altegio's numbers; `kind` is the API's verb, `amount` in points.
+
+    V1 knows no idempotency key and is given it for nothing; a version that does takes it from here.
+    """
+
+    kind: str
+    location_id: int
+    visit_id: int
+    record_id: int
+    card_id: int
+    program_id: int | None = None
+    amount: Decimal | None = None
+    idempotency_key: str = ""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A successful call. `visit` is None where the answer, though a success, does not show the visit."""
+
+    answer: Answer
+    visit: VisitDetails | None
+
+
+class Vendor(Protocol):
+    """One location's line to one version of the API. Each call raises a subclass of `exceptions.ApiError`, or replies."""
+
+    def look(self, order: Order) -> Reply:
+        """What the order's visit holds now; the reply always shows the visit. Changes nothing."""
+
+    def send(self, order: Order, *, send_within: float) -> Reply:
+        """Carry the order out. After `send_within` seconds nothing is sent any more."""

@@ -1,0 +1,26 @@
+"""The one place where the version of the API is chosen: by the last part of its address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from altegio_loyalty import exceptions
+from altegio_loyalty.client.transport import Transport
+from altegio_loyalty.client.types import Credentials
+from altegio_loyalty.client.v1 import AltegioClient
+
+VERSIONS: Mapping[str, type[AltegioClient]] = {"v1": AltegioClient}
+
+
+def version_of(api_url: str) -> str:
+    """The version that the address names, such as "v1", whether it is known or not."""
+    return urlsplit(api_url).path.rstrip("/").rpartition("/")[2]
+
+
+def client_of(transport: Transport, credentials: Credentials) -> AltegioClient:
+    """A client for the version that the transport's address names. Raises `exceptions.NotSent` for an unknown one."""
+    version = version_of(transport.api_url)
+    if version not in VERSIONS:
+        raise exceptions.NotSent(f"This release does not know version {version} of the API.")
+    return VERSIONS[version](transport, credentials)

@@ -1,0 +1,66 @@
+"""Where the log lives, and the one door for writing what becomes of an operation."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from django.db import router, transaction
+
+from altegio_loyalty import exceptions
+from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
+from altegio_loyalty.querysets import OperationQuerySet
+
+
+def alias() -> str:
+    """The name of the database that the log is written to."""
+    return router.db_for_write(LoyaltyOperation)
+
+
+def operations() -> OperationQuerySet:
+    """The rows of the log where they are written: never a replica that may lag."""
+    return LoyaltyOperation.objects.using(alias())
+
+
+@contextlib.contextmanager
+def committed() -> Iterator[None]:
+    """A transaction that is committed at the end of the block, for certain.
+
+    Raises `exceptions.TransactionOpen` inside another one, or with autocommit off, where the end of the block commits
+    nothing.
+    """
+    refuse_transaction(alias())
+    with transaction.atomic(using=alias(), durable=True):
+        yield
+
+
+def refuse_transaction(using: str) -> None:
+    """Raises `exceptions.TransactionOpen` inside a transaction, or with autocommit off; the one of a TestCase is none."""
+    connection = transaction.get_connection(using)
+    blocks = connection.atomic_blocks
+    if not blocks[-1]._from_testcase if blocks else not connection.get_autocommit():
+        raise exceptions.TransactionOpen
+
+
+def change(
+    operation: LoyaltyOperation,
+    columns: Mapping[str, Any],
+    *,
+    only_if: Mapping[str, Any] | None = None,
+    attempts: Sequence[OperationAttempt] = (),
+    calls: Sequence[OperationAttempt] = (),
+) -> bool:
+    """Commit the columns, unless somebody claimed or changed the row since `operation` was read; returns whether it did.
+
+    `attempts` are written with the columns or not at all, `calls` in any case: they were made. The object bears the new
+    values only once they are committed: where the commit fails, it still says what the row says.
+    """
+    with committed():
+        row = operations().held_by(operation).filter(**(only_if or {}))
+        is_changed = bool(row.update(**columns))
+        OperationAttempt.objects.using(alias()).bulk_create([*calls, *(attempts if is_changed else ())])
+    if is_changed:
+        for name, value in columns.items():
+            setattr(operation, name, value)
+    return is_changed

@@ -1,0 +1,223 @@
+"""The state machine on one page: every change of an operation's state has a name, and says which columns it writes.
+
+Nothing is written here: `database.change` does that, on the condition that the row is as it was read. A claim, a recovery
+and a decision raise the fencing number, so that whoever worked on the row before can no longer write to it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from decimal import Decimal
+from typing import Any
+
+from altegio_loyalty import exceptions, policy, reasons
+from altegio_loyalty.conf import get_settings
+from altegio_loyalty.gateway import retry_rules
+from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.reasons import Reason
+from altegio_loyalty.states import Ending, Status
+
+Columns = dict[str, Any]
+Moment = datetime.datetime
+
+WORKER_STOPPED = Reason(reasons.WORKER_STOPPED).stored()
+NOT_IN_TIME = Reason(reasons.NOT_IN_TIME).stored()
+
+
+def _after(moment: Moment, seconds: float) -> Moment:
+    return moment + datetime.timedelta(seconds=seconds)
+
+
+def _finished(status: Status, now: Moment, **columns: Any) -> Columns:
+    """No longer due, and its visit and card are free again."""
+    return {"status": status, "next_attempt_at": None, "open_key": None, "finished_at": now, **columns}
+
+
+# Claims: pending → sending, and a look-up of what is unconfirmed
+
+
+def claimed_to_send(operation: LoyaltyOperation, now: Moment) -> Columns:
+    """A row being sent; a new operation can be inserted so, which saves the update."""
+    return {
+        "status": Status.SENDING,
+        "fence": operation.fence + 1,
+        "attempt_count": operation.attempt_count + 1,
+        "next_attempt_at": _after(now, get_settings().LEASE_SECONDS),
+        "sent_at": None,
+    }
+
+
+def claimed_to_look(operation: LoyaltyOperation, now: Moment) -> Columns:
+    """It stays in doubt while somebody looks, so that the doubt outlives a crash."""
+    return {
+        "fence": operation.fence + 1,
+        "lookup_count": operation.lookup_count + 1,
+        "next_attempt_at": _after(now, get_settings().LEASE_SECONDS),
+    }
+
+
+def marked(now: Moment, seen_before: Decimal) -> Columns:
+    """The POST leaves now; `seen_before` is what the look showed, by which a doubt will be judged."""
+    return {"sent_at": now, "seen_before": seen_before}
+
+
+# The end of a call: sending → succeeded, rejected, unconfirmed, pending, failed, abandoned
+
+
+def succeeded(now: Moment, shown: Columns) -> Columns:
+    return _finished(Status.SUCCEEDED, now, last_error="", **shown)
+
+
+def found(now: Moment, shown: Columns) -> Columns:
+    """A look shows the effect of a call that stayed without an answer."""
+    return _finished(Status.SUCCEEDED, now, ending=Ending.FOUND, last_error="", **shown)
+
+
+def nothing_to_cancel(now: Moment) -> Columns:
+    return _finished(Status.SUCCEEDED, now, ending=Ending.NOTHING_TO_CANCEL, last_error="")
+
+
+def already_there(now: Moment, seen: Decimal, discrepancy: str) -> Columns:
+    """The visit showed it before anything was sent, and it is not this operation's."""
+    shown = {"seen_before": seen, "discrepancy": discrepancy}
+    return _finished(Status.REJECTED, now, ending=Ending.ALREADY_THERE, last_error="", **shown)
+
+
+def refused(now: Moment, reason: str) -> Columns:
+    return _finished(Status.REJECTED, now, last_error=reason)
+
+
+def put_in_doubt(now: Moment, reason: str) -> Columns:
+    """A POST left, and nobody knows what became of it.
+
+    Due at once: a look-up that finds the effect ends the doubt while the client is still at the desk.
+    """
+    unanswered = {"unanswered_at": now, "next_attempt_at": now, "lookup_count": 0}
+    return {"status": Status.UNCONFIRMED, "last_error": reason, **unanswered}
+
+
+def recovered(operation: LoyaltyOperation, now: Moment) -> Columns:
+    """The worker did not report before its lease ended.
+
+    What may have left counts as unanswered from now on, not from the end of the lease: if the clock was put forward, the
+    request may still be on its way. Without the mark nothing of this claim left.
+    """
+    columns = {**put_in_doubt(now, WORKER_STOPPED), "fence": operation.fence + 1}
+    if operation.sent_at is None:
+        del columns["unanswered_at"]
+    return columns
+
+
+def waits_for_tokens(operation: LoyaltyOperation, now: Moment, reason: str) -> Columns:
+    """Altegio refused the tokens: no attempt is used up, and it is due as soon as its location goes on."""
+    return did_not_happen(operation, now, reason=reason, uses_attempt=False, wait=0)
+
+
+def did_not_happen(
+    operation: LoyaltyOperation,
+    now: Moment,
+    *,
+    reason: str | None = None,
+    error: exceptions.ApiError | None = None,
+    uses_attempt: bool = True,
+    wait: float | None = None,
+) -> Columns:
+    """Known not to have happened: another try after `wait` seconds, by default the backoff, or the end of trying."""
+    attempt_count = operation.attempt_count - (not uses_attempt)
+    columns: Columns = {"attempt_count": attempt_count}
+    if reason is not None:
+        columns["last_error"] = reason
+    if operation.is_stopping:
+        return _finished(Status.ABANDONED, now, **columns)
+    if wait is None:
+        wait = policy.backoff(attempt_count, retry_rules(), error)
+    next_at = _after(now, wait)
+    goes_on = policy.may_try_again(
+        attempt_count=attempt_count,
+        attempt_limit=operation.attempt_limit,
+        next_at=next_at.timestamp(),
+        expires_at=operation.expires_at.timestamp() if operation.expires_at else None,
+    )
+    if not goes_on:
+        return _finished(Status.FAILED, now, **columns)
+    return {"status": Status.PENDING, "next_attempt_at": next_at, **columns}
+
+
+def out_of_time(operation: LoyaltyOperation, now: Moment) -> Columns:
+    """Nobody tried it in time: no worker, or a location that was paused for too long."""
+    return _finished(
+        Status.FAILED, now, fence=operation.fence + 1, last_error=operation.last_error or NOT_IN_TIME
+    )
+
+
+# Doubt: unconfirmed → unconfirmed
+
+
+def still_in_doubt(
+    operation: LoyaltyOperation,
+    now: Moment,
+    error: exceptions.ApiError | None = None,
+    reason: str | None = None,
+) -> Columns:
+    """Looked up again after the backoff, but no later than the moment from which an absence proves something."""
+    columns: Columns = {} if reason is None else {"last_error": reason}
+    if isinstance(error, exceptions.Unauthorized):
+        return {**columns, "next_attempt_at": now}  # the location is paused; due as soon as it goes on
+    regular = _after(now, policy.backoff(operation.lookup_count, retry_rules(), error))
+    settles = settles_at(operation)
+    must_wait = error is not None and (error.retry_after or isinstance(error, exceptions.RateLimited))
+    is_sooner = settles > now and not must_wait
+    return {**columns, "next_attempt_at": min(regular, settles) if is_sooner else regular}
+
+
+def settles_at(operation: LoyaltyOperation) -> Moment:
+    """From when on an absence proves that the unanswered call did not happen."""
+    since = operation.unanswered_at or operation.sent_at or operation.created_at
+    return _after(since, get_settings().SETTLE_SECONDS)
+
+
+# Decisions of a person
+
+
+def brought_forward(operation: LoyaltyOperation, now: Moment) -> Columns:
+    """Waiting or in doubt: done now instead of later, but never before a late effect is ruled out."""
+    return {"fence": operation.fence + 1, "next_attempt_at": _first_possible(operation, now)}
+
+
+def retried(operation: LoyaltyOperation, now: Moment) -> Columns:
+    """Given up: new attempts and new time; visit and card are taken again."""
+    settings = get_settings()
+    return {
+        "status": Status.PENDING,
+        "ending": "",
+        "fence": operation.fence + 1,
+        "finished_at": None,
+        "is_stopping": False,
+        "open_key": operation.make_open_key(),
+        "attempt_limit": operation.attempt_count + settings.MAX_ATTEMPTS if settings.MAX_ATTEMPTS else None,
+        "expires_at": _after(now, settings.RETRY_WINDOW) if settings.RETRY_WINDOW else None,
+        "next_attempt_at": _first_possible(operation, now),
+    }
+
+
+def _first_possible(operation: LoyaltyOperation, now: Moment) -> Moment:
+    if operation.status == Status.UNCONFIRMED or operation.unanswered_at is None:
+        return now
+    return max(now, settles_at(operation))
+
+
+def stopped(operation: LoyaltyOperation, now: Moment) -> Columns:
+    """It waited, so it never took effect."""
+    return _finished(Status.ABANDONED, now, fence=operation.fence + 1)
+
+
+def stopping(operation: LoyaltyOperation, now: Moment) -> Columns:
+    """In doubt: never sent again, and looked up at once, since whoever looked just lost the claim, and somebody waits."""
+    return {"fence": operation.fence + 1, "is_stopping": True, "next_attempt_at": now}
+
+
+def decided(operation: LoyaltyOperation, now: Moment, *, happened: bool) -> Columns:
+    """A person knows what became of it."""
+    status = Status.SUCCEEDED if happened else Status.FAILED
+    ending = Ending.DECIDED_HAPPENED if happened else Ending.DECIDED_DID_NOT_HAPPEN
+    return _finished(status, now, ending=ending, fence=operation.fence + 1)
