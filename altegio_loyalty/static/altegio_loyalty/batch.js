@@ -9,7 +9,7 @@
     const confirmation = (form) => {
         const program = form.querySelector("#altegio-program");
         const typedProgram = form.querySelector("#altegio-program-id");
-        const isCancel = program && !/apply_/.test(form.dataset.rowUrl);
+        const isCancel = "isCancel" in form.dataset;
         let wasTouched = false;
 
         /** Promotions that a row brought and the choice does not have yet. */
