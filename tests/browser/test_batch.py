@@ -81,6 +81,23 @@ def test_rows_that_do_not_fit_are_left_out_and_say_why(desk: Any, log_in: Any) -
     expect(page.locator("#altegio-summary")).to_contain_text("2 of 2 finished: 2 done.", timeout=20_000)
 
 
+def test_taking_back_is_for_every_promotion_until_one_is_chosen(desk: Any, log_in: Any) -> None:
+    """Nothing has to be chosen, as it has where a promotion is applied."""
+    made, programs = [], [desk.program, desk.ledger.add_program(title="Spring", percent=5)]
+    for number, program in enumerate(programs):
+        client = desk.ledger.add_client(name=f"Client {number}", phone=f"+1315555{number:04}")
+        card = desk.ledger.add_card(client, balance="200", title="Silver", programs=[program])
+        made.append(desk.visit(f"Client {number}", client=client))
+        desk.ledger.apply_program(made[-1].id, card.id, program.id)
+    page = log_in()
+    chosen = "&".join(f"visit={visit.id}" for visit in made)
+    page.goto(f"{desk.site_url}/admin/altegio_loyalty/visit/operate/cancel_discount_program/?{chosen}")
+    expect(page.get_by_label("Promotion", exact=True)).to_have_value("")
+    expect(page.locator("#altegio-count")).to_have_text("2 visits will be done.")
+    page.get_by_label("Promotion", exact=True).select_option(str(programs[1].id))
+    expect(page.locator("#altegio-count")).to_have_text("1 visits will be done.")
+
+
 def test_many_rows_are_read_while_the_person_looks(desk: Any, log_in: Any) -> None:
     """More rows than are read before the page comes up: the others follow by themselves."""
     desk.visits(23)

@@ -108,6 +108,16 @@ def test_a_reading_after_the_session_ended_says_so(desk: Any, log_in: Any) -> No
     assert "You are signed out" in page.inner_text(".altegio-failures")
 
 
+def test_without_the_shared_script_the_button_still_reads(desk: Any, log_in: Any) -> None:
+    """A script that misses what it needs leaves the page to its forms."""
+    at_altegio(desk, 2)
+    page = log_in()
+    page.route("**/altegio_loyalty.js", lambda route: route.abort())
+    page.goto(desk.site_url + LIST)
+    page.click(".altegio-refresh button")
+    expect(page.locator("#result_list tbody tr")).to_have_count(2)
+
+
 def test_a_number_is_fetched_and_opened(desk: Any, log_in: Any) -> None:
     there = desk.ledger.add_visit(desk.salon, desk.client)
     Location.objects.update(visits_read_at=None)

@@ -1,19 +1,15 @@
-/* Several visits at once: rows that are read one by one while the person looks, and progress that is driven and shown.
-   Needs visit.js before it; everything here also works without this file. */
+/* Several visits at once: rows that are read one by one while the person looks, and progress that is driven and shown. */
 "use strict";
 
 (() => {
-    const altegio = window.altegioLoyalty;
-    const fill = (text, figures) => text.replace(/\{(\w+)\}/g, (_all, name) => figures[name]);
+    const { ask, askForPart, csrfForm, fill, keepOn, put, say, tell } = window.altegioLoyalty;
 
     /* The confirmation page */
 
     const confirmation = (form) => {
         const program = form.querySelector("#altegio-program");
         const typedProgram = form.querySelector("#altegio-program-id");
-        const isCancel = program && !/apply_/.test(form.dataset.rowUrl);
-        const reading = form.querySelector("#altegio-reading");
-        const count = form.querySelector("#altegio-count");
+        const isCancel = "isCancel" in form.dataset;
         let wasTouched = false;
 
         /** Promotions that a row brought and the choice does not have yet. */
@@ -32,50 +28,45 @@
             }
         };
 
+        const wordsFor = (isReady, hasProgram) => {
+            if (isReady) {
+                return `✓ ${form.dataset.ready}`;
+            }
+            return hasProgram ? `… ${form.dataset.choose}` : `– ${form.dataset.lacking}`;
+        };
+
+        /** Says in the row what will become of it; returns whether something will. */
         const judge = (row) => {
             const place = row.querySelector("[data-verdict]");
             const box = row.querySelector("input[type=checkbox]");
             if (!place || !box) {
-                return (row.querySelector("input[name$=card_id]") || { value: "" }).value ? 1 : 0;
+                return Boolean(row.querySelector("input[name$=card_id]")?.value);
             }
-            const wanted = (typedProgram && typedProgram.value) || (program && program.value) || "";
-            const has = !program || !wanted || row.querySelector(`[data-program="${CSS.escape(wanted)}"]`);
+            const wanted = typedProgram?.value || program?.value || "";
+            const has = !program || !wanted || Boolean(row.querySelector(`[data-program="${CSS.escape(wanted)}"]`));
             row.querySelectorAll("[data-program]").forEach((offer) => {
                 offer.hidden = Boolean(program && wanted && has && offer.dataset.program !== wanted);
             });
             const isReady = Boolean(box.checked && has && (!program || isCancel || wanted));
-            const text = isReady
-                ? `✓ ${form.dataset.ready}`
-                : box.checked && !has
-                  ? `– ${form.dataset.lacking}`
-                  : box.checked
-                    ? `… ${form.dataset.choose}`
-                    : "";
-            if (place.textContent !== text) {
-                place.textContent = text;
-            }
-            return isReady ? 1 : 0;
+            say(place, box.checked ? wordsFor(isReady, has) : "");
+            return isReady;
         };
 
         const judgeAll = () => {
-            const ready = [...form.querySelectorAll(".altegio-row")].reduce((sum, row) => sum + judge(row), 0);
-            const text = fill(form.dataset.count, { count: ready });
-            if (count.textContent !== text) {
-                count.textContent = text;
-            }
+            const count = [...form.querySelectorAll(".altegio-row")].filter(judge).length;
+            say(form.querySelector("#altegio-count"), fill(form.dataset.count, { count }));
         };
 
         const showReading = () => {
-            const rows = form.querySelectorAll(".altegio-row").length;
-            const done = rows - form.querySelectorAll(".altegio-row[data-unread]").length;
+            const total = form.querySelectorAll(".altegio-row").length;
+            const done = total - form.querySelectorAll(".altegio-row[data-unread]").length;
             form.querySelector("#altegio-read").value = done;
-            form.querySelector("#altegio-read-text").textContent = fill(form.dataset.progress, { done, total: rows });
-            reading.hidden = done === rows;
+            form.querySelector("#altegio-read-text").textContent = fill(form.dataset.progress, { done, total });
+            form.querySelector("#altegio-reading").hidden = done === total;
         };
 
         const readRow = async (row) => {
-            const html = await altegio.ask(`${form.dataset.rowUrl}?visit=${row.dataset.visit}`, { accept: "text/html" });
-            const fresh = new DOMParser().parseFromString(html, "text/html").querySelector(".altegio-row");
+            const fresh = await askForPart(`${form.dataset.rowUrl}?visit=${row.dataset.visit}`, ".altegio-row");
             if (!fresh) {
                 throw new Error("no row");
             }
@@ -96,7 +87,7 @@
                 try {
                     await readRow(row);
                     failures = 0;
-                } catch (error) {
+                } catch {
                     failures += 1;
                     row.removeAttribute("data-unread");
                     row.querySelector("[data-text]").textContent = `⚠ ${form.dataset.unreadable}`;
@@ -122,14 +113,13 @@
 
     /* The page of a batch */
 
-    const batch = async (page) => {
-        const isOpenPart = page.querySelector("#altegio-batch-open");
-        if (isOpenPart.hidden) {
+    const batch = (page) => {
+        const openPart = page.querySelector("#altegio-batch-open");
+        const button = page.querySelector("[data-altegio-continue]");
+        let isDue = Boolean(button);
+        if (openPart.hidden) {
             return;
         }
-        const button = page.querySelector("[data-altegio-continue]");
-        let failures = 0;
-        let isDue = Boolean(button);
         if (button) {
             button.hidden = true; // this script goes on by itself
         }
@@ -138,42 +128,25 @@
             for (const [operation, html] of Object.entries(state.rows)) {
                 const cell = page.querySelector(`[data-operation="${CSS.escape(operation)}"]`);
                 if (cell) {
-                    altegio.put(cell, html);
+                    put(cell, html);
                 }
             }
             const progress = page.querySelector("#altegio-progress");
             progress.max = state.total;
             progress.value = state.finished;
-            const summary = page.querySelector("#altegio-summary");
-            if (summary.textContent !== state.summary) {
-                summary.textContent = state.summary;
-            }
-            isOpenPart.hidden = !state.is_open;
+            say(page.querySelector("#altegio-summary"), state.summary);
+            openPart.hidden = !state.is_open;
         };
 
-        for (;;) {
-            let wait = 1500;
-            try {
-                const body = isDue ? altegio.emptyForm(page) : null;
-                const state = await altegio.ask(isDue ? page.dataset.step : page.dataset.state, { body });
-                show(state);
-                altegio.tellTrouble(page, null);
-                failures = 0;
-                if (!state.is_open) {
-                    return;
-                }
-                wait = state.is_due && state.goes_well !== false ? 50 : 2000;
-                isDue = state.is_due;
-            } catch (error) {
-                failures += 1;
-                altegio.tellTrouble(page, error);
-                if (error.signedOut || error.isGone) {
-                    return;
-                }
-                wait = Math.min(1500 * 2 ** failures, 30000);
-            }
-            await altegio.pause(document.hidden ? Math.max(wait, 1000) : wait);
-        }
+        keepOn(page, async () => {
+            const body = isDue ? csrfForm(page) : null;
+            const state = await ask(isDue ? page.dataset.step : page.dataset.state, { body });
+            show(state);
+            tell(page, "");
+            isDue = state.is_due;
+            const wait = isDue && state.goes_well !== false ? 50 : 2000;
+            return state.is_open ? Math.max(wait, document.hidden ? 1000 : 0) : null;
+        });
     };
 
     document.querySelectorAll("[data-altegio-rows]").forEach(confirmation);

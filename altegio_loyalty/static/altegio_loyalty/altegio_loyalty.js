@@ -1,0 +1,149 @@
+/* What the scripts of our pages share; the pages load it before them. Every page also works without any script, by reloading:
+   where this one is missing, the others stop at their first line and leave the page to its forms and links. */
+"use strict";
+
+(() => {
+    /* Asking this site */
+
+    /** Resolves to the answer; rejects with `signedOut` where the login page would come instead, or where the sign-in of
+        another tab has replaced this page's token, and with `isGone` where the page is no longer this person's to see. */
+    const ask = async (url, { body = null, accept = "application/json" } = {}) => {
+        const response = await fetch(url, {
+            method: body ? "POST" : "GET",
+            body,
+            headers: { Accept: accept },
+            credentials: "same-origin",
+            cache: "no-store",
+            redirect: "manual",
+        });
+        if (!response.ok) {
+            const error = new Error(`HTTP ${response.status}`);
+            error.signedOut = response.type === "opaqueredirect" || response.status === 403;
+            error.isGone = response.status === 404;
+            throw error;
+        }
+        return accept === "application/json" ? response.json() : response.text();
+    };
+
+    const parsed = (html) => new DOMParser().parseFromString(html, "text/html");
+
+    /** One element of a page of this site, or null. */
+    const askForPart = async (url, selector) =>
+        parsed(await ask(url, { accept: "text/html" })).querySelector(selector);
+
+    /** A form with the page's CSRF token and these fields. */
+    const csrfForm = (page, fields = {}) => {
+        const form = new FormData();
+        form.append("csrfmiddlewaretoken", page.querySelector("[name=csrfmiddlewaretoken]").value);
+        for (const [name, value] of Object.entries(fields)) {
+            form.append(name, value);
+        }
+        return form;
+    };
+
+    let wake = () => {};
+
+    /** A person who comes back to the page does not wait for the rest of a pause. */
+    const pause = (milliseconds) =>
+        new Promise((resolve) => {
+            wake = resolve;
+            setTimeout(resolve, milliseconds);
+        });
+
+    document.addEventListener("visibilitychange", () => document.hidden || wake());
+
+    /** Take one step after another until one gives null; each gives the milliseconds until the next. A step that fails is
+        told and tried again, ever more rarely, unless there is nothing to see here for this person any more. */
+    const keepOn = async (page, step) => {
+        let wait = 0;
+        let failures = 0;
+        while (wait !== null) {
+            await pause(wait);
+            try {
+                wait = await step();
+                failures = 0;
+            } catch (error) {
+                tellTrouble(page, error);
+                if (error.signedOut || error.isGone) {
+                    return;
+                }
+                failures += 1;
+                wait = Math.max(wait, Math.min(1500 * 2 ** failures, 30000));
+            }
+        }
+    };
+
+    /* Showing what it says: only where it changed, so that nothing is read out twice */
+
+    const say = (element, text) => {
+        if (element.textContent !== text) {
+            element.textContent = text;
+        }
+    };
+
+    const trouble = (page) => page.querySelector("#altegio-trouble");
+
+    const tell = (page, text) => {
+        say(trouble(page), text);
+        trouble(page).hidden = !text;
+    };
+
+    const tellTrouble = (page, error) => {
+        const { lost, signedOut } = trouble(page).dataset;
+        tell(page, error.signedOut || error.isGone ? signedOut : lost);
+    };
+
+    const shown = new WeakMap();
+
+    /** Put HTML of this site into an element, and the focus, if it was in there, onto what came instead. */
+    const put = (element, html) => {
+        if (html === undefined || shown.get(element) === html) {
+            return;
+        }
+        shown.set(element, html);
+        const had = element.contains(document.activeElement);
+        element.replaceChildren(...parsed(html).body.childNodes);
+        if (had) {
+            const heir = element.querySelector("button, a") || document.querySelector("#content h1, h1");
+            if (heir.tagName === "H1") {
+                heir.tabIndex = -1;
+            }
+            heir.focus();
+        }
+    };
+
+    /** A text of the templates with its figures. */
+    const fill = (text, figures) => text.replace(/\{(\w+)\}/g, (_all, name) => figures[name]);
+
+    /* A form that is sent once */
+
+    const sendOnce = (form) => {
+        const button = form.querySelector("[data-altegio-submit]");
+        form.addEventListener("submit", (event) => {
+            if (form.dataset.isSent) {
+                event.preventDefault();
+                return;
+            }
+            form.dataset.isSent = "yes";
+            form.setAttribute("aria-busy", "true");
+            if (button) {
+                button.dataset.said = button.textContent;
+                button.setAttribute("aria-disabled", "true");
+                button.textContent = form.dataset.altegioOnce;
+            }
+        });
+        window.addEventListener("pageshow", (event) => {
+            if (event.persisted && form.dataset.isSent) {
+                delete form.dataset.isSent;
+                form.removeAttribute("aria-busy");
+                if (button) {
+                    button.removeAttribute("aria-disabled");
+                    button.textContent = button.dataset.said;
+                }
+            }
+        });
+    };
+
+    document.querySelectorAll("[data-altegio-once]").forEach(sendOnce);
+    window.altegioLoyalty = { ask, askForPart, csrfForm, fill, keepOn, put, say, tell, tellTrouble };
+})();
