@@ -9,8 +9,9 @@ os.environ["ENV_FILE"] = os.devnull
 os.environ.setdefault("DEBUG", "true")
 os.environ.setdefault("SECRET_KEY", "the-attack-keeps-no-secrets-and-so-this-key-may-be-read-by-all")
 
+from project.demo import stand_ins
 from project.settings import *  # noqa: F403
-from project.settings import CELERY_BROKER_URL, FOLDER_BROKER, LOGGING
+from project.settings import CELERY_BROKER_URL, LOGGING
 
 DEBUG = False
 FOLDER = Path(os.environ["CHAOS_FOLDER"])
@@ -43,7 +44,7 @@ if os.environ.get("CHAOS_SABOTAGE"):
     ALTEGIO_LOYALTY |= {"SETTLE_SECONDS": 0, "LOOK_BEFORE_SEND": False}
 
 CELERY_BEAT_SCHEDULE: dict[str, object] = {}
-if CELERY_BROKER_URL == FOLDER_BROKER:
+if CELERY_BROKER_URL == stand_ins.BROKER_URL:
     CELERY_BROKER_TRANSPORT_OPTIONS = {"folder": str(FOLDER / "broker"), "polling_interval": 0.05}
     CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 elif CELERY_BROKER_URL.startswith("redis"):

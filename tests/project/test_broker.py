@@ -11,8 +11,7 @@ from typing import Any
 import kombu
 import pytest
 
-import project.celery  # noqa: F401 - names the transport
-from project import broker
+from project.demo import broker
 
 
 def connect(folder: Path) -> kombu.Connection:

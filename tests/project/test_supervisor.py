@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from project.supervisor import port_problem
+from project.demo.supervisor import port_problem
 from tests.reachable import REPOSITORY, free_port
 
 SCRIPT = """
 import sys
-from project.supervisor import Program, Supervisor, Timing
+from project.demo.supervisor import Program, Supervisor, Timing
 timing = Timing(start=5, grace=0.6, restart_delay=0.1, stable=60, deaths_in_a_row=3)
 programs = [Program(name, [sys.executable, "-c", code], int(port) or None)
             for name, port, code in zip(*[iter(sys.argv[1:])] * 3)]

@@ -14,7 +14,7 @@ from typing import Any
 import kombu
 import pytest
 
-from project.management.commands.demo import programs
+from project.demo.management.commands.demo import programs
 from tests.project.conftest import clean, run
 from tests.reachable import RABBITMQ_URL, REDIS_URL
 
