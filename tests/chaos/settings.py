@@ -39,9 +39,11 @@ ALTEGIO_LOYALTY = {
     "REQUESTS_PER_MINUTE": 0,
 }
 
-if os.environ.get("CHAOS_SABOTAGE"):
-    # A site that takes an absence for a proof at once, and does not look before it sends: the attack must notice.
-    ALTEGIO_LOYALTY |= {"SETTLE_SECONDS": 0, "LOOK_BEFORE_SEND": False}
+if os.environ.get("CHAOS_SCRIPT"):
+    # No answer of a script is late, so that only a machine that stands still for so long could make one so.
+    ALTEGIO_LOYALTY |= {"CONNECT_TIMEOUT": 30, "READ_TIMEOUT": 30, "TOTAL_TIMEOUT": 60, "LEASE_SECONDS": 240}
+if os.environ.get("CHAOS_SCRIPT") == "broken":
+    ALTEGIO_LOYALTY |= {"SETTLE_SECONDS": 0}
 
 CELERY_BEAT_SCHEDULE: dict[str, object] = {}
 if CELERY_BROKER_URL == stand_ins.BROKER_URL:

@@ -45,7 +45,7 @@ def run(site: Path, *arguments: str, **environment: str) -> subprocess.Completed
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=100,
     )
 
 
