@@ -15,6 +15,7 @@ from project.settings import CELERY_BROKER_URL, LOGGING
 
 DEBUG = False
 FOLDER = Path(os.environ["CHAOS_FOLDER"])
+SCRIPT = os.environ.get("CHAOS_SCRIPT", "")
 
 CONNECT_TIMEOUT, READ_TIMEOUT, TOTAL_TIMEOUT = 1.0, 0.8, 1.0
 #: More than two calls with their connects: (1 + 1) * 2.
@@ -39,10 +40,10 @@ ALTEGIO_LOYALTY = {
     "REQUESTS_PER_MINUTE": 0,
 }
 
-if os.environ.get("CHAOS_SCRIPT"):
+if SCRIPT:
     # No answer of a script is late, so that only a machine that stands still for so long could make one so.
     ALTEGIO_LOYALTY |= {"CONNECT_TIMEOUT": 30, "READ_TIMEOUT": 30, "TOTAL_TIMEOUT": 60, "LEASE_SECONDS": 240}
-if os.environ.get("CHAOS_SCRIPT") == "broken":
+if SCRIPT == "broken":
     ALTEGIO_LOYALTY |= {"SETTLE_SECONDS": 0}
 
 CELERY_BEAT_SCHEDULE: dict[str, object] = {}

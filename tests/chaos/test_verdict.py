@@ -21,6 +21,7 @@ class Case:
 
     def __init__(self, salon: Salon) -> None:
         self.salon, self.visit = salon, salon.visit()
+        self.configure()
         where = (self.visit.location_id, self.visit.id, self.visit.record_id, salon.card.id, salon.program.id)
         self.story = Story("own", *where)
         self.told: dict[str, set[int]] = {}
@@ -31,6 +32,11 @@ class Case:
         operation = self.salon.ask(kind, self.visit, idempotency_key=key, **arguments)
         self.told[key] = {operation.pk}
         return operation
+
+    def configure(self, **changes: int) -> None:
+        """An answer is never late only since the machine is slow."""
+        patient = {"CONNECT_TIMEOUT": 60, "READ_TIMEOUT": 60, "TOTAL_TIMEOUT": 100, "LEASE_SECONDS": 600}
+        self.salon.configure(**patient, SETTLE_SECONDS=0, **changes)
 
     def hold_the_effect_back(self) -> None:
         self.salon.sandbox.fail("late_effect", path=WITHDRAW, times=1, seconds=FOR_EVER)
@@ -45,7 +51,7 @@ class Case:
 
 @pytest.fixture
 def case(salon: Salon) -> Case:
-    """The salon's site takes an absence for a proof at once: its SETTLE_SECONDS are 0."""
+    """Its site takes an absence for a proof at once."""
     return Case(salon)
 
 
@@ -67,7 +73,7 @@ def test_a_second_effect__is_found_doubled(case: Case) -> None:
 
 def test_an_effect_that_is_denied__is_found_told_wrongly(case: Case) -> None:
     """Given up, as known not to have happened, and then it comes."""
-    case.salon.configure(MAX_ATTEMPTS=1)
+    case.configure(MAX_ATTEMPTS=1)
     case.hold_the_effect_back()
     operation = case.ask()
     case.salon.run_to_the_end(operation)

@@ -32,7 +32,11 @@ class Broker:
         self.url = BROKERS[name]
         self.folder = folder
         self.queue = f"altegio_test_{uuid.uuid4().hex}"
-        self.transport_options = {"folder": str(folder), "polling_interval": 0.05} if name == "folder" else {}
+        self.transport_options: dict[str, Any] = {
+            "folder": {"folder": str(folder), "polling_interval": 0.05},
+            # What is not acknowledged yet is kept by one name for all queues, and handed out again by any worker.
+            "redis": {"global_keyprefix": f"{self.queue}:"},
+        }.get(name, {})
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def configure(self, app: Celery) -> None:
@@ -81,6 +85,12 @@ class Broker:
             channel = connection.default_channel
             Queue(self.queue, channel=channel).delete()
             Exchange(self.queue, channel=channel).delete()
+        if self.url == reachable.REDIS_URL:
+            import redis
+
+            with redis.Redis.from_url(self.url) as server:
+                for key in server.scan_iter(f"{self.queue}:*"):
+                    server.delete(key)
 
     def said(self) -> str:
         log = self.folder / "worker.log"

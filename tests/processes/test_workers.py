@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 #: How long anything may take that happens by itself; no test waits for so long unless it fails.
 PATIENCE = 100
+#: Where nobody makes good what came to nothing, an answer must not be too slow for a worker only since the machine is.
+PATIENT = {"CONNECT_TIMEOUT": 60, "READ_TIMEOUT": 200, "TOTAL_TIMEOUT": 250, "LEASE_SECONDS": 700}
 
 
 def wait_until(
@@ -46,6 +48,7 @@ def test_on_commit__a_worker_delivers(
     salon: Salon, broker: Any, start_worker: Callable[..., Any], pool: str
 ) -> None:
     """The commit rings, and a worker elsewhere does it, without any sweep."""
+    salon.configure(**PATIENT)
     start_worker(f"--pool={pool}", "--concurrency=2")
     visits = [salon.visit() for _ in range(5)]
     with transaction.atomic():
@@ -78,7 +81,7 @@ def test_worker_killed_after_the_effect__another_finds_it(
     salon: Salon, broker: Any, start_worker: Callable[..., Any]
 ) -> None:
     """kill -9 between the effect and the answer; a new worker's sweep ends it after the lease."""
-    salon.configure(LEASE_SECONDS=600, READ_TIMEOUT=200, TOTAL_TIMEOUT=250, SETTLE_SECONDS=1)
+    salon.configure(**PATIENT, SETTLE_SECONDS=1)
     visit = salon.visit()
     salon.sandbox.fail("hang_after", path="apply_card_withdrawal", times=1, seconds=600)
     worker = start_worker("--pool=prefork", "--concurrency=2")
@@ -86,7 +89,7 @@ def test_worker_killed_after_the_effect__another_finds_it(
     wait_until(lambda _: bool(salon.sandbox.effects), operation, broker)
     broker.kill(worker)
     salon.sandbox.heal()
-    assert salon.age(operation, 700).status == Status.SENDING
+    assert salon.age(operation, 1000).status == Status.SENDING
     start_worker("--pool=prefork", "--concurrency=2")
     wait_until_finished(operation, broker, beat=True)
     assert operation.status == Status.SUCCEEDED
