@@ -44,7 +44,8 @@ def start(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
     """
     held = lifeline()
     arguments = [sys.executable, "-I", "-S", __file__, str(held), *command]
-    return subprocess.Popen(arguments, pass_fds=[held], start_new_session=True, **options)
+    files = [held, *options.pop("pass_fds", ())]
+    return subprocess.Popen(arguments, pass_fds=files, start_new_session=True, **options)
 
 
 def send(process: subprocess.Popen[Any], number: int) -> None:

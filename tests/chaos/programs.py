@@ -29,6 +29,8 @@ class Program:
         """Nothing, once it was ended. It cannot be ended between this question and the process's being known."""
         with self.lock, self.output.open("ab") as output:
             if not self.is_over:
+                # Closed when the last of its processes has gone, whom nobody could wait for.
+                self._held_by_all, theirs = os.pipe()
                 self.process = leash.start(
                     self.command,
                     cwd=REPOSITORY,
@@ -36,7 +38,9 @@ class Program:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
+                    pass_fds=[theirs],
                 )
+                os.close(theirs)
 
     @property
     def code(self) -> int | None:
@@ -54,10 +58,12 @@ class Program:
         self.kill()
 
     def kill(self) -> None:
+        """Returns when none of its processes runs any more."""
         with self.lock:
             self.signal(signal.SIGKILL)
             if self.process is not None:
                 self.process.wait()
+                os.read(self._held_by_all, 1)
             self.is_suspended = False
 
     def kill_child(self, dice: random.Random) -> bool:

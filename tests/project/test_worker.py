@@ -49,7 +49,8 @@ class Salon:
         self.site, self.sandbox, self.stack = site, sandbox, stack
         self.environment = {
             "CELERY_QUEUE": f"altegio_loyalty_test_{uuid.uuid4().hex}",
-            "SANDBOX_PORT": str(sandbox.port),
+            # Not as the demo's own sandbox: for that one the demo has less patience than a slow machine may need.
+            "ALTEGIO_API_URL": sandbox.url,
             **({"CELERY_BROKER_URL": broker_url} if broker_url else {}),
         }
         ledger = sandbox.ledger
@@ -132,7 +133,7 @@ def test_an_outage__is_made_good_by_beat_alone(open_salon: Callable[[str], Salon
     salon.start("beat")
     salon.sandbox.go_down()
     salon.ask_for("30")
-    salon.wait_until(lambda: len(salon.sandbox.requests) > 1)
+    salon.wait_until(lambda: bool(salon.sandbox.requests))
     assert salon.taken() == 0
     salon.sandbox.come_back()
     salon.wait_until_taken("30")
