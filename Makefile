@@ -32,12 +32,12 @@ help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
 
 demo:
-	@$(FIND_PYTHON); "$$found" project/bootstrap.py .venv requirements.txt
+	@$(FIND_PYTHON); "$$found" project/demo/bootstrap.py .venv requirements.txt
 	@DEBUG=true exec .venv/bin/python manage.py demo --port "$(PORT)" --sandbox-port "$(SANDBOX_PORT)"
 
 # All that the tests and the checks need, without running them.
 venv:
-	@$(FIND_PYTHON); "$$found" project/bootstrap.py .venv requirements-dev.txt requirements-mariadb.txt
+	@$(FIND_PYTHON); "$$found" project/demo/bootstrap.py .venv requirements-dev.txt requirements-mariadb.txt
 
 test: venv
 	@exec .venv/bin/python -m tests $(ARGS)

@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 
 from celery import Celery
-from kombu.transport import TRANSPORT_ALIASES
-
-TRANSPORT_ALIASES["folder"] = "project.broker:Transport"
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 

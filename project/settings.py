@@ -1,4 +1,7 @@
-"""Settings of the demo site. Everything has a default; `.env.example` lists what the environment can change."""
+"""Settings of an example site: what a host has of its own stands here, what is only for trying out in `project.demo`.
+
+Everything has a default; `.env.example` lists what the environment can change.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import environ
-from celery.schedules import crontab
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from project.secret_key import read_or_make
+from project.demo import stand_ins
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -20,14 +21,7 @@ env = environ.Env()
 environ.Env.read_env(os.environ.get("ENV_FILE", BASE_DIR / ".env"))
 
 DEBUG = env.bool("DEBUG", default=True)
-SECRET_KEY = env.str("SECRET_KEY", default="")
-if not SECRET_KEY:
-    if not DEBUG:
-        raise ImproperlyConfigured(
-            "SECRET_KEY is not set. With DEBUG off it must come from the environment or .env; make one with: "
-            'python -c "from django.core.management.utils import get_random_secret_key as k; print(k())"'
-        )
-    SECRET_KEY = read_or_make(VAR_DIR / "secret_key")
+SECRET_KEY = env.str("SECRET_KEY", default="") or stand_ins.secret_key(VAR_DIR, is_allowed=DEBUG)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 
 INSTALLED_APPS = [
@@ -38,7 +32,6 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "altegio_loyalty",
-    "project",
 ]
 
 MIDDLEWARE = [
@@ -55,17 +48,16 @@ MIDDLEWARE = [
 ROOT_URLCONF = "project.urls"
 WSGI_APPLICATION = "project.wsgi.application"
 
-TEMPLATES = [
+TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "project.branding.sandbox_link",
             ],
         },
     },
@@ -88,10 +80,7 @@ def database_from(url: str) -> dict[str, Any]:
     return database
 
 
-DATABASE_URL = env.str("DATABASE_URL", default="")
-if not DATABASE_URL:
-    VAR_DIR.mkdir(exist_ok=True)
-    DATABASE_URL = f"sqlite:///{VAR_DIR / 'db.sqlite3'}"
+DATABASE_URL = env.str("DATABASE_URL", default="") or stand_ins.database_url(VAR_DIR)
 DATABASES = {"default": database_from(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -118,28 +107,17 @@ if not DEBUG:
     CSRF_COOKIE_SECURE = True
 
 SANDBOX_URL = f"http://127.0.0.1:{env.int('SANDBOX_PORT', default=8100)}/"
-PRODUCTION_API_URL = "https://api.alteg.io/api/v1"
 ALTEGIO_API_URL = env.str("ALTEGIO_API_URL", default="") or (
-    f"{SANDBOX_URL}api/v1" if DEBUG else PRODUCTION_API_URL
+    f"{SANDBOX_URL}api/v1" if DEBUG else "https://api.alteg.io/api/v1"
 )
-USES_SANDBOX = ALTEGIO_API_URL.startswith(SANDBOX_URL)
-SANDBOX_STATE = VAR_DIR / "sandbox.json"
-
 ALTEGIO_LOYALTY: dict[str, Any] = {
     "API_URL": ALTEGIO_API_URL,
     "ENCRYPTION_KEYS": env.list("ALTEGIO_ENCRYPTION_KEYS", default=[]),
 }
-if USES_SANDBOX:
-    # Nobody who tries out what happens when Altegio is down wants to wait as long as a salon should.
-    ALTEGIO_LOYALTY |= {"READ_TIMEOUT": 5, "TOTAL_TIMEOUT": 10, "SETTLE_SECONDS": 15, "LEASE_SECONDS": 30}
 
-FOLDER_BROKER = "folder://localhost"
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or FOLDER_BROKER
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or stand_ins.BROKER_URL
 # A Redis that takes connections and says nothing would hold whoever publishes for ever; other brokers ignore these two.
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {"socket_connect_timeout": 2, "socket_timeout": 3}
-if CELERY_BROKER_URL == FOLDER_BROKER:
-    CELERY_BROKER_TRANSPORT_OPTIONS |= {"folder": str(VAR_DIR / "broker"), "polling_interval": 0.2}
-    CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # needs a broker that can broadcast
 CELERY_TASK_DEFAULT_QUEUE = env.str("CELERY_QUEUE", default="altegio_loyalty")
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # The database knows what is due, so a broker that is away must not keep a person waiting, and no answer is ever read.
@@ -150,15 +128,11 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")
-CELERY_BEAT_SCHEDULE = {
+CELERY_BEAT_SCHEDULE: dict[str, Any] = {
     "retry due operations": {
         "task": "altegio_loyalty.tasks.retry_due_operations",
         "schedule": 5.0,
         "options": {"expires": 5.0},
-    },
-    "seed today's visits": {
-        "task": "project.tasks.seed_todays_visits",
-        "schedule": crontab(minute=1, hour=0),
     },
 }
 
@@ -177,3 +151,18 @@ LOGGING = {
         "django.server": {"handlers": [], "level": "CRITICAL"},
     },
 }
+
+# From here on it is for trying out: a local Altegio, a broker in a folder, a header that leads to them.
+
+INSTALLED_APPS += ["project.demo"]
+TEMPLATES[0]["DIRS"] += [stand_ins.TEMPLATES_DIR]
+TEMPLATES[0]["OPTIONS"]["context_processors"] += ["project.demo.branding.sandbox_link"]
+
+USES_SANDBOX = ALTEGIO_API_URL.startswith(SANDBOX_URL)
+SANDBOX_STATE = VAR_DIR / "sandbox.json"
+if USES_SANDBOX:
+    ALTEGIO_LOYALTY |= stand_ins.IMPATIENCE
+    CELERY_BEAT_SCHEDULE |= stand_ins.BEAT_SCHEDULE
+if CELERY_BROKER_URL == stand_ins.BROKER_URL:
+    CELERY_BROKER_TRANSPORT_OPTIONS |= stand_ins.broker_options(VAR_DIR)
+    CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # needs a broker that can broadcast

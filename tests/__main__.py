@@ -1,6 +1,6 @@
 """`python -m tests [pytest's arguments]`: everything on SQLite, then what touches the database on each other database.
 
-What is not there is left out and named at the end; with REQUIRE_ALL=1 it fails the run.
+What is left out is named at the end, with its reason; with REQUIRE_ALL=1 it fails the run.
 """
 
 from __future__ import annotations
@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
-from tests import reachable
+from tests import reachable, skips
 
 #: More than there are cores, since more than half of the time goes by in waiting; no more, since timings should stay true.
 WORKERS_FOR_EACH_CORE = 1.5
@@ -40,26 +42,25 @@ def run(title: str, arguments: list[str], **environment: str) -> bool:
 def main(arguments: list[str]) -> int:
     missing = [needed for needed in reachable.ALL if needed.why_not()]
     if missing and reachable.REQUIRES_ALL:
-        print(
-            "REQUIRE_ALL is set, and these are missing:", *map(describe, missing), sep="\n", file=sys.stderr
-        )
+        lines = "".join(f"\n  {needed.refusal()}" for needed in missing)
+        print(f"REQUIRE_ALL is set, and these are missing:{lines}", file=sys.stderr)
         return 1
-    try:
-        passed = [run("SQLite: all tests", arguments)]
-        for needed, url in reachable.DATABASES:
-            if needed not in missing:
-                title = f"{needed.title}: the tests that touch the database"
-                passed.append(run(title, ["--only-database", *arguments], DATABASE_URL=url))
-    except KeyboardInterrupt:
-        return 130
-    if missing:
-        print("\nSkipped, since it is not there:", *map(describe, missing), sep="\n")
+    with tempfile.TemporaryDirectory() as folder:
+        notes = Path(folder) / "skipped"
+        os.environ[skips.VARIABLE] = str(notes)
+        try:
+            passed = [run("SQLite: all tests", arguments)]
+            for needed, url in reachable.DATABASES:
+                if needed not in missing:
+                    title = f"{needed.title}: the tests that touch the database"
+                    passed.append(run(title, ["--only-database", *arguments], DATABASE_URL=url))
+        except KeyboardInterrupt:
+            return 130
+        left_out = dict.fromkeys([*(needed.refusal() for needed in missing), *skips.read(notes)])
+    if left_out:
+        print("\nLeft out:", *left_out, sep="\n  ")
     print(f"\nAll {len(passed)} runs passed." if all(passed) else "\nThe tests failed.")
     return 0 if all(passed) else 1
-
-
-def describe(needed: reachable.Needed) -> str:
-    return f"  {needed.title}: {needed.why_not()}. To enable: {needed.way_to_enable}"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from tests import reachable
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytest_plugins = ["altegio_loyalty.sandbox.pytest_plugin"]
+pytest_plugins = ["altegio_loyalty.sandbox.pytest_plugin", "tests.skips"]
 
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 ONE_DATABASE_IS_ENOUGH = {"redis", "rabbitmq", "browser", "contract", "axe"}
@@ -53,9 +53,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for needed in reachable.ALL:
-        if item.get_closest_marker(needed.marker) and (why := needed.why_not()):
+        if item.get_closest_marker(needed.marker) and needed.why_not():
             refuse = pytest.fail if reachable.REQUIRES_ALL else pytest.skip
-            refuse(f"{needed.title} is not there ({why}). To enable: {needed.way_to_enable}")
+            refuse(needed.refusal())
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

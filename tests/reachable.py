@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -20,10 +21,24 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 REQUIRES_ALL = os.environ.get("REQUIRE_ALL", "") not in ("", "0")
 
 
+_held: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A port of this machine that nobody listens on right now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """A port that nobody listens on, and that is given to nobody else as long as this process lives.
+
+    For a server that reuses addresses. Where the system takes that to mean less than Linux does, the port is only free.
+    """
+    holder = socket.socket()
+    holder.bind(("127.0.0.1", 0))
+    # Only now: before, it could be given a port that somebody else holds in the same way.
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    port = int(holder.getsockname()[1])
+    if sys.platform == "linux":
+        _held.append(holder)
+    else:
+        holder.close()
+    return port
 
 
 def chromium() -> str | None:
@@ -92,6 +107,10 @@ class Needed:
     def why_not(self) -> str:
         """Empty where it is there; otherwise what is wrong, in one line."""
         return _why_not(self)
+
+    def refusal(self) -> str:
+        """What is said of a test or a run that is left out."""
+        return f"{self.title} is not there ({self.why_not()}). To enable: {self.way_to_enable}"
 
 
 @cache

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import socket
 import struct
-import traceback
-from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING
 
-from altegio_loyalty.sandbox import spoiling
-from altegio_loyalty.sandbox.api import operation_name
-from altegio_loyalty.sandbox.faults import Fault
-from altegio_loyalty.sandbox.requestlog import ReceivedRequest
+from altegio_loyalty.sandbox.altegio import Altegio
+from altegio_loyalty.sandbox.console import Console
 from altegio_loyalty.sandbox.wire import Answer, Request, encode, failure
-
-if TYPE_CHECKING:
-    from altegio_loyalty.sandbox.server import Sandbox
 
 LARGEST_BODY = 1024 * 1024
 # Linger switched on with no time to linger: closing sends a reset instead of a polite end.
@@ -31,10 +23,12 @@ class Connection(BaseHTTPRequestHandler):
     server_version = "AltegioSandbox"
     sys_version = ""
 
-    def __init__(self, sock: socket.socket, address: tuple[str, int], sandbox: Sandbox) -> None:
-        self.sandbox = sandbox
+    def __init__(
+        self, sock: socket.socket, address: tuple[str, int], altegio: Altegio, console: Console
+    ) -> None:
+        self.altegio, self.console = altegio, console
         # The base class reads and serves everything inside its own __init__.
-        super().__init__(sock, address, sandbox)  # type: ignore[arg-type]
+        super().__init__(sock, address, altegio)  # type: ignore[arg-type]
 
     def _serve(self) -> None:
         try:
@@ -44,7 +38,7 @@ class Connection(BaseHTTPRequestHandler):
             if request.is_api:
                 self._serve_api(request)
             else:
-                self._send(self.sandbox.console.answer(request))
+                self._send(self.console.answer(request))
         except OSError:
             self.close_connection = True
 
@@ -67,94 +61,37 @@ class Connection(BaseHTTPRequestHandler):
         return Request(self.command, self.path, headers, body, str(self.client_address[0]))
 
     def _serve_api(self, request: Request) -> None:
-        sandbox = self.sandbox
-        operation = operation_name(request)
-        entry = sandbox.log.add(request, operation)
-        if sandbox.is_down:
-            entry.fault = "down"
+        entry, answer, fault = self.altegio.receive(request)
+        if answer is None:
             self._cut()
-        elif not sandbox.within_limits(request.ip):
-            self._reply(spoiling.rate_limit_answer(), entry)
-        elif fault := sandbox.faults.pick(f"{request.method} {request.path} {operation}"):
-            entry.fault = fault.name
-            act = _ACTS.get(fault.name, Connection._spoil)
-            act(self, fault, request, entry)
+        elif fault is not None and fault.name == "cut_mid_answer":
+            head, body = self._bytes(answer)
+            self.wfile.write(head + body[: len(body) // 2])
+            self.close_connection = True
+        elif fault is not None and fault.name == "drip":
+            if self._drip(answer, fault.seconds):
+                entry.status = answer.status
         else:
-            self._reply(self._real_answer(request), entry)
+            # Before the bytes leave: whoever has the answer may look into the log at once.
+            entry.status = answer.status
+            self._send(answer)
 
-    def _carry_out(self, request: Request) -> Answer:
-        try:
-            return self.sandbox.api.answer(request)
-        except Exception:  # noqa: BLE001  whatever it is, the caller gets an answer and the console the traceback
-            traceback.print_exc()
-            return failure(500, "The sandbox itself failed; see its output.")
-
-    def _real_answer(self, request: Request) -> Answer:
-        return self.sandbox.finished(self._carry_out(request), request)
-
-    # The faults
-
-    def _spoil(self, fault: Fault, request: Request, entry: ReceivedRequest) -> None:
-        instead = spoiling.replacement(fault)
-        if instead is None:
-            real = self._carry_out(request)
-            instead = spoiling.spoil(fault, real, lambda answer: self.sandbox.finished(answer, request))
-        elif fault.effect:
-            self._carry_out(request)
-        self._reply(instead, entry)
-
-    def _cut_before(self, fault: Fault, request: Request, entry: ReceivedRequest) -> None:
-        if fault.effect:
-            self._carry_out(request)
-        self._cut()
-
-    def _cut_mid_answer(self, fault: Fault, request: Request, entry: ReceivedRequest) -> None:
-        answer = self._real_answer(request)
-        head, body = self._bytes(answer)
-        self.wfile.write(head + body[: len(body) // 2])
-        self.close_connection = True
-
-    def _hang(self, fault: Fault, request: Request, entry: ReceivedRequest) -> None:
-        self.sandbox.faults.sleep(float(fault.parameters["seconds"]))
-        if self.sandbox.is_stopping or not fault.effect:
-            self._cut()
-        else:
-            self._reply(self._real_answer(request), entry)
-
-    def _hang_after(self, fault: Fault, request: Request, entry: ReceivedRequest) -> None:
-        if fault.effect:
-            self._carry_out(request)
-        self.sandbox.faults.sleep(float(fault.parameters["seconds"]))
-        self._cut()
-
-    def _drip(self, fault: Fault, request: Request, entry: ReceivedRequest) -> None:
-        answer = self._real_answer(request)
-        head, body = self._bytes(answer)
-        for byte in head + body:
-            if self.sandbox.is_stopping:
+    def _drip(self, answer: Answer, seconds: float) -> bool:
+        """Whether all of it was sent."""
+        for byte in b"".join(self._bytes(answer)):
+            if self.altegio.is_stopping:
                 self._cut()
-                return
+                return False
             self.wfile.write(bytes((byte,)))
-            self.sandbox.faults.sleep(float(fault.parameters["seconds"]))
-        entry.status = answer.status
-
-    def _late_effect(self, fault: Fault, request: Request, entry: ReceivedRequest) -> None:
-        self.sandbox.later(float(fault.parameters["seconds"]), request)
-        self._cut()
-
-    # Sending
-
-    def _reply(self, answer: Answer, entry: ReceivedRequest) -> None:
-        # Before the bytes leave: whoever has the answer may look into the log at once.
-        entry.status = answer.status
-        self._send(answer)
+            self.altegio.faults.sleep(seconds)
+        return True
 
     def _send(self, answer: Answer) -> None:
         head, body = self._bytes(answer)
         self.wfile.write(head if self.command == "HEAD" else head + body)
 
     def _bytes(self, answer: Answer) -> tuple[bytes, bytes]:
-        body = encode(answer.body, float_noise=self.sandbox.float_noise)
+        body = encode(answer.body, float_noise=self.altegio.float_noise)
         headers = {
             "Date": self.date_time_string(),
             "Server": self.server_version,
@@ -185,14 +122,3 @@ def _unreadable(length: str, *, chunked: bool) -> Answer | None:
     if int(length) > LARGEST_BODY:
         return failure(413, "The body is too large.")
     return None
-
-
-_ACTS: dict[str, Callable[[Connection, Fault, Request, ReceivedRequest], None]] = {
-    "cut_before": Connection._cut_before,
-    "cut_after": Connection._cut_before,
-    "cut_mid_answer": Connection._cut_mid_answer,
-    "hang": Connection._hang,
-    "hang_after": Connection._hang_after,
-    "drip": Connection._drip,
-    "late_effect": Connection._late_effect,
-}

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from altegio_loyalty.sandbox.altegio import Altegio
 from altegio_loyalty.sandbox.faults import FAULTS
 from altegio_loyalty.sandbox.ledger import NotInBooks, RefusedRepeat
 from altegio_loyalty.sandbox.page import CSP, render
 from altegio_loyalty.sandbox.snapshot import Json, fault_state, snapshot
 from altegio_loyalty.sandbox.wire import Answer, Request, failure
-
-if TYPE_CHECKING:
-    from altegio_loyalty.sandbox.server import Sandbox
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -35,8 +33,8 @@ PAGE_HEADERS = {
 class Console:
     """Answers everything that is not the API."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
+    def __init__(self, altegio: Altegio) -> None:
+        self._altegio = altegio
         self._actions: dict[str, Callable[[Json], Json]] = {
             "/_sandbox/faults": self._switch_on,
             "/_sandbox/heal": self._heal,
@@ -60,11 +58,11 @@ class Console:
         if request.path == "/":
             return self._page()
         if request.path == "/_sandbox/state":
-            return Answer(200, snapshot(self._sandbox))
+            return Answer(200, snapshot(self._altegio))
         return failure(404, "There is no such page.")
 
     def _page(self, problem: str = "") -> Answer:
-        html = render(snapshot(self._sandbox), problem).encode("utf-8", errors="replace")
+        html = render(snapshot(self._altegio), problem).encode("utf-8", errors="replace")
         return Answer(
             400 if problem else 200, html, headers=PAGE_HEADERS, content_type="text/html; charset=utf-8"
         )
@@ -83,7 +81,7 @@ class Console:
     def _is_from_here(self, request: Request) -> bool:
         host = request.headers.get("host", "")
         name = urlsplit(f"//{host}").hostname
-        if name not in (*LOOPBACK, self._sandbox.host):
+        if name not in (*LOOPBACK, self._altegio.host):
             return False
         if request.method in ("GET", "HEAD"):
             return True
@@ -110,28 +108,28 @@ class Console:
                 key: type(usual) for key, usual in FAULTS[name].parameters.items() if usual is not None
             }
         return fault_state(
-            self._sandbox.fail(
+            self._altegio.fail(
                 name, **{key: readers.get(key, _as_is)(value) for key, value in fields.items()}
             )
         )
 
     def _heal(self, fields: Json) -> Json:
-        self._sandbox.heal(fields.get("name") or None)
+        self._altegio.heal(fields.get("name") or None)
         return {}
 
     def _down(self, fields: Json) -> Json:
         if _yes(fields.get("down", True)):
-            self._sandbox.go_down()
+            self._altegio.go_down()
         else:
-            self._sandbox.come_back()
-        return {"is_down": self._sandbox.is_down}
+            self._altegio.come_back()
+        return {"is_down": self._altegio.is_down}
 
     def _rotate(self, fields: Json) -> Json:
-        partner_token, user_token = self._sandbox.rotate_tokens()
+        partner_token, user_token = self._altegio.rotate_tokens()
         return {"partner_token": partner_token, "user_token": user_token}
 
     def _rights(self, fields: Json) -> Json:
-        ledger = self._sandbox.ledger
+        ledger = self._altegio.ledger
         with ledger.change():
             location = ledger.location(_number(fields, "location_id"))
             location.is_visible = _yes(fields.get("is_visible", location.is_visible))
@@ -140,7 +138,7 @@ class Console:
 
     def _screen(self, fields: Json) -> Json:
         """Somebody clicks in Altegio's own screen."""
-        ledger, action = self._sandbox.ledger, fields.get("action")
+        ledger, action = self._altegio.ledger, fields.get("action")
         visit_id, card_id = _number(fields, "visit_id"), _number(fields, "card_id")
         if action == "withdraw":
             return {"amount": str(ledger.withdraw(visit_id, card_id, str(fields.get("amount", ""))))}

@@ -93,6 +93,10 @@ class Fault:
     def is_spent(self) -> bool:
         return self.times is not None and self.hits >= self.times
 
+    @property
+    def seconds(self) -> float:
+        return float(self.parameters["seconds"])
+
     def meets(self, subject: str) -> bool:
         return not self.is_spent and self.path in subject and self.dice.random() < self.probability
 

@@ -21,10 +21,14 @@ Serve = Callable[[socket.socket, tuple[str, int]], None]
 class Listener:
     """Accepts connections on one address, each served in a thread, until it is closed."""
 
-    def __init__(self, host: str, port: int, serve: Serve) -> None:
+    def __init__(self, bound: socket.socket, serve: Serve) -> None:
         self._serve = serve
-        self._socket = bound_socket(host, port)
-        self._socket.listen(BACKLOG)
+        self._socket = bound
+        try:
+            bound.listen(BACKLOG)
+        except OSError:
+            bound.close()
+            raise
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._lock = threading.Lock()
         self._open: dict[threading.Thread, socket.socket] = {}

@@ -17,41 +17,19 @@ PROGRAMS = ((20802, "Birthday", "10"), (20803, "Happy hours", "15"), (20804, "Fr
 CLIENTS: tuple[tuple[str, tuple[CardSpec, ...]], ...] = (
     ("Jane Miller", (("1000", "Gold", (20802, 20803)),)),
     ("Oliver Stone", (("784.89", "Silver", (20802,)),)),
-    (
-        "Anna Petrova",
-        (
-            ("0", "Gold", (20802,)),
-            ("250", "Gift", ()),
-        ),
-    ),
+    ("Anna Petrova", (("0", "Gold", (20802,)), ("250", "Gift", ()))),
     ("Lucas Weber", (("99.99", "Silver", ()),)),
     (
         "Maria Rossi",
-        (
-            ("5000", "Platinum", (20802, 20803, 20804)),
-            ("12.50", "Gift", ()),
-            ("0", "Silver", ()),
-        ),
+        (("5000", "Platinum", (20802, 20803, 20804)), ("12.50", "Gift", ()), ("0", "Silver", ())),
     ),
     ("Ivan Horvat", (("300", "Silver", (20803,)),)),
     ("Sofia Lindqvist", (("0.01", "Gift", ()),)),
     ("Peter Novak", (("150.75", "Gold", (20802,)),)),
-    (
-        "Emma Dubois",
-        (
-            ("2200", "Platinum", (20803, 20804)),
-            ("40", "Gift", ()),
-        ),
-    ),
+    ("Emma Dubois", (("2200", "Platinum", (20803, 20804)), ("40", "Gift", ()))),
     ("Noah Jansen", (("60", "Silver", ()),)),
     ("Nina Kovacs", (("410.10", "Gold", (20802,)),)),
-    (
-        "Adam Brown",
-        (
-            ("875", "Gold", (20802, 20803)),
-            ("33.33", "Gift", ()),
-        ),
-    ),
+    ("Adam Brown", (("875", "Gold", (20802, 20803)), ("33.33", "Gift", ()))),
 )
 
 VISIT_LINES: tuple[tuple[tuple[str, ...], ...], ...] = (
@@ -114,12 +92,8 @@ def fill(ledger: Ledger, today: date) -> int:
 def _clients() -> list[dict[str, Any]]:
     clients, card_id = [], FIRST_CARD
     for index, (name, cards) in enumerate(CLIENTS):
-        client: dict[str, Any] = {
-            "id": FIRST_CLIENT + index,
-            "name": name,
-            "phone": f"+1315555{175 + index:04d}",
-        }
-        client["cards"] = []
+        client: dict[str, Any] = {"id": FIRST_CLIENT + index, "name": name, "cards": []}
+        client["phone"] = f"+1315555{175 + index:04d}"
         for balance, title, program_ids in cards:
             client["cards"].append(
                 {"id": card_id, "title": title, "balance": balance, "program_ids": list(program_ids)}

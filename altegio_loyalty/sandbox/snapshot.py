@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from altegio_loyalty.sandbox.altegio import Altegio
 from altegio_loyalty.sandbox.books import Books, Card, Location, Visit
 from altegio_loyalty.sandbox.faults import Fault
 from altegio_loyalty.sandbox.requestlog import ReceivedRequest
-
-if TYPE_CHECKING:
-    from altegio_loyalty.sandbox.server import Sandbox
 
 SHOWN = 50
 SHOWN_VISITS = 30
@@ -17,11 +15,11 @@ SHOWN_VISITS = 30
 Json = dict[str, Any]
 
 
-def snapshot(sandbox: Sandbox) -> Json:
+def snapshot(altegio: Altegio) -> Json:
     """Amounts are texts, so that no cent is lost on the way."""
-    partner_token, user_token = sandbox.access.tokens
-    with sandbox.ledger.lock:
-        books = sandbox.ledger.books
+    partner_token, user_token = altegio.access.tokens
+    with altegio.ledger.lock:
+        books = altegio.ledger.books
         effects = [
             {**vars(effect), "amount": str(effect.amount), "at": effect.at.isoformat()}
             for effect in reversed(books.effects[-SHOWN:])
@@ -29,16 +27,16 @@ def snapshot(sandbox: Sandbox) -> Json:
         locations = [_location(books, location) for location in books.locations.values()]
         cards = [_card(books, card) for card in books.cards.values()]
     return {
-        "url": sandbox.url,
+        "url": altegio.url,
         "partner_token": partner_token,
         "user_token": user_token,
-        "is_down": sandbox.is_down,
-        "has_rate_limit": sandbox.has_rate_limit,
+        "is_down": altegio.is_down,
+        "has_rate_limit": altegio.limit is not None,
         "locations": locations,
         "cards": cards,
         "effects": effects,
-        "faults": [fault_state(fault) for fault in sandbox.faults.switched_on],
-        "requests": [_request(entry) for entry in reversed(sandbox.requests[-SHOWN:])],
+        "faults": [fault_state(fault) for fault in altegio.faults.switched_on],
+        "requests": [_request(entry) for entry in reversed(altegio.requests[-SHOWN:])],
     }
 
 

@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 
+from tests.chaos.script import SCRIPTS
 from tests.chaos.site import BROKERS, DATABASES
 
 
@@ -28,7 +29,10 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument(
-        "--sabotage", action="store_true", help="take an absence for a proof at once: the run must fail"
+        "--script",
+        choices=SCRIPTS,
+        default="",
+        help="nothing is drawn: a sound site must hold, one that takes an absence for a proof at once must not",
     )
     return parser.parse_args(arguments)
 
@@ -40,7 +44,7 @@ def main(arguments: list[str]) -> int:
     # The processes' settings need a folder before it is known; the attack names the real one.
     os.environ.setdefault("CHAOS_FOLDER", os.devnull)
     os.environ.setdefault("CELERY_QUEUE", "altegio_chaos")
-    os.environ["CHAOS_SABOTAGE"] = "1" if given.pop("sabotage") else ""
+    os.environ["CHAOS_SCRIPT"] = given["script"]
     from tests.chaos.attack import Orders, attack
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)

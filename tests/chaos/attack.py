@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import django
 
 from altegio_loyalty.sandbox import Sandbox
-from tests.chaos import plan
+from tests.chaos import plan, script
 from tests.chaos.programs import Troupe
 from tests.chaos.site import Site
 
@@ -32,9 +32,10 @@ class Orders:
     requesters: int
     seconds: float
     seed: int
+    script: str
 
     def __str__(self) -> str:
-        return " ".join(f"--{name} {value}" for name, value in vars(self).items())
+        return " ".join(f"--{name} {value}" for name, value in vars(self).items() if value != "")
 
 
 class Attack:
@@ -62,6 +63,8 @@ class Attack:
             self._drain()
         finally:
             self.troupe.kill_all()
+        script.let_late_effects_arrive(self.sandbox)
+        self.sandbox.stop()  # returns when every call that was under way has ended
         return self._report(stories, trouble.counts, met)
 
     def _prepare(self) -> list[plan.Story]:
@@ -69,7 +72,10 @@ class Attack:
 
         call_command("migrate", verbosity=0)
         planner = plan.Planner(self.sandbox.ledger, self.orders.seed)
-        stories = planner.draw(self.orders.operations)
+        if self.orders.script:
+            stories = script.write_stories(planner, self.orders.script, self.orders.operations)
+        else:
+            stories = planner.draw(self.orders.operations)
         plan.save(stories, self.site.folder / "plan.json")
         from altegio_loyalty.models import Location
 
@@ -86,14 +92,16 @@ class Attack:
         from tests.chaos.trouble import Resumer, Trouble, switch_on_faults
 
         assert isinstance(trouble, Trouble)
-        switch_on_faults(self.sandbox, self.orders.faults, self.orders.seed)
+        if self.orders.script:
+            script.play_faults(self.sandbox, self.orders.script)
+        else:
+            switch_on_faults(self.sandbox, self.orders.faults, self.orders.seed)
+            trouble.start(self.orders.kills)
         self.troupe.keep_running()
-        trouble.start(self.orders.kills)
         resumer = Resumer()
         shown_at = 0.0
         while not self.troupe.has_asked_for_everything:
             time.sleep(0.2)
-            self.troupe.keep_running()
             resumer.look()
             if time.monotonic() - shown_at > 5:
                 shown_at = time.monotonic()
@@ -109,17 +117,12 @@ class Attack:
         from tests.chaos.trouble import Resumer
 
         for program in self.troupe.requesters:
-            program.kill()
+            program.end()
         resumer, ends_at = Resumer(), time.monotonic() + SECONDS_TO_DRAIN
         while time.monotonic() < ends_at and LoyaltyOperation.objects.open().exists():
             resumer.look()
-            self.troupe.keep_running_without_requesters()
             delivery.run_due()
             time.sleep(0.2)
-        # An effect that comes too late would come now.
-        from tests.chaos.settings import SETTLE_SECONDS
-
-        time.sleep(SETTLE_SECONDS)
 
     def _show_progress(self, kills: int) -> None:
         from django.db.models import Count

@@ -80,6 +80,16 @@ class Planner:
             stories.append(story)
         return stories
 
+    def withdrawal(self) -> Story:
+        """One withdrawal on a visit of its own, of less than is on the card and to be paid; never drawn."""
+        client = self.ledger.add_client(name="Jane Doe")
+        card = self.ledger.add_card(client, balance="5000")
+        visit = self.ledger.add_visit(self.locations[0], client, lines=[("Haircut", "3000")])
+        request = Request(f"own-{visit.id}-0", WITHDRAW, "10", "now")
+        return Story(
+            "own", visit.location_id, visit.id, visit.record_id, card.id, self.program.id, requests=[request]
+        )
+
     def _kinds(self, share: str) -> tuple[str, ...]:
         if share in ("shared", "clicked"):
             return tuple(self.dice.choices((WITHDRAW, CANCEL, PROMOTE, TAKE_BACK), (4, 3, 2, 2), k=8))

@@ -11,6 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
+from project.demo import leash
 from tests.reachable import REPOSITORY
 
 
@@ -21,20 +22,25 @@ class Program:
         self.name, self.command, self.environment = name, command, environment
         self.output = folder / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
-        self.is_suspended = False
+        self.is_suspended = self.is_over = False
         self.lock = threading.Lock()
 
     def start(self) -> None:
-        with self.output.open("ab") as output:
-            self.process = subprocess.Popen(
-                self.command,
-                cwd=REPOSITORY,
-                env={**os.environ, **self.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        """Nothing, once it was ended. It cannot be ended between this question and the process's being known."""
+        with self.lock, self.output.open("ab") as output:
+            if not self.is_over:
+                # Closed when the last of its processes has gone, whom nobody could wait for.
+                self._held_by_all, theirs = os.pipe()
+                self.process = leash.start(
+                    self.command,
+                    cwd=REPOSITORY,
+                    env={**os.environ, **self.environment},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=[theirs],
+                )
+                os.close(theirs)
 
     @property
     def code(self) -> int | None:
@@ -43,19 +49,29 @@ class Program:
 
     def signal(self, number: int) -> None:
         if self.process is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, number)
+            leash.send(self.process, number)
+
+    def end(self) -> None:
+        """Kill it, and never start it again."""
+        with self.lock:
+            self.is_over = True
+        self.kill()
 
     def kill(self) -> None:
+        """Returns when none of its processes runs any more."""
         with self.lock:
             self.signal(signal.SIGKILL)
             if self.process is not None:
                 self.process.wait()
+                os.read(self._held_by_all, 1)
             self.is_suspended = False
 
     def kill_child(self, dice: random.Random) -> bool:
         """Kill one process of a prefork pool, and leave its parent alive."""
-        if self.process is None or not (children := _children(self.process.pid)):
+        if self.process is None:
+            return False
+        children = [pid for parent in _children(self.process.pid) for pid in _children(parent)]
+        if not children:
             return False
         with contextlib.suppress(ProcessLookupError):
             os.kill(dice.choice(children), signal.SIGKILL)
@@ -68,6 +84,9 @@ class Program:
                 return
             self.is_suspended = True
             self.signal(signal.SIGSTOP)
+            if self.process is not None:  # who holds it must still see that we are gone
+                with contextlib.suppress(ProcessLookupError):
+                    self.process.send_signal(signal.SIGCONT)
         timer = threading.Timer(seconds, self.wake)
         timer.daemon = True
         timer.start()
@@ -108,22 +127,23 @@ class Troupe:
             for n in range(requesters)
         ]
         self.cron = program("cron", python, "manage.py", "deliver_due_operations")
+        self._is_over = threading.Event()
+        # In a thread, since Ctrl-C interrupts only the main one: there it could come between a process and its name.
+        self._keeper = threading.Thread(target=self._keep_running, daemon=True)
 
     @property
     def all(self) -> list[Program]:
         return [*self.workers, self.bell, *self.requesters, self.cron]
 
     def keep_running(self) -> None:
-        """Start again what died, as systemd would; a requester that has asked for everything stays away."""
-        for program in self.requesters:
-            if program.process is None or (program.code is not None and not self._is_done(program)):
-                program.start()
-        self.keep_running_without_requesters()
+        """From now on what died is started again, as systemd would; a requester that has asked for everything stays away."""
+        self._keeper.start()
 
-    def keep_running_without_requesters(self) -> None:
-        for program in [*self.workers, self.bell]:
-            if program.process is None or program.code is not None:
-                program.start()
+    def _keep_running(self) -> None:
+        while not self._is_over.wait(0.2):
+            for program in [*self.workers, self.bell, *self.requesters]:
+                if program.process is None or (program.code is not None and not self._is_done(program)):
+                    program.start()
 
     def run_cron(self) -> None:
         if self.cron.process is None or self.cron.code is not None:
@@ -137,5 +157,7 @@ class Troupe:
         return all(self._is_done(program) for program in self.requesters)
 
     def kill_all(self) -> None:
+        """And nothing is started any more."""
+        self._is_over.set()
         for program in self.all:
-            program.kill()
+            program.end()

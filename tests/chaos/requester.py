@@ -60,7 +60,7 @@ class Requester:
             if not self._is_its_turn(story, request) or not self._ask(story, request):
                 self.mine.append((story, request))
                 time.sleep(0.02)
-            if self.dice.random() < 0.05:
+            if not settings.SCRIPT and self.dice.random() < 0.05:
                 self._decide()
 
     def _is_its_turn(self, story: Story, request: Request) -> bool:

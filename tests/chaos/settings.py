@@ -9,11 +9,13 @@ os.environ["ENV_FILE"] = os.devnull
 os.environ.setdefault("DEBUG", "true")
 os.environ.setdefault("SECRET_KEY", "the-attack-keeps-no-secrets-and-so-this-key-may-be-read-by-all")
 
+from project.demo import stand_ins
 from project.settings import *  # noqa: F403
-from project.settings import CELERY_BROKER_URL, FOLDER_BROKER, LOGGING
+from project.settings import CELERY_BROKER_URL, LOGGING
 
 DEBUG = False
 FOLDER = Path(os.environ["CHAOS_FOLDER"])
+SCRIPT = os.environ.get("CHAOS_SCRIPT", "")
 
 CONNECT_TIMEOUT, READ_TIMEOUT, TOTAL_TIMEOUT = 1.0, 0.8, 1.0
 #: More than two calls with their connects: (1 + 1) * 2.
@@ -38,12 +40,14 @@ ALTEGIO_LOYALTY = {
     "REQUESTS_PER_MINUTE": 0,
 }
 
-if os.environ.get("CHAOS_SABOTAGE"):
-    # A site that takes an absence for a proof at once, and does not look before it sends: the attack must notice.
+if SCRIPT:
+    # No answer of a script is late, so that only a machine that stands still for so long could make one so.
+    ALTEGIO_LOYALTY |= {"CONNECT_TIMEOUT": 30, "READ_TIMEOUT": 30, "TOTAL_TIMEOUT": 60, "LEASE_SECONDS": 240}
+if SCRIPT == "broken":
     ALTEGIO_LOYALTY |= {"SETTLE_SECONDS": 0}
 
 CELERY_BEAT_SCHEDULE: dict[str, object] = {}
-if CELERY_BROKER_URL == FOLDER_BROKER:
+if CELERY_BROKER_URL == stand_ins.BROKER_URL:
     CELERY_BROKER_TRANSPORT_OPTIONS = {"folder": str(FOLDER / "broker"), "polling_interval": 0.05}
     CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 elif CELERY_BROKER_URL.startswith("redis"):

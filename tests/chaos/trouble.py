@@ -78,7 +78,8 @@ class Trouble:
     def stop(self) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(20)
+            if thread.ident is not None:
+                thread.join()
         for program in self.troupe.all:
             program.wake()
 

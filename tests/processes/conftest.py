@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import kombu
 import pytest
 from celery import Celery, current_app
 from django.db import connection
 from kombu import Exchange, Queue
 
+from project.demo import leash
 from tests import reachable
 from tests.delivery.conftest import salon
 
@@ -30,13 +32,17 @@ class Broker:
         self.url = BROKERS[name]
         self.folder = folder
         self.queue = f"altegio_test_{uuid.uuid4().hex}"
-        self.transport_options = {"folder": str(folder), "polling_interval": 0.05} if name == "folder" else {}
+        self.transport_options: dict[str, Any] = {
+            "folder": {"folder": str(folder), "polling_interval": 0.05},
+            # What is not acknowledged yet is kept by one name for all queues, and handed out again by any worker.
+            "redis": {"global_keyprefix": f"{self.queue}:"},
+        }.get(name, {})
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def configure(self, app: Celery) -> None:
         app.conf.broker_transport_options = self.transport_options
         app.conf.task_default_queue = self.queue
-        app.conf.task_queues = [Queue(self.queue, Exchange(self.queue), routing_key=self.queue, expires=60)]
+        app.conf.task_queues = [Queue(self.queue, Exchange(self.queue), routing_key=self.queue, expires=600)]
         app.conf.task_default_exchange = app.conf.task_default_routing_key = self.queue
 
     def start_worker(self, loyalty: dict[str, Any], *arguments: str) -> subprocess.Popen[bytes]:
@@ -58,22 +64,33 @@ class Broker:
             "--without-gossip",
             "--without-mingle",
             "--without-heartbeat",
+            # Of its own, too: what a broker keeps by a worker's name is not shared with another test's worker.
+            "--hostname",
+            f"{self.queue}-{len(self.workers)}@%h",
             *arguments,
         ]
-        log = (self.folder / "worker.log").open("ab")
-        # A group of its own, so that a kill takes the pool's children along.
-        worker = subprocess.Popen(
-            command, cwd=reachable.REPOSITORY, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-        log.close()
+        with (self.folder / "worker.log").open("ab") as log:
+            worker = leash.start(command, cwd=reachable.REPOSITORY, env=environment, stdout=log, stderr=log)
         self.workers.append(worker)
         return worker
 
     def kill(self, worker: subprocess.Popen[bytes]) -> None:
         """kill -9, children and all."""
-        if worker.poll() is None:
-            os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait(10)
+        leash.send(worker, signal.SIGKILL)
+        worker.wait()
+
+    def forget(self) -> None:
+        """Leave nothing of the test on the server."""
+        with kombu.Connection(self.url, transport_options=self.transport_options) as connection:
+            channel = connection.default_channel
+            Queue(self.queue, channel=channel).delete()
+            Exchange(self.queue, channel=channel).delete()
+        if self.url == reachable.REDIS_URL:
+            import redis
+
+            with redis.Redis.from_url(self.url) as server:
+                for key in server.scan_iter(f"{self.queue}:*"):
+                    server.delete(key)
 
     def said(self) -> str:
         log = self.folder / "worker.log"
@@ -100,6 +117,7 @@ def broker(
     yield broker
     for worker in broker.workers:
         broker.kill(worker)
+    broker.forget()
     before.set_current()
     app.close()
 

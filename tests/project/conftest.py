@@ -31,7 +31,6 @@ def site(tmp_path: Path) -> Path:
     shutil.copytree(
         REPOSITORY / "project", tmp_path / "project", ignore=shutil.ignore_patterns("__pycache__")
     )
-    shutil.copytree(REPOSITORY / "templates", tmp_path / "templates")
     shutil.copy(REPOSITORY / "manage.py", tmp_path)
     (tmp_path / "altegio_loyalty").symlink_to(REPOSITORY / "altegio_loyalty")
     return tmp_path
@@ -46,7 +45,7 @@ def run(site: Path, *arguments: str, **environment: str) -> subprocess.Completed
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=100,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from project import bootstrap
+from project.demo import bootstrap
 from tests.reachable import REPOSITORY
 
 

@@ -16,8 +16,8 @@ from django.core.management import CommandError, call_command
 from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.sandbox import Sandbox
 from altegio_loyalty.sandbox.seed import demo_books
-from project.management.commands.demo import empty_broker, programs
-from project.management.commands.seed_demo import seed_visits
+from project.demo.management.commands.demo import empty_broker, programs
+from project.seed import seed_visits
 from tests.reachable import free_port
 
 

@@ -12,7 +12,8 @@ from altegio_loyalty.sandbox import Sandbox
 from altegio_loyalty.sandbox.books import Card, Client, Location, Program, Visit
 
 V2 = "application/vnd.api.v2+json"
-TIMEOUT = 10
+#: How long a call may take before its test fails; none of them waits for so long.
+TIMEOUT = 60
 
 
 class Caller:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.sandbox.scene import Scene
+from tests.sandbox.scene import TIMEOUT, Scene
 
 
 def test_withdrawal_answers_with_the_visit_as_it_now_stands(scene: Scene):
@@ -110,7 +110,7 @@ def test_wrong_field_is_422_and_named(scene: Scene, change, field):
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"amount":NaN}', b"\xff", b"[" * 100_000])
 def test_body_that_is_no_object_is_400(scene: Scene, body):
-    answer = scene.caller.session.post(scene.sandbox.url + scene.withdrawal_path, data=body, timeout=10)
+    answer = scene.caller.session.post(scene.sandbox.url + scene.withdrawal_path, data=body, timeout=TIMEOUT)
     assert answer.status_code == 400
 
 
@@ -239,7 +239,7 @@ def test_paid_visit_is_paid_in_full(scene: Scene):
 
 
 def test_one_connection_serves_many_requests(scene: Scene):
-    connection = http.client.HTTPConnection("127.0.0.1", scene.sandbox.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", scene.sandbox.port, timeout=TIMEOUT)
     headers = {name: str(value) for name, value in scene.caller.session.headers.items()}
     for _ in range(3):
         connection.request("GET", f"/api/v1/company/{scene.location.id}", headers=headers)
@@ -252,7 +252,7 @@ def test_one_connection_serves_many_requests(scene: Scene):
 
 
 def test_works_as_a_proxy_would_be_asked(scene: Scene):
-    connection = http.client.HTTPConnection("127.0.0.1", scene.sandbox.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", scene.sandbox.port, timeout=TIMEOUT)
     headers = {name: str(value) for name, value in scene.caller.session.headers.items()}
     connection.request("GET", f"http://api.example.com/api/v1/company/{scene.location.id}", headers=headers)
     assert connection.getresponse().status == 200

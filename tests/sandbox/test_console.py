@@ -8,18 +8,18 @@ import pytest
 import requests
 
 from altegio_loyalty.sandbox import FAULTS, SandboxRemote
-from tests.sandbox.scene import Scene
+from tests.sandbox.scene import TIMEOUT, Scene
 
 
 def page(scene: Scene, **headers: str) -> requests.Response:
-    return requests.get(scene.sandbox.address + "/", headers=headers, timeout=5)
+    return requests.get(scene.sandbox.address + "/", headers=headers, timeout=TIMEOUT)
 
 
 def press(
     scene: Scene, button: str, /, headers: dict[str, str] | None = None, **fields: object
 ) -> requests.Response:
     url = f"{scene.sandbox.address}/_sandbox/{button}"
-    return requests.post(url, data=fields, headers=headers, timeout=5, allow_redirects=False)
+    return requests.post(url, data=fields, headers=headers, timeout=TIMEOUT, allow_redirects=False)
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_page_under_another_name_is_refused(scene: Scene):
 
 
 def test_get_changes_nothing(scene: Scene):
-    answer = requests.get(scene.sandbox.address + "/_sandbox/down", timeout=5)
+    answer = requests.get(scene.sandbox.address + "/_sandbox/down", timeout=TIMEOUT)
     assert answer.status_code == 404
     assert not scene.sandbox.is_down
 

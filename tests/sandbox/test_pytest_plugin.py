@@ -9,13 +9,14 @@ from pathlib import Path
 import requests
 
 from altegio_loyalty.sandbox import Sandbox
+from tests.sandbox.scene import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_fixture_is_a_running_sandbox_with_empty_books(altegio_sandbox: Sandbox):
     assert altegio_sandbox.ledger.books.locations == {}
-    assert requests.get(altegio_sandbox.url + "/company/1", timeout=5).status_code == 401
+    assert requests.get(altegio_sandbox.url + "/company/1", timeout=TIMEOUT).status_code == 401
 
 
 def test_settings_point_at_the_sandbox(altegio_sandbox_settings: Sandbox, settings):

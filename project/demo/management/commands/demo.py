@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from project.supervisor import Program, Supervisor, port_problem
+from project.demo.supervisor import Program, Supervisor, port_problem
 
 
 class Command(BaseCommand):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import selectors
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,7 +14,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import IO
 
-PR_SET_PDEATHSIG = 1
+from project.demo import leash
+
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST_LINES = 8
 TICK = 0.1
@@ -74,15 +72,13 @@ class Child:
         self._half_line = b""
 
     def start(self) -> IO[bytes]:
-        """Start the process and return the pipe with what it says."""
-        self.process = subprocess.Popen(
+        """Start the process and return the pipe with what it says. It cannot outlive this one."""
+        self.process = leash.start(
             self.program.command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL if self.program.says_only_errors else subprocess.PIPE,
             stderr=subprocess.PIPE if self.program.says_only_errors else subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
-            process_group=0,  # Ctrl-C reaches the supervisor alone, which then ends the programs in order
-            preexec_fn=_end_with_parent(os.getpid()),  # noqa: PLW1509 - this process has one thread
         )
         self.started_at = time.monotonic()
         self.start_again_at = None
@@ -100,17 +96,20 @@ class Child:
         return shown
 
     def send(self, number: signal.Signals) -> None:
-        if self.process is not None and self.process.poll() is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # it has just ended
-                os.killpg(self.process.pid, number)
+        if self.process is not None:
+            leash.send(self.process, number)
 
-    @property
-    def is_alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+    def reap(self) -> int | None:
+        """The exit code, once, when the process has ended. What it may have left in its group is killed with it."""
+        if self.process is None or (code := self.process.poll()) is None:
+            return None
+        leash.send(self.process, signal.SIGKILL)
+        self.process = None
+        return code
 
     @property
     def is_ready(self) -> bool:
-        if not self.is_alive:
+        if self.process is None or self.process.poll() is not None:
             return False
         if self.program.port is None:
             return True
@@ -119,27 +118,14 @@ class Child:
             return probe.connect_ex(("127.0.0.1", self.program.port)) == 0
 
 
-def _end_with_parent(parent: int) -> Callable[[], None] | None:
-    """Have the kernel end the child when the supervisor is killed, where the kernel can (Linux)."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def ask_kernel() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the kernel was asked
-            os._exit(1)
-
-    return ask_kernel
-
-
 def _how_it_ended(code: int) -> str:
-    if code >= 0:
+    number = -code if code < 0 else code - 128
+    if number <= 0:
         return f"ended by itself with code {code}"
     try:
-        return f"was ended by {signal.Signals(-code).name}"
+        return f"was ended by {signal.Signals(number).name}"
     except ValueError:
-        return f"was ended by signal {-code}"
+        return f"was ended by signal {number}"
 
 
 class Supervisor:
@@ -193,18 +179,23 @@ class Supervisor:
     def _tick(self) -> None:
         self._read(TICK)
         for child in self._children:
-            if child.process is not None and child.process.poll() is not None:
-                self._bury(child)
+            if (code := child.reap()) is not None:
+                self._bury(child, code)
             elif child.start_again_at is not None and time.monotonic() >= child.start_again_at:
                 self._start(child)
-                self._say(
-                    f"{child.program.name} was started again (process {child.process and child.process.pid})."
-                )
+                if child.process is not None:
+                    self._say(f"{child.program.name} was started again (process {child.process.pid}).")
 
     def _start(self, child: Child) -> None:
-        pipe = child.start()
-        os.set_blocking(pipe.fileno(), False)
-        self._selector.register(pipe, selectors.EVENT_READ, child)
+        """Nothing, once the end has begun. It cannot begin between this question and the process's being known."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
+        try:
+            if not self._ending:
+                pipe = child.start()
+                os.set_blocking(pipe.fileno(), False)
+                self._selector.register(pipe, selectors.EVENT_READ, child)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
 
     def _read(self, wait: float) -> None:
         if not self._selector.get_map():
@@ -219,16 +210,15 @@ class Supervisor:
                 self._selector.unregister(pipe)
                 pipe.close()  # type: ignore[union-attr]
 
-    def _bury(self, child: Child) -> None:
+    def _bury(self, child: Child, code: int) -> None:
         """Say how a program died and when it starts again; too often in a row ends everything."""
-        assert child.process is not None
         self._read(0)
-        how = _how_it_ended(child.process.returncode)
         is_stable = time.monotonic() - child.started_at >= self._timing.stable
         child.deaths = 1 if is_stable else child.deaths + 1
-        child.process = None
         last = "".join(f"\n    {line}" for line in child.last_lines)
-        self._say(f"{child.program.name} {how}." + (f" Its last lines:{last}" if last else ""))
+        self._say(
+            f"{child.program.name} {_how_it_ended(code)}." + (f" Its last lines:{last}" if last else "")
+        )
         if child.deaths >= self._timing.deaths_in_a_row:
             self._give_up(f"{child.program.name} died {child.deaths} times in a row.")
             return
@@ -244,18 +234,16 @@ class Supervisor:
         for child in self._children:
             child.send(signal.SIGTERM)
         kill_at = time.monotonic() + self._timing.grace
-        while (
-            any(child.is_alive for child in self._children)
-            and time.monotonic() < kill_at
-            and not self._in_a_hurry
-        ):
+        while self._are_left() and time.monotonic() < kill_at and not self._in_a_hurry:
             self._read(TICK)
-        for child in self._children:
-            if child.is_alive:
-                self._say(f"{child.program.name} did not end in time and is killed.")
-                child.send(signal.SIGKILL)
+        for child in self._are_left():
+            self._say(f"{child.program.name} did not end in time and is killed.")
+            child.send(signal.SIGKILL)
             if child.process is not None:
                 child.process.wait()
         for key in list(self._selector.get_map().values()):
             key.fileobj.close()  # type: ignore[union-attr]
         self._selector.close()
+
+    def _are_left(self) -> list[Child]:
+        return [child for child in self._children if child.reap() is None and child.process is not None]

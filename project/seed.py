@@ -1,20 +1,15 @@
-"""`manage.py seed_demo`: the demo's people and today's visits. `make demo` calls it at every start."""
+"""What the site begins with: the groups that a salon needs, people, locations, and today's visits."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
-from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
 from django.utils import timezone
 
 from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.sandbox import Sandbox
 from altegio_loyalty.sandbox.seed import demo_books
-from altegio_loyalty.sandbox.statefile import StateFileError
 
 SEES = ("view_visit", "view_loyaltyoperation", "view_operationattempt")
 ACTS = (
@@ -27,21 +22,6 @@ DECIDES = ("resolve_operation", "view_location", "change_location")
 GROUPS = {"Reception": SEES + ACTS, "Manager": SEES + ACTS + DECIDES}
 #: Login, which is also the password; and the group.
 STAFF = {"reception": "Reception", "manager": "Manager"}
-
-
-class Command(BaseCommand):
-    """Adds what is not there yet, and changes nothing that is."""
-
-    help = "Adds the demo's users, locations and today's visits, where they are not there yet."
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        if not settings.DEBUG:
-            raise CommandError("The demo's passwords are known to everybody, so it seeds only with DEBUG on.")
-        with transaction.atomic():
-            seed_people()
-            if settings.USES_SANDBOX:
-                seed_locations()
-                seed_visits()
 
 
 def seed_people() -> None:
@@ -61,11 +41,11 @@ def seed_people() -> None:
 
 
 def seed_locations() -> None:
-    """The sandbox's locations, with the tokens that it takes now: someone may have renewed them on its page."""
-    try:
-        sandbox = Sandbox(state_file=settings.SANDBOX_STATE)
-    except StateFileError as error:
-        raise CommandError(f"{error} Delete the file to begin with new books.") from error
+    """The sandbox's locations, with the tokens that it takes now: someone may have renewed them on its page.
+
+    Raises StateFileError where the sandbox's books cannot be read.
+    """
+    sandbox = Sandbox(state_file=settings.SANDBOX_STATE)
     for location in demo_books(timezone.localdate())["locations"]:
         tokens = {"partner_token": sandbox.partner_token, "user_token": sandbox.user_token}
         Location.objects.get_or_create(id=location["id"], defaults={"title": location["title"], **tokens})

@@ -1,0 +1,229 @@
+"""What an Altegio is: its books, who may call, how often, and what goes wrong. A request in, an answer out; no socket."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from altegio_loyalty.sandbox import spoiling, statefile
+from altegio_loyalty.sandbox.access import Access
+from altegio_loyalty.sandbox.api import Api, operation_name
+from altegio_loyalty.sandbox.books import Books, Effect, from_plain, to_plain
+from altegio_loyalty.sandbox.faults import Fault, FaultBoard
+from altegio_loyalty.sandbox.ledger import Ledger
+from altegio_loyalty.sandbox.limits import RateLimit
+from altegio_loyalty.sandbox.requestlog import ReceivedRequest, RequestLog
+from altegio_loyalty.sandbox.wire import PREFIX, Answer, Request, failure, put_in_envelope
+
+
+class Outcome(NamedTuple):
+    """What becomes of a request. Without an answer the connection is cut; the fault may also spoil how one is sent."""
+
+    entry: ReceivedRequest
+    answer: Answer | None = None
+    fault: Fault | None = None
+
+
+class Altegio:
+    """Guarantees: unless a fault spoils it, an answer says what the books hold; a request is carried out once or not
+    at all; `effects` lists what really happened, whatever the caller was told. Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        limit: RateLimit | None,
+        *,
+        host: str,
+        port: int,
+        state_file: str | Path | None,
+        envelope: bool | None,
+        float_noise: bool,
+    ) -> None:
+        """Raises StateFileError when the state file is there and holds no books."""
+        self.host = host
+        self.port = port
+        self.float_noise = float_noise
+        self.envelope = envelope
+        self.is_down = False
+        self.is_stopping = False
+        self.access = access
+        self._state_file = None if state_file is None else Path(state_file)
+        self.ledger = Ledger(self._saved_books(), saves=self._save if self._state_file else None)
+        self.api = Api(self.ledger, self.access)
+        self.faults = FaultBoard()
+        self.log = RequestLog()
+        self.limit = limit
+        self._timers: set[threading.Timer] = set()
+
+    # Looking
+
+    @property
+    def address(self) -> str:
+        """Where the page is."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """What to give a client as the API's URL."""
+        return self.address + PREFIX
+
+    @property
+    def partner_token(self) -> str:
+        return self.access.tokens[0]
+
+    @property
+    def user_token(self) -> str:
+        return self.access.tokens[1]
+
+    @property
+    def requests(self) -> list[ReceivedRequest]:
+        """Every API request received, in order."""
+        return self.log.entries
+
+    @property
+    def effects(self) -> list[Effect]:
+        """Everything that really took place, in order."""
+        return self.ledger.effects
+
+    # Trouble
+
+    def fail(
+        self,
+        name: str,
+        *,
+        path: str = "",
+        times: int | None = None,
+        probability: float = 1.0,
+        seed: int | None = None,
+        effect: bool | None = None,
+        **parameters: Any,
+    ) -> Fault:
+        """Switches a fault on (see FAULTS) for requests whose method, path or operation holds `path`.
+
+        `times` None means until healed; `effect` overrides whether the request is carried out all the same.
+        Raises ValueError for an unknown name or parameter.
+        """
+        if name == "refuse_connections":
+            if path or times is not None or probability != 1:
+                raise ValueError(
+                    "refuse_connections is the whole server; it takes no path, times or probability."
+                )
+            self._refuse_connections()
+        return self.faults.switch_on(
+            name, path=path, times=times, probability=probability, seed=seed, effect=effect, **parameters
+        )
+
+    def heal(self, name: str | None = None) -> None:
+        """Switches one fault off, or everything: faults, `down`, refused connections."""
+        self.faults.switch_off(name)
+        if name is None:
+            self.is_down = False
+
+    def go_down(self) -> None:
+        """Every API connection is cut at once, until `come_back` or `heal`; the page stays reachable."""
+        self.is_down = True
+
+    def come_back(self) -> None:
+        self.is_down = False
+
+    def rotate_tokens(self) -> tuple[str, str]:
+        """New partner and user tokens; the old ones answer 401 from now on."""
+        with self.ledger.change():
+            return self.access.rotate()
+
+    def _refuse_connections(self) -> None:
+        """For whoever listens."""
+
+    def _open(self) -> None:
+        self.is_stopping = False
+        self.faults.calm_down()
+
+    def _close(self) -> None:
+        """Cuts what hangs, and forgets what was still to come."""
+        self.is_stopping = True
+        self.faults.wake(for_good=True)
+        for timer in list(self._timers):
+            timer.cancel()
+        self._timers.clear()
+
+    # Answering
+
+    def receive(self, request: Request) -> Outcome:
+        """Notes the request, and answers it as the books, the limits and the fault that it meets will have it."""
+        operation = operation_name(request)
+        entry = self.log.add(request, operation)
+        if self.is_down:
+            entry.fault = "down"
+            return Outcome(entry)
+        if self.limit and not self.limit.allows(request.ip):
+            return Outcome(entry, spoiling.rate_limit_answer())
+        fault = self.faults.pick(f"{request.method} {request.path} {operation}")
+        if fault is None:
+            return Outcome(entry, self._finished(self._carry_out(request), request))
+        entry.fault = fault.name
+        return Outcome(entry, self._spoilt(fault, request), fault)
+
+    def _spoilt(self, fault: Fault, request: Request) -> Answer | None:
+        if fault.name == "late_effect":
+            self._later(fault.seconds, request)
+            return None
+        if fault.name == "hang":
+            self.faults.sleep(fault.seconds)
+            if self.is_stopping or not fault.effect:
+                return None
+        instead = spoiling.replacement(fault)
+        real = self._carry_out(request) if fault.effect else None
+        if fault.name == "hang_after":
+            self.faults.sleep(fault.seconds)
+        if fault.name in ("cut_before", "cut_after", "hang_after"):
+            return None
+        if instead is None and real is not None:
+            return spoiling.spoil(fault, real, lambda answer: self._finished(answer, request))
+        return instead
+
+    def _carry_out(self, request: Request) -> Answer:
+        try:
+            return self.api.answer(request)
+        except Exception:  # noqa: BLE001  whatever it is, the caller gets an answer and the console the traceback
+            traceback.print_exc()
+            return failure(500, "The sandbox itself failed; see its output.")
+
+    def _finished(self, answer: Answer, request: Request) -> Answer:
+        """The answer in or out of its envelope, as the caller's Accept header or `envelope` says."""
+        wants = request.wants_envelope if self.envelope is None else self.envelope
+        return put_in_envelope(answer) if wants else answer
+
+    def _later(self, seconds: float, request: Request) -> None:
+        """Carries the request out some seconds from now, unless the server stops before."""
+
+        def carry_out() -> None:
+            self._timers.discard(timer)
+            if not self.is_stopping:
+                self.api.answer(request)
+
+        timer = threading.Timer(seconds, carry_out)
+        timer.daemon = True
+        self._timers.add(timer)
+        timer.start()
+
+    # The books on disk
+
+    def _saved_books(self) -> Books | None:
+        state = statefile.load(self._state_file) if self._state_file else None
+        if state is None or self._state_file is None:
+            return None
+        try:
+            partner_token, user_token = state["tokens"]
+            self.access.restore(partner_token, user_token, state["token_pairs"])
+            return from_plain(state["books"])
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            raise statefile.broken(self._state_file) from error
+
+    def _save(self) -> None:
+        if self._state_file is not None:
+            tokens = {"tokens": list(self.access.tokens), "token_pairs": self.access.pairs}
+            statefile.save(self._state_file, {**tokens, "books": to_plain(self.ledger.books)})
