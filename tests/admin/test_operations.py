@@ -18,8 +18,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from altegio_loyalty.admin.operations import MOST_AT_ONCE
-from altegio_loyalty.admin.presentation import BoundedPaginator, message_level, status_badge
+from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE
+from altegio_loyalty.admin.looks import look_of, status_badge
+from altegio_loyalty.admin.pages import BoundedPaginator
 from altegio_loyalty.models import Location, LoyaltyOperation, OperationAttempt, Visit
 from tests.delivery.salon import Salon
 
@@ -588,48 +589,48 @@ def test_a_page_of_no_operation_leads_back(boss: Client, log: Log, number: str) 
 
 
 @pytest.mark.parametrize(
-    ("columns", "word", "level"),
+    ("columns", "word", "tone"),
     [
-        ({"status": "succeeded", "applied_amount": 100}, "done", messages.SUCCESS),
-        ({"status": "succeeded", "applied_amount": 30}, "less than asked", messages.WARNING),
-        ({"status": "succeeded", "applied_amount": 0}, "nothing taken", messages.WARNING),
-        ({"status": "succeeded", "applied_amount": 130}, "more than asked", messages.WARNING),
-        ({"status": "succeeded"}, "amount unknown", messages.WARNING),
-        ({"status": "succeeded", "ending": "decided_happened"}, "done", messages.SUCCESS),
+        ({"status": "succeeded", "applied_amount": 100}, "done", "good"),
+        ({"status": "succeeded", "applied_amount": 30}, "less than asked", "warning"),
+        ({"status": "succeeded", "applied_amount": 0}, "nothing taken", "warning"),
+        ({"status": "succeeded", "applied_amount": 130}, "more than asked", "warning"),
+        ({"status": "succeeded"}, "amount unknown", "warning"),
+        ({"status": "succeeded", "ending": "decided_happened"}, "done", "good"),
         (
             {"status": "succeeded", "applied_amount": 100, "discrepancy": "x"},
             "to be looked at",
-            messages.WARNING,
+            "warning",
         ),
-        ({"status": "succeeded", "kind": "cancel_card_withdrawal"}, "done", messages.SUCCESS),
+        ({"status": "succeeded", "kind": "cancel_card_withdrawal"}, "done", "good"),
         (
             {"status": "succeeded", "kind": "cancel_card_withdrawal", "ending": "nothing_to_cancel"},
             "nothing to cancel",
-            messages.INFO,
+            "quiet",
         ),
         (
             {"status": "succeeded", "kind": "apply_discount_program", "applied_amount": 0},
             "nothing taken",
-            messages.WARNING,
+            "warning",
         ),
         (
             {"status": "succeeded", "kind": "apply_discount_program", "applied_amount": 30},
             "done",
-            messages.SUCCESS,
+            "good",
         ),
-        ({"status": "pending"}, "waiting", messages.WARNING),
-        ({"status": "unconfirmed"}, "in doubt", messages.WARNING),
-        ({"status": "sending"}, "being sent", messages.INFO),
-        ({"status": "rejected"}, "refused", messages.ERROR),
-        ({"status": "failed"}, "not done, given up", messages.ERROR),
-        ({"status": "abandoned"}, "stopped", messages.INFO),
+        ({"status": "pending"}, "waiting", "warning"),
+        ({"status": "unconfirmed"}, "in doubt", "warning"),
+        ({"status": "sending"}, "being sent", "quiet"),
+        ({"status": "rejected"}, "refused", "bad"),
+        ({"status": "failed"}, "not done, given up", "bad"),
+        ({"status": "abandoned"}, "stopped", "quiet"),
     ],
 )
 def test_an_outcome_is_a_word_and_a_symbol_and_never_colour_alone(
-    columns: dict[str, Any], word: str, level: int
+    columns: dict[str, Any], word: str, tone: str
 ) -> None:
     operation = LoyaltyOperation(**{"kind": Kind.APPLY_CARD_WITHDRAWAL, "amount": Decimal(100), **columns})
     badge = status_badge(operation)
     assert f"</span> {word}</span>" in badge or f", {word}</span>" in badge
     assert 'aria-hidden="true"' in badge
-    assert message_level(operation) == level
+    assert look_of(operation).tone == tone

@@ -1,45 +1,32 @@
-"""What is happening on a visit: the verdicts on its page, followed by a script, stopped and taken further from there."""
+"""What is happening on a visit: the results on its page, followed by a script, stopped and taken further from there."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import router
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern
 from django.utils import timezone
-from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
-from altegio_loyalty import delivery, exceptions
+from altegio_loyalty import exceptions, kinds, services
 from altegio_loyalty.admin.decisions import DECISIONS, carry_out
-from altegio_loyalty.admin.operate import visible_visits
-from altegio_loyalty.admin.presentation import as_id, look_of, outside_transactions, status_badge
+from altegio_loyalty.admin.looks import look_of, status_badge
+from altegio_loyalty.admin.pages import ACTS, FOLDER, Page, as_id
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.states import Status
 
-if TYPE_CHECKING:
-    from altegio_loyalty.admin.visits import VisitAdmin
-
-FOLDER = "admin/altegio_loyalty/visit"
-
 #: So many of a visit's operations are shown on its page; the log has all.
 OPERATIONS_SHOWN = 20
-#: So long the last verdict stays at the top of the page, in seconds; later it only stands in the list below.
-VERDICT_SECONDS = 900
-
-
-def wants_json(request: HttpRequest) -> bool:
-    """Whether the page's script asks, and not a form without it."""
-    return "application/json" in request.headers.get("Accept", "")
+#: So long the last result stays at the top of the page, in seconds; later it only stands in the list below.
+RESULT_SECONDS = 900
 
 
 def seconds_left(operation: LoyaltyOperation) -> int | None:
@@ -56,41 +43,56 @@ def is_due(operation: LoyaltyOperation) -> bool:
 
     One being sent is due when its lease is over: whoever was sending it has died.
     """
-    if operation.next_attempt_at is None or operation.location.is_paused or not operation.location.is_active:
+    location = operation.location
+    if operation.next_attempt_at is None or location.is_paused or not location.is_active:
         return False
-    return operation.next_attempt_at <= timezone.now()
+    return kinds.is_known(operation.kind) and operation.next_attempt_at <= timezone.now()
 
 
 def as_clock(seconds: int) -> str:
     return f"{seconds // 60}:{seconds % 60:02d}"
 
 
-def may_stop(request: HttpRequest, operation: LoyaltyOperation) -> bool:
+def may_stop(page: Page, operation: LoyaltyOperation) -> bool:
+    """Whether the person may stop the operation, and it can be stopped."""
     stop = DECISIONS["stop"]
-    return stop.fits(operation) and stop.is_allowed(request.user, operation)
+    return stop.fits(operation) and stop.is_allowed(page.request.user, operation)
 
 
-def may_drive(request: HttpRequest, operation: LoyaltyOperation) -> bool:
+def may_take_step(page: Page, operation: LoyaltyOperation) -> bool:
     """Whether the person's page may take the operation a step further: as much as trying it again now."""
-    return operation.is_open and DECISIONS["retry"].is_allowed(request.user, operation)
+    return operation.is_open and DECISIONS["retry"].is_allowed(page.request.user, operation)
 
 
-def stop_one(admin: VisitAdmin, request: HttpRequest, operation: LoyaltyOperation) -> tuple[bool, str]:
-    """Stop trying, as the person wishes. Returns whether it was possible, and what stands against it where not."""
+def stop_one(page: Page, operation: LoyaltyOperation) -> tuple[bool, str]:
+    """Stop trying, as the person asks. Returns whether it was possible, and what stands against it where not."""
     stop = DECISIONS["stop"]
     if not stop.fits(operation):
         return False, _("It is not waiting any more.")
-    is_done, result = carry_out(stop, operation, request.user, "")
+    is_done, result = carry_out(stop, operation, page.request.user, "")
     if is_done:
-        admin.log_change(request, operation, str(stop.history))
+        page.admin.log_change(page.request, operation, str(stop.history))
     return is_done, result
 
 
-class Happening:
+def take_step(operation: LoyaltyOperation) -> LoyaltyOperation | None:
+    """One step of delivery for a person who is looking; None where this site's transactions do not allow it."""
+    try:
+        return services.deliver_now(operation.pk)
+    except exceptions.TransactionOpen:
+        return None
+
+
+def live_addresses(page: Page, visit: Visit) -> dict[str, str]:
+    """Where the visit's page asks for its state, and what its buttons lead to."""
+    return {f"{name}_url": page.address(f"visit_{name}", visit.pk) for name in ("state", "stop", "step")}
+
+
+class VisitState:
     """The operations of a visit, newest first, as its page and the script that follows it show them."""
 
-    def __init__(self, request: HttpRequest, visit: Visit) -> None:
-        self.request = request
+    def __init__(self, page: Page, visit: Visit) -> None:
+        self.page = page
         self.visit = visit
         rows = LoyaltyOperation.objects.using(router.db_for_write(LoyaltyOperation)).filter(visit=visit)
         self.operations = list(
@@ -99,19 +101,20 @@ class Happening:
         self.open = [operation for operation in self.operations if operation.is_open]
 
     @property
-    def told(self) -> list[LoyaltyOperation]:
-        """Those with a verdict at the top of the page: what is not finished, and what has just ended."""
-        newest = self.operations[:1]
-        return [*(operation for operation in newest if self._is_fresh(operation)), *self.open[self._skip :]]
-
-    @property
-    def _skip(self) -> int:
-        return int(bool(self.open) and self.open[0] is self.operations[0])
+    def shown_results(self) -> list[LoyaltyOperation]:
+        """Those with a result at the top of the page: what is not finished, and what has just ended."""
+        newest = [operation for operation in self.operations[:1] if self._is_fresh(operation)]
+        return [*newest, *(operation for operation in self.open if operation not in newest)]
 
     @staticmethod
     def _is_fresh(operation: LoyaltyOperation) -> bool:
         ended = operation.finished_at
-        return ended is None or (timezone.now() - ended).total_seconds() < VERDICT_SECONDS
+        return ended is None or (timezone.now() - ended).total_seconds() < RESULT_SECONDS
+
+    @property
+    def may_see_log(self) -> bool:
+        """Whether the person may follow a link into the log."""
+        return self.page.may("view_loyaltyoperation")
 
     @property
     def version(self) -> str:
@@ -122,21 +125,18 @@ class Happening:
         ]
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
-    def context(self, urls: dict[str, str]) -> dict[str, Any]:
+    def context(self) -> dict[str, Any]:
+        """What the templates of the page's parts need."""
         return {
             "verdicts": [
                 {"row": operation, "badge": status_badge(operation), "tone": look_of(operation).tone}
-                for operation in self.told
+                for operation in self.shown_results
             ],
-            "waiting": [self._waiting(operation) for operation in self.open],
-            "operations": [
-                {"row": operation, "badge": status_badge(operation)} for operation in self.operations
-            ],
+            "waiting": [self._waiting(row) for row in self.open if kinds.is_known(row.kind)],
+            "operations": [self._told(operation) for operation in self.operations],
             "has_open_operation": bool(self.open),
             "version": self.version,
             "open_ids": ",".join(str(operation.pk) for operation in self.open),
-            "may_see_log": self.request.user.has_perm("altegio_loyalty.view_loyaltyoperation"),
-            **urls,
         }
 
     def _waiting(self, operation: LoyaltyOperation) -> dict[str, Any]:
@@ -145,103 +145,83 @@ class Happening:
             "row": operation,
             "seconds": seconds,
             "clock": as_clock(seconds) if seconds is not None else "",
-            "may_stop": may_stop(self.request, operation),
+            "may_stop": may_stop(self.page, operation),
         }
 
-    def as_json(self, urls: dict[str, str], seen: str) -> dict[str, Any]:
+    def _told(self, operation: LoyaltyOperation) -> dict[str, Any]:
+        batch = operation.batch
+        return {
+            "row": operation,
+            "badge": status_badge(operation),
+            "url": self.may_see_log and self.page.address("loyaltyoperation_change", operation.pk),
+            "batch_url": batch and self.page.address("visit_batch", batch),
+        }
+
+    def as_json(self, seen: str) -> dict[str, Any]:
         """For the script; texts only where they are other than those it has seen."""
         state: dict[str, Any] = {
             "version": self.version,
             "open": [operation.pk for operation in self.open],
-            "is_due": any(
-                is_due(operation) and may_drive(self.request, operation) for operation in self.open
-            ),
+            "is_due": any(is_due(row) and may_take_step(self.page, row) for row in self.open),
         }
         if seen != self.version:
-            context = self.context(urls)
+            context = {**self.context(), **live_addresses(self.page, self.visit)}
             for part in ("verdicts", "waiting", "history"):
-                state[part] = render_to_string(f"{FOLDER}/{part}.html", context, self.request)
+                template = f"{FOLDER}/visit/{part}.html"
+                state[part] = render_to_string(template, context, self.page.request)
         return state
 
 
-class VisitLive:
+class LivePage(Page):
     """The addresses below a visit's page that its script and its buttons use."""
 
-    def __init__(self, admin: VisitAdmin) -> None:
-        self.admin = admin
+    @classmethod
+    def urls(cls, admin: Any) -> list[URLPattern]:
+        """Their patterns."""
+        where = "<int:visit_id>/{}/".format
+        return [
+            cls.at(admin, where("state"), "visit_state", cls.state, require_GET),
+            cls.at(admin, where("stop"), "visit_stop", cls.stop, *ACTS),
+            cls.at(admin, where("step"), "visit_step", cls.step, *ACTS),
+        ]
 
-    def urls(self) -> list[URLPattern]:
-        def at(name: str, view: Callable[..., HttpResponse]) -> URLPattern:
-            return path(
-                f"<int:visit_id>/{name}/",
-                self.admin.admin_site.admin_view(view),
-                name=f"altegio_loyalty_visit_{name}",
-            )
-
-        return [at("state", self.state), at("stop", self.stop), at("step", self.step)]
-
-    def addresses(self, visit: Visit) -> dict[str, str]:
-        site = self.admin.admin_site.name
-        return {
-            f"{name}_url": reverse(f"{site}:altegio_loyalty_visit_{name}", args=[visit.pk])
-            for name in ("state", "stop", "step")
-        }
-
-    def _visit(self, request: HttpRequest, visit_id: int) -> Visit:
+    def _visit(self, visit_id: int) -> Visit:
         """The visit, if the person may see it. One of another location is as if it were not there."""
-        if not self.admin.has_view_permission(request):
-            raise PermissionDenied
-        visit = get_object_or_404(visible_visits(self.admin, request), pk=visit_id)
-        if not self.admin.has_view_permission(request, visit):
+        visit: Visit = get_object_or_404(self.admin.get_queryset(self.request), pk=visit_id)
+        if not self.admin.has_view_permission(self.request, visit):
             raise PermissionDenied
         return visit
 
-    def _answer(self, request: HttpRequest, visit: Visit, **extra: Any) -> JsonResponse:
-        seen = request.GET.get("seen", "")
-        request.current_app = self.admin.admin_site.name
-        return JsonResponse({**Happening(request, visit).as_json(self.addresses(visit), seen), **extra})
+    def _state(self, visit: Visit) -> dict[str, Any]:
+        return VisitState(self, visit).as_json(self.request.GET.get("seen", ""))
 
-    @method_decorator([never_cache, require_GET])
-    def state(self, request: HttpRequest, visit_id: int) -> HttpResponse:
+    def state(self, visit_id: int) -> HttpResponse:
         """What the page's script asks every few seconds. Never calls Altegio."""
-        return self._answer(request, self._visit(request, visit_id))
+        return JsonResponse(self._state(self._visit(visit_id)))
 
-    @outside_transactions
-    @method_decorator(require_POST)
-    def stop(self, request: HttpRequest, visit_id: int) -> HttpResponse:
+    def stop(self, visit_id: int) -> HttpResponse:
         """Stop trying one operation of the visit."""
-        visit = self._visit(request, visit_id)
-        operation = _operation_of(visit, request.POST.get("operation"))
-        if not DECISIONS["stop"].is_allowed(request.user, operation):
+        visit = self._visit(visit_id)
+        operation = _operation_of(visit, self.request.POST.get("operation"))
+        if not DECISIONS["stop"].is_allowed(self.request.user, operation):
             raise PermissionDenied
-        is_done, result = stop_one(self.admin, request, operation)
+        is_done, result = stop_one(self, operation)
         problem = "" if is_done else _("Not stopped: %(reason)s") % {"reason": result}
-        if wants_json(request):
-            return self._answer(request, visit, problem=problem)
-        if problem:
-            messages.warning(request, problem)
-        return HttpResponseRedirect(self.admin.page_url(visit.pk))
+        if problem and not self.wants_json:
+            messages.warning(self.request, problem)
+        return self._answer(visit, problem=problem)
 
-    @outside_transactions
-    @method_decorator(require_POST)
-    def step(self, request: HttpRequest, visit_id: int) -> HttpResponse:
+    def step(self, visit_id: int) -> HttpResponse:
         """Do what is due on the visit, where no worker has done it: the claims make it safe beside any number of them."""
-        visit = self._visit(request, visit_id)
-        for operation in Happening(request, visit).open:
-            if is_due(operation) and may_drive(request, operation):
-                drive(operation)
+        visit = self._visit(visit_id)
+        for operation in VisitState(self, visit).open:
+            if is_due(operation) and may_take_step(self, operation):
+                take_step(operation)
                 break
-        if wants_json(request):
-            return self._answer(request, visit)
-        return HttpResponseRedirect(self.admin.page_url(visit.pk))
+        return self._answer(visit)
 
-
-def drive(operation: LoyaltyOperation) -> LoyaltyOperation | None:
-    """One step of delivery for a person who is looking; None where this site's transactions do not allow it."""
-    try:
-        return delivery.deliver(operation.pk, for_person=True)
-    except exceptions.TransactionOpen:
-        return None
+    def _answer(self, visit: Visit, **extra: Any) -> HttpResponse:
+        return self.answer(lambda: {**self._state(visit), **extra}, self.address("visit_change", visit.pk))
 
 
 def _operation_of(visit: Visit, number: str | None) -> LoyaltyOperation:

@@ -2,83 +2,26 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
-import io
-import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from decimal import Decimal
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from asgiref.sync import sync_to_async
-from django.contrib.admin import ModelAdmin
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
-from django.urls import URLPattern, path, reverse
+from django.http import HttpResponseBase, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
 
 from altegio_loyalty.access import visible_to
+from altegio_loyalty.admin.csv_files import as_csv, csv_response
+from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.states import Ending, Kind, Status
 from altegio_loyalty.statistics import today
 from altegio_loyalty.wording import reason
 
 #: So many rows are read, and sent, at once.
 ROWS_AT_ONCE = 1000
-
-_INVISIBLE = r"[\s\x00-\x20\x7f-\xa0\xad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]*"
-#: What a spreadsheet may take for a formula, at the start or where another separator than ours would begin a cell.
-_FORMULA = re.compile(rf"(^|[,;\t\r\n])({_INVISIBLE}[=+\-@＝＋－＠﹦﹢﹣﹫])")
-_SIGNS = re.compile("[=+\\-@＝＋－＠﹦﹢﹣﹫]")
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-
-
-def safe_cell(value: Any) -> str:
-    """The value as a spreadsheet should show it: text stays text, whatever it looks like, and numbers stay numbers."""
-    if value is None:
-        return ""
-    if isinstance(value, (int, Decimal)):
-        return str(value)
-    text = str(value)
-    if text.startswith(("\t", "\r", "\n")):
-        text = f"'{text}"
-    if not _SIGNS.search(text) or _NUMBER.fullmatch(text):
-        return text
-    return _FORMULA.sub(r"\1'\2", text)
-
-
-def as_csv(header: Iterable[Any], pages: Iterable[Iterable[Iterable[Any]]]) -> Iterator[str]:
-    """The parts of a CSV file, one for each page of rows, as RFC 4180 has it and with the mark that Excel knows UTF-8 by."""
-    yield "\ufeff" + _lines([header])
-    for rows in pages:
-        yield _lines(rows)
-
-
-def _lines(rows: Iterable[Iterable[Any]]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer).writerows([safe_cell(value) for value in row] for row in rows)
-    return buffer.getvalue()
-
-
-def csv_response(request: HttpRequest, filename: str, parts: Iterator[str]) -> HttpResponseBase:
-    """Sent part by part, under ASGI too."""
-    # Under ASGI Django would collect the parts of an ordinary iterator before it sends the first.
-    content = _in_thread(parts) if isinstance(request, ASGIRequest) else parts
-    response = StreamingHttpResponse(content, content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{filename}"'
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
-
-
-async def _in_thread(parts: Iterator[str]) -> AsyncIterator[str]:
-    following = sync_to_async(lambda: next(parts, None))
-    while (part := await following()) is not None:
-        yield part
 
 
 def _iso(moment: datetime.datetime | None, zone: datetime.tzinfo) -> str | None:
@@ -99,7 +42,7 @@ def _columns() -> list[tuple[str, str, Callable[[Any], Any] | None]]:
         words = {value: str(label) for value, label in choices}
         return lambda value: words.get(value, value)
 
-    def told(text: str) -> str:
+    def reworded(text: str) -> str:
         with override(language):
             return reason(text)
 
@@ -120,8 +63,8 @@ def _columns() -> list[tuple[str, str, Callable[[Any], Any] | None]]:
         (_("Points asked"), "amount", None),
         (_("Applied"), "applied_amount", None),
         (_("Given back"), "returned_amount", None),
-        (_("To be looked at"), "discrepancy", told),
-        (_("Last error"), "last_error", told),
+        (_("To be looked at"), "discrepancy", reworded),
+        (_("Last error"), "last_error", reworded),
         (_("Requested by"), f"requested_by__{get_user_model().USERNAME_FIELD}", None),
         (_("Attempts"), "attempt_count", None),
         (_("Look-ups"), "lookup_count", None),
@@ -150,21 +93,12 @@ def log_as_csv(operations: Any) -> Iterator[str]:
     return as_csv([heading for heading, _column, _read in columns], pages())
 
 
-def url_patterns(model_admin: ModelAdmin[Any]) -> list[URLPattern]:
-    """The address of the export, for the admin of the log."""
-
-    @require_GET
-    def export(request: HttpRequest) -> HttpResponseBase:
-        if not model_admin.has_view_permission(request):
-            raise PermissionDenied
-        try:
-            listed = model_admin.get_changelist_instance(request).queryset
-        except IncorrectLookupParameters:
-            # As the list does with filters that make no sense: back to it, with its message.
-            name = f"{model_admin.admin_site.name}:altegio_loyalty_loyaltyoperation_changelist"
-            return HttpResponseRedirect(reverse(name) + "?e=1")
-        parts = log_as_csv(visible_to(request.user, listed))
-        return csv_response(request, f"loyalty-operations-{today().isoformat()}.csv", parts)
-
-    view = model_admin.admin_site.admin_view(export)
-    return [path("export/", view, name="altegio_loyalty_loyaltyoperation_export")]
+def export(page: Page) -> HttpResponseBase:
+    """The operations that the list shows with these filters, as a file."""
+    try:
+        listed = page.admin.get_changelist_instance(page.request).queryset
+    except IncorrectLookupParameters:
+        # As the list does with filters that make no sense: back to it, with its message.
+        return HttpResponseRedirect(page.address("loyaltyoperation_changelist", e=1))
+    parts = log_as_csv(visible_to(page.request.user, listed))
+    return csv_response(page.request, f"loyalty-operations-{today().isoformat()}.csv", parts)

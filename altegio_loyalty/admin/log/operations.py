@@ -5,46 +5,77 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
-from django.core.exceptions import BadRequest, PermissionDenied
-from django.db import router
+from django.core.exceptions import BadRequest
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
-from django.utils.decorators import method_decorator
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_GET
 
 from altegio_loyalty.access import visible_to
-from altegio_loyalty.admin import log_export, overview
-from altegio_loyalty.admin.attempts import AttemptInline
-from altegio_loyalty.admin.decisions import DECISIONS, Decision, Tally, VerdictForm, carry_out, why_not
-from altegio_loyalty.admin.log_filters import AskedFilter, AttentionFilter, LocationFilter
-from altegio_loyalty.admin.operation_facts import FACTS, for_person
-from altegio_loyalty.admin.presentation import (
+from altegio_loyalty.admin.decisions import DECISIONS, Decision
+from altegio_loyalty.admin.locations import LocationFilter
+from altegio_loyalty.admin.log.attempts import AttemptInline
+from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE, DecisionPage, asked_of
+from altegio_loyalty.admin.log.export import export
+from altegio_loyalty.admin.log.filters import AskedFilter, AttentionFilter
+from altegio_loyalty.admin.looks import short_time, status_badge
+from altegio_loyalty.admin.overview.page import OverviewPage
+from altegio_loyalty.admin.pages import (
+    ACTS,
     STYLESHEET,
     BoundedPaginator,
+    Page,
+    ReadOnly,
+    address,
     as_id,
     outside_transactions,
-    short_time,
-    status_badge,
 )
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.states import Kind, Status
 from altegio_loyalty.wording import points
 from altegio_loyalty.wording import reason as in_words
 
-#: So many operations can be decided about at once.
-MOST_AT_ONCE = 500
 #: So many visits are considered that a search for a name or an appointment finds.
 MOST_VISITS_FOUND = 200
+#: The sections of an operation's page, in lines.
+FACTS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
+    (
+        None,
+        (
+            ("kind_name", "asked", "applied"),
+            ("visit_link", "location"),
+            ("record_id", "card_id", "program_id"),
+            ("requested_by", "created_at"),
+            ("cancels_link",),
+            ("cancelled_by_links",),
+        ),
+    ),
+    (
+        gettext_lazy("Delivery"),
+        (
+            ("attempt_count", "lookup_count", "next_try", "expires_at"),
+            ("sent_at", "unanswered_at", "finished_at"),
+            ("ending_name",),
+            ("last_failure",),
+            ("idempotency_key",),
+        ),
+    ),
+)
+
+
+def for_person(request: HttpRequest, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns, without a link to where the person may not go."""
+    permissions = ("altegio_loyalty.view_visit", "altegio_loyalty.change_visit")
+    if any(request.user.has_perm(permission) for permission in permissions):
+        return names
+    return tuple("visit_name" if name == "visit_link" else name for name in names)
 
 
 def _as_action(decision: Decision) -> Callable[..., HttpResponse | None]:
@@ -56,21 +87,20 @@ def _as_action(decision: Decision) -> Callable[..., HttpResponse | None]:
         if request.POST.get("select_across", "0") not in ("", "0"):
             chosen = queryset.values_list("pk", flat=True)[: MOST_AT_ONCE + 1]
         ids = [as_id(str(value)) or 0 for value in chosen]
-        return model_admin.decide(request, decision, ids)
+        return DecisionPage(model_admin, request).decide(decision, ids)
 
-    permission = "verdict" if decision.is_verdict else "decide"
     decide.__name__ = decision.name
-    return admin.action(description=decision.label, permissions=[permission])(decide)
+    return admin.action(description=decision.label)(decide)
 
 
 @admin.register(LoyaltyOperation)
-class LoyaltyOperationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """Read-only for everyone. What changes an operation goes through the services, and says who did it."""
 
     list_display = (
         "asked_at",
         "badge",
-        "kind",
+        "kind_name",
         "visit_link",
         "asked",
         "applied",
@@ -98,23 +128,6 @@ class LoyaltyOperationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     class Media:
         css = {"all": [STYLESHEET]}
-
-    # Who may do what
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: LoyaltyOperation | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: LoyaltyOperation | None = None) -> bool:
-        return False
-
-    def has_decide_permission(self, request: HttpRequest) -> bool:
-        return DECISIONS["retry"].may_be_made_by(request.user)
-
-    def has_verdict_permission(self, request: HttpRequest) -> bool:
-        return DECISIONS["happened"].may_be_made_by(request.user)
 
     # The list
 
@@ -155,6 +168,12 @@ class LoyaltyOperationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         return for_person(request, self.list_display)
 
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Only the decisions that the person may make."""
+        actions = super().get_actions(request)
+        barred = {name for name, decision in DECISIONS.items() if not decision.may_be_made_by(request.user)}
+        return {name: action for name, action in actions.items() if name not in barred}
+
     @outside_transactions
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """The list. Its actions commit on their own, so it never runs inside a transaction of the host site."""
@@ -171,11 +190,14 @@ class LoyaltyOperationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def badge(self, operation: LoyaltyOperation) -> SafeString:
         return status_badge(operation)
 
+    @admin.display(description=gettext_lazy("operation"))
+    def kind_name(self, operation: LoyaltyOperation) -> str:
+        # Django shows a kind, or an ending, that only a newer release knows as if there were none.
+        return operation.get_kind_display()
+
     @admin.display(description=gettext_lazy("asked"))
     def asked(self, operation: LoyaltyOperation) -> str:
-        if operation.amount is not None:
-            return points(operation.amount)
-        return _("promotion %(id)s") % {"id": operation.program_id} if operation.program_id else ""
+        return asked_of(operation)
 
     @admin.display(description=gettext_lazy("applied"))
     def applied(self, operation: LoyaltyOperation) -> str:
@@ -195,9 +217,9 @@ class LoyaltyOperationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return str(operation.visit)
 
     @admin.display(description=gettext_lazy("visit"))
-    def visit_link(self, operation: LoyaltyOperation) -> SafeString:
-        url = reverse(f"{self.admin_site.name}:altegio_loyalty_visit_change", args=[operation.visit_id])
-        return format_html('<a href="{}">{}</a>', url, operation.visit)
+    def visit_link(self, operation: LoyaltyOperation) -> SafeString | str:
+        url = address(self.admin_site, "visit_change", operation.visit_id)
+        return format_html('<a href="{}">{}</a>', url, operation.visit) if url else str(operation.visit)
 
     # The page
 
@@ -220,6 +242,10 @@ class LoyaltyOperationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             fact = getattr(self, name)(operation)
         return fact not in (None, "")
 
+    @admin.display(description=gettext_lazy("how"))
+    def ending_name(self, operation: LoyaltyOperation) -> str:
+        return operation.get_ending_display()
+
     @admin.display(description=gettext_lazy("last error"))
     def last_failure(self, operation: LoyaltyOperation) -> str:
         return in_words(operation.last_error)
@@ -234,15 +260,8 @@ class LoyaltyOperationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return format_html_join(", ", "{}", ((self._link(other),) for other in later))
 
     def _link(self, operation: LoyaltyOperation) -> SafeString:
-        return format_html(
-            '<a href="{}">{}</a> {}', self.page_url(operation.pk), operation, status_badge(operation)
-        )
-
-    def page_url(self, operation_id: int) -> str:
-        return reverse(f"{self.admin_site.name}:altegio_loyalty_loyaltyoperation_change", args=[operation_id])
-
-    def decide_url(self) -> str:
-        return reverse(f"{self.admin_site.name}:altegio_loyalty_loyaltyoperation_decide")
+        url = address(self.admin_site, "loyaltyoperation_change", operation.pk)
+        return format_html('<a href="{}">{}</a> {}', url, operation, status_badge(operation))
 
     def render_change_form(
         self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
@@ -252,7 +271,7 @@ class LoyaltyOperationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             context["title"] = capfirst(self.opts.verbose_name)
             context["operation"] = operation
             context["badge"] = status_badge(operation)
-            context["decide_url"] = self._keeping_filters(request, self.decide_url())
+            context["decide_url"] = DecisionPage(self, request).decide_url
             context["decisions"] = [
                 decision
                 for decision in DECISIONS.values()
@@ -260,112 +279,14 @@ class LoyaltyOperationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             ]
         return super().render_change_form(request, context, *args, **kwargs)
 
-    # Decisions
-
     def get_urls(self) -> list[URLPattern]:
-        decide = path(
-            "decide/",
-            self.admin_site.admin_view(self.decide_view),
-            name="altegio_loyalty_loyaltyoperation_decide",
-        )
-        figures_and_files = (*overview.url_patterns(self), *log_export.url_patterns(self))
-        return [decide, *figures_and_files, *super().get_urls()]
-
-    @outside_transactions
-    @method_decorator(require_POST)
-    def decide_view(self, request: HttpRequest) -> HttpResponse:
-        """Where the buttons of the page and the confirmation page lead."""
-        decision = DECISIONS.get(request.POST.get("decision", ""))
-        ids = [as_id(value) or 0 for value in request.POST.getlist("operation")]
-        if decision is None or not all(ids):
-            raise BadRequest("That is no decision about an operation.")
-        if not self.has_view_permission(request) or not decision.may_be_made_by(request.user):
-            raise PermissionDenied
-        return self.decide(request, decision, ids) or self._back(request, ids)
-
-    def decide(self, request: HttpRequest, decision: Decision, ids: list[int]) -> HttpResponse | None:
-        """Make the decision, or ask for the reason first where it is a verdict. None once there is nothing left to ask."""
-        if len(set(ids)) > MOST_AT_ONCE:
-            messages.error(request, _("Choose %(most)s operations at the most.") % {"most": MOST_AT_ONCE})
-            return None
-        operations = self._fresh(request, ids)
-        allowed = [operation for operation in operations if decision.is_allowed(request.user, operation)]
-        if operations and not allowed:
-            raise PermissionDenied
-        reason = ""
-        if decision.is_verdict and any(decision.fits(operation) for operation in allowed):
-            form = VerdictForm(request.POST if "reason" in request.POST else None)
-            if not form.is_valid():
-                return self._ask(request, decision, operations, form)
-            reason = form.cleaned_data["reason"]
-        tally = Tally()
-        if missing := len(set(ids)) - len(operations):
-            tally.skipped[_("it is not here any more")] = missing
-        for operation in operations:
-            self._decide_one(request, decision, operation, reason, tally)
-        tally.say(request)
-        return None
-
-    def _fresh(self, request: HttpRequest, ids: list[int]) -> list[LoyaltyOperation]:
-        """The operations as they are now, where they are written: neither as the page showed them nor from a replica."""
-        rows = self.get_queryset(request).using(router.db_for_write(self.model))
-        return list(rows.filter(pk__in=ids).order_by("pk"))
-
-    def _decide_one(
-        self, request: HttpRequest, decision: Decision, operation: LoyaltyOperation, reason: str, tally: Tally
-    ) -> None:
-        if not decision.is_allowed(request.user, operation):
-            tally.skipped[_("you may not decide about this kind of operation")] += 1
-            return
-        if not decision.fits(operation):
-            tally.skipped[why_not(decision, operation)] += 1
-            return
-        is_done, result = carry_out(decision, operation, request.user, reason)
-        if is_done:
-            tally.done[result] += 1
-            self.log_change(request, operation, str(decision.history) % {"reason": reason})
-        else:
-            tally.skipped[result] += 1
-
-    def _ask(
-        self, request: HttpRequest, decision: Decision, operations: list[LoyaltyOperation], form: VerdictForm
-    ) -> HttpResponse:
-        rows = [
-            {
-                "operation": operation,
-                "badge": status_badge(operation),
-                "asked": self.asked(operation),
-                "url": self.page_url(operation.pk),
-                "why_not": "" if decision.fits(operation) else why_not(decision, operation),
-            }
-            for operation in operations
+        log = "loyaltyoperation"
+        return [
+            DecisionPage.at(self, "decide/", f"{log}_decide", DecisionPage.post, *ACTS),
+            OverviewPage.at(self, "overview/", f"{log}_overview", OverviewPage.show, require_GET),
+            OverviewPage.at(
+                self, "overview/<slug:name>.csv", f"{log}_figure", OverviewPage.table, require_GET
+            ),
+            Page.at(self, "export/", f"{log}_export", export, require_GET),
+            *super().get_urls(),
         ]
-        ids = [operation.pk for operation in operations]
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "media": self.media + form.media,
-            "title": decision.label,
-            "decision": decision,
-            "rows": rows,
-            "form": form,
-            "decide_url": self._keeping_filters(request, self.decide_url()),
-            "goes_back_to_page": request.POST.get("back") == "page",
-            "cancel_url": self._back_url(request, ids),
-        }
-        request.current_app = self.admin_site.name
-        return TemplateResponse(request, "admin/altegio_loyalty/loyaltyoperation/verdict.html", context)
-
-    def _keeping_filters(self, request: HttpRequest, url: str) -> str:
-        return add_preserved_filters(
-            {"preserved_filters": self.get_preserved_filters(request), "opts": self.opts}, url
-        )
-
-    def _back_url(self, request: HttpRequest, ids: list[int]) -> str:
-        if len(ids) == 1 and request.POST.get("back") == "page":
-            return self._keeping_filters(request, self.page_url(ids[0]))
-        name = f"{self.admin_site.name}:altegio_loyalty_loyaltyoperation_changelist"
-        return self._keeping_filters(request, reverse(name))
-
-    def _back(self, request: HttpRequest, ids: list[int]) -> HttpResponse:
-        return HttpResponseRedirect(self._back_url(request, ids))
