@@ -62,7 +62,8 @@ class VisitPage(Page):
 
     def _live_context(self, state: VisitState) -> dict[str, Any]:
         details, cards = read_for_screen(self.visit)
-        if details.details is not None:
+        # What an operation of a newer release's kind explains, nobody here can say.
+        if details.details is not None and all(kinds.is_known(row.kind) for row in state.operations):
             services.flag_surplus(self.visit.pk, details.details, state.operations)
         busy_cards = {operation.card_id for operation in state.open}
         of_cards = CardOffers(details, cards, busy_cards)
