@@ -71,20 +71,8 @@ class Decision:
         return _("it is being stopped already") if is_stopped_already else ""
 
 
-def _retry(operation: LoyaltyOperation, user: Any, reason: str) -> LoyaltyOperation:
-    return services.retry_operation(operation, by=user)
-
-
-def _stop(operation: LoyaltyOperation, user: Any, reason: str) -> LoyaltyOperation:
-    return services.stop_operation(operation, by=user)
-
-
-def _happened(operation: LoyaltyOperation, user: Any, reason: str) -> LoyaltyOperation:
-    return services.settle_operation(operation, happened=True, reason=reason, by=user)
-
-
-def _did_not_happen(operation: LoyaltyOperation, user: Any, reason: str) -> LoyaltyOperation:
-    return services.settle_operation(operation, happened=False, reason=reason, by=user)
+def _settle(happened: bool) -> Callable[[LoyaltyOperation, Any, str], LoyaltyOperation]:
+    return lambda row, user, reason: services.settle_operation(row, happened=happened, reason=reason, by=user)
 
 
 _WAITING_OR_IN_DOUBT = frozenset({Status.PENDING.value, Status.UNCONFIRMED.value})
@@ -97,21 +85,21 @@ DECISIONS = {
             "retry",
             gettext_lazy("Retry now"),
             _WAITING_OR_IN_DOUBT | {Status.FAILED.value},
-            _retry,
+            lambda row, user, reason: services.retry_operation(row, by=user),
             gettext_lazy("Asked to try again now."),
         ),
         Decision(
             "stop",
             gettext_lazy("Stop trying"),
             _WAITING_OR_IN_DOUBT,
-            _stop,
+            lambda row, user, reason: services.stop_operation(row, by=user),
             gettext_lazy("Asked to stop trying."),
         ),
         Decision(
             "happened",
             gettext_lazy("It happened"),
             _IN_DOUBT,
-            _happened,
+            _settle(happened=True),
             gettext_lazy("Said that it happened: %(reason)s"),
             happened=True,
         ),
@@ -119,7 +107,7 @@ DECISIONS = {
             "did_not_happen",
             gettext_lazy("It did not happen"),
             _IN_DOUBT,
-            _did_not_happen,
+            _settle(happened=False),
             gettext_lazy("Said that it did not happen: %(reason)s"),
             happened=False,
         ),

@@ -184,12 +184,8 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         # Django would load every visit and operation of the location only to say that they are in the way.
         in_use = [str(location) for location in objs if _has_history(location)]
         if in_use:
-            return (
-                [],
-                {},
-                set(),
-                [_("visits and operations of %(location)s") % {"location": x} for x in in_use],
-            )
+            protected = [_("visits and operations of %(location)s") % {"location": name} for name in in_use]
+            return [], {}, set(), protected
         return super().get_deleted_objects(objs, request)
 
     @method_decorator(sensitive_post_parameters(*TOKENS))

@@ -71,9 +71,6 @@ class Batch:
         due = [row for row in self.open if is_due(row) and may_take_step(self.page, row)]
         return min(due, key=lambda row: (row.next_attempt_at, row.pk), default=None)
 
-    def may_be_stopped(self) -> bool:
-        return any(may_stop(self.page, operation) for operation in self.open)
-
     def summary(self) -> str:
         """How many are finished, and how: "7 of 10 finished: 6 done, 1 refused"."""
         total, finished = len(self.operations), len(self.operations) - len(self.open)
@@ -93,7 +90,7 @@ class Batch:
             "summary": self.summary(),
             "is_open": bool(self.open),
             "is_due": self.next_due() is not None,
-            "may_stop": self.may_be_stopped(),
+            "may_stop": any(may_stop(self.page, operation) for operation in self.open),
         }
 
     def context(self) -> dict[str, Any]:

@@ -94,6 +94,7 @@ class DayPanel(Page):
         readable = [location for location in locations if location.is_active]
         day, freshness = one_day(request), Freshness.of(readable)
         is_today = day == today_at(None)
+        number = as_id(request.GET.get(SEARCH)) if found_none else None
         working = [location for location in readable if not location.is_paused]
         return {
             "heading": name_of_day(request),
@@ -113,7 +114,8 @@ class DayPanel(Page):
             "fresh_seconds": int(FRESH.total_seconds()),
             "paused": [location for location in readable if location.is_paused],
             "chosen": chosen,
-            **self._fetch_context(found_none=found_none),
+            "fetch_number": str(number or ""),
+            "fetch_url": self.address("visit_fetch"),
         }
 
     def _any_day_query(self) -> str:
@@ -128,10 +130,6 @@ class DayPanel(Page):
     def _reads_by_itself(self, is_today: bool, working: list[Location], freshness: Freshness) -> bool:
         is_plain = is_today and not self.request.GET.get(SEARCH)
         return is_plain and 0 < len(working) <= MOST_READ_BY_ITSELF and not freshness.is_fresh
-
-    def _fetch_context(self, *, found_none: bool) -> dict[str, Any]:
-        number = as_id(self.request.GET.get(SEARCH)) if found_none else None
-        return {"fetch_number": str(number or ""), "fetch_url": self.address("visit_fetch")}
 
     # A day
 
@@ -166,6 +164,7 @@ class DayPanel(Page):
         reading = self._reading(locations[0], day)
         reading.read_next_page()
         state = "" if reading.is_finished else self._pack(reading)
+        clock = date_format(as_local(timezone.now()), "H:i")
         return JsonResponse(
             {
                 "state": state,
@@ -174,8 +173,7 @@ class DayPanel(Page):
                 "error": _failed(reading) if reading.error else "",
                 "stop": reading.is_outage,
                 "text": f"{locations[0].title}: {_read_so_far(reading.visit_count)}",
-                "done": _("Read from Altegio at %(time)s.")
-                % {"time": date_format(as_local(timezone.now()), "H:i")},
+                "done": _("Read from Altegio at %(time)s.") % {"time": clock},
             }
         )
 
@@ -204,10 +202,8 @@ class DayPanel(Page):
             state = signing.loads(text, salt=_SALT, max_age=SECONDS_BETWEEN_STEPS)
         except signing.BadSignature:
             raise BadRequest("This reading is too old to go on.") from None
-        if state["user"] != str(self.request.user.pk) or (state["location"], state["day"]) != (
-            location.pk,
-            day.isoformat(),
-        ):
+        asked = (str(self.request.user.pk), location.pk, day.isoformat())
+        if (state["user"], state["location"], state["day"]) != asked:
             raise BadRequest("This is another reading.")
         return services.DayReading.unpack(location, state)
 
@@ -261,6 +257,5 @@ def _failed(reading: services.DayReading) -> str:
 
 
 def _read_so_far(count: int) -> str:
-    return ngettext("%(count)s visit read from Altegio.", "%(count)s visits read from Altegio.", count) % {
-        "count": count
-    }
+    text = ngettext("%(count)s visit read from Altegio.", "%(count)s visits read from Altegio.", count)
+    return text % {"count": count}

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import router
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.urls import URLPattern
@@ -202,7 +202,11 @@ class LivePage(Page):
     def stop(self, visit_id: int) -> HttpResponse:
         """Stop trying one operation of the visit."""
         visit = self._visit(visit_id)
-        operation = _operation_of(visit, self.request.POST.get("operation"))
+        rows = LoyaltyOperation.objects.using(router.db_for_write(LoyaltyOperation)).select_related(
+            "location"
+        )
+        number = as_id(self.request.POST.get("operation")) or 0
+        operation = get_object_or_404(rows, visit=visit, pk=number)
         if not DECISIONS["stop"].is_allowed(self.request.user, operation):
             raise PermissionDenied
         is_done, result = stop_one(self, operation)
@@ -222,11 +226,3 @@ class LivePage(Page):
 
     def _answer(self, visit: Visit, **extra: Any) -> HttpResponse:
         return self.answer(lambda: {**self._state(visit), **extra}, self.address("visit_change", visit.pk))
-
-
-def _operation_of(visit: Visit, number: str | None) -> LoyaltyOperation:
-    rows = LoyaltyOperation.objects.using(router.db_for_write(LoyaltyOperation)).select_related("location")
-    operation = rows.filter(visit=visit, pk=as_id(number) or 0).first()
-    if operation is None:
-        raise Http404
-    return operation

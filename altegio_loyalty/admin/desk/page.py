@@ -92,7 +92,6 @@ class VisitPage(Page):
         return [
             {
                 "offer": offer,
-                "button": offers.button(offer),
                 "url": self._operate_url(offers.kind.name, choice=offer.value)
                 if self.may(offers.kind.name) and not offer.why_not
                 else "",

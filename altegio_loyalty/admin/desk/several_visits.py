@@ -176,18 +176,18 @@ class SeveralVisits(Confirmation):
         return count
 
     def _ask(self, choice: Choice, token: uuid.UUID, batch: uuid.UUID) -> None:
-        ids = {"visit_id": choice.visit.pk, "record_id": choice.visit.record_id, "card_id": choice.card_id}
-        if choice.program_id is not None:
-            ids["program_id"] = choice.program_id
         what = f"{choice.visit.pk}:{choice.card_id}:{choice.program_id or ''}"
         services.request_in_batch(
             self.kind.name,
             choice.visit.location_id,
             batch=batch,
+            visit_id=choice.visit.pk,
+            record_id=choice.visit.record_id,
+            card_id=choice.card_id,
+            program_id=choice.program_id,
             amount=choice.amount,
             requested_by=self.request.user,  # type: ignore[arg-type]
             idempotency_key=self.key(token, what),
-            **ids,
         )
 
 
@@ -200,11 +200,8 @@ class Choices:
         self.visits = visits
         self.problems: list[str] = []
         self.program = as_id(posted.get("program_id")) or as_id(posted.get("program"))
+        self.gives_promotion = kind.is_apply and kind.takes_program
         self.same: Decimal | None = None
-
-    @property
-    def _gives_promotion(self) -> bool:
-        return self.kind.is_apply and self.kind.takes_program
 
     def find(self) -> tuple[list[Choice], list[str]]:
         typed = [self.posted.get(name, "").strip() for name in ("program_id", "program")]
@@ -212,7 +209,7 @@ class Choices:
             return [], [_("A promotion's number is a positive whole number.")]
         if self.kind.takes_amount and self.posted.get("how") not in (ALL, HALF, SAME):
             return [], [_("Choose how many points.")]
-        if self._gives_promotion and self.program is None:
+        if self.gives_promotion and self.program is None:
             return [], [_("Choose the promotion first.")]
         if self.kind.takes_amount and self.posted.get("how") == SAME:
             try:
@@ -250,7 +247,7 @@ class Choices:
                 self.problems.append(_("%(visit)s: choose one of the list.") % {"visit": visit})
             elif self.program is None or ids[1] in (None, self.program):
                 found.append(Choice(visit, *ids, self._amount(most)))
-        if self._gives_promotion:
+        if self.gives_promotion:
             found = found[:1]  # a client with two such cards still gets the promotion once
             if not found:
                 text = _("%(visit)s: left out, since this client's cards do not have the promotion.")

@@ -100,7 +100,7 @@ class DecisionPage(Page):
             "rows": rows,
             "form": form,
             "decide_url": self.decide_url,
-            "goes_back_to_page": self._goes_back_to_page,
+            "goes_back_to_page": self.request.POST.get("back") == "page",
             "cancel_url": self._back_url([operation.pk for operation in operations]),
         }
         return self.render("loyaltyoperation/decision.html", context)
@@ -110,12 +110,8 @@ class DecisionPage(Page):
         """Where the buttons lead; the filters of the list come back afterwards."""
         return self._keeping_filters(self.address("loyaltyoperation_decide"))
 
-    @property
-    def _goes_back_to_page(self) -> bool:
-        return self.request.POST.get("back") == "page"
-
     def _back_url(self, ids: list[int]) -> str:
-        if len(ids) == 1 and self._goes_back_to_page:
+        if len(ids) == 1 and self.request.POST.get("back") == "page":
             return self._keeping_filters(self.address("loyaltyoperation_change", ids[0]))
         return self._keeping_filters(self.address("loyaltyoperation_changelist"))
 

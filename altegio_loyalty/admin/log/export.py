@@ -31,16 +31,17 @@ def _iso(moment: datetime.datetime | None, zone: datetime.tzinfo) -> str | None:
     return aware.astimezone(zone).isoformat(timespec="seconds")
 
 
+def _word(choices: Any) -> Callable[[Any], Any]:
+    words = {value: str(label) for value, label in choices}
+    return lambda value: words.get(value, value)
+
+
 def _columns() -> list[tuple[str, str, Callable[[Any], Any] | None]]:
     """(heading, column of the table, how it reads). Texts and time zone are those of the request, not of the sending."""
     zone = timezone.get_current_timezone()
 
     def when(moment: Any) -> str | None:
         return _iso(moment, zone)
-
-    def word(choices: Any) -> Callable[[Any], Any]:
-        words = {value: str(label) for value, label in choices}
-        return lambda value: words.get(value, value)
 
     def reworded(text: str) -> str:
         with override(language):
@@ -50,9 +51,9 @@ def _columns() -> list[tuple[str, str, Callable[[Any], Any] | None]]:
     return [
         (_("Number"), "pk", None),
         (_("Asked at"), "created_at", when),
-        (_("Operation"), "kind", word(Kind.choices)),
-        (_("State"), "status", word(Status.choices)),
-        (_("How"), "ending", word(Ending.choices)),
+        (_("Operation"), "kind", _word(Kind.choices)),
+        (_("State"), "status", _word(Status.choices)),
+        (_("How"), "ending", _word(Ending.choices)),
         (_("Location ID"), "location_id", None),
         (_("Location"), "location__title", None),
         (_("Visit ID"), "visit_id", None),

@@ -138,11 +138,8 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             return value in choices[lookup]
         if lookup in ("visit", "visit__id__exact"):
             return as_id(value) is not None
-        return lookup in (
-            LocationFilter.parameter_name,
-            AttentionFilter.parameter_name,
-            AskedFilter.parameter_name,
-        )
+        filters = (LocationFilter, AttentionFilter, AskedFilter)
+        return lookup in [offered.parameter_name for offered in filters]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request).select_related("location", "visit", "requested_by")
@@ -229,12 +226,10 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             return ()
         sections = []
         for title, lines in FACTS:
-            known = [self._known(for_person(request, names), obj) for names in lines]
+            shown = (for_person(request, names) for names in lines)
+            known = [tuple(name for name in names if self._is_known(name, obj)) for names in shown]
             sections.append((title, {"fields": [names for names in known if names]}))
         return sections
-
-    def _known(self, names: tuple[str, ...], operation: LoyaltyOperation) -> tuple[str, ...]:
-        return tuple(name for name in names if self._is_known(name, operation))
 
     def _is_known(self, name: str, operation: LoyaltyOperation) -> bool:
         fact = getattr(operation, name, None)

@@ -103,10 +103,6 @@ class OverviewPage(Page):
         self.form = PeriodForm(request.GET, self.locations.values())
         self.period, self.days, self.location_id = self.form.chosen()
 
-    def title_of(self, location_id: int) -> str:
-        row = self.locations.get(location_id)
-        return str(row["title"]) if row else str(location_id)
-
     # The page and its files
 
     def show(self) -> HttpResponse:
@@ -142,9 +138,6 @@ class OverviewPage(Page):
         """The address of this page with another choice."""
         days = {} if "days" in changes else self.chosen_days
         return self.address("loyaltyoperation_overview", **{**days, "location": self.location_id, **changes})
-
-    def csv_of(self, figure: str) -> str:
-        return self.address("loyaltyoperation_figure", figure, **self.chosen_days, location=self.location_id)
 
     # Figures
 
@@ -269,7 +262,7 @@ class OverviewPage(Page):
             "today": statistics.today().isoformat(),
             "chosen_days": self.chosen_days,
             "location_id": self.location_id,
-            "location_title": self.title_of(self.location_id) if self.location_id else "",
+            "location_title": self.locations[self.location_id]["title"] if self.location_id else "",
             "all_locations_url": self.with_choice(location=None),
             "period_in_words": self.period_in_words(),
             "zone": timezone.get_current_timezone_name(),
@@ -277,6 +270,7 @@ class OverviewPage(Page):
 
     def context(self) -> dict[str, Any]:
         shown, moved = self.shown, self.shown.points.total
+        query = {**self.chosen_days, "location": self.location_id}
         words = {"taken": tables.grouped(moved.taken), "back": tables.grouped(moved.given_back)}
         words["period"] = self.period_in_words()
         description = _("%(taken)s points taken and %(back)s given back, %(period)s.") % words
@@ -296,7 +290,7 @@ class OverviewPage(Page):
             "kinds": list(tables.kinds_of(shown.outcomes).values()),
             "times": list(tables.time_rows(shown)),
             "times_in_words": tables.times_in_words(shown),
-            "csv": {figure: self.csv_of(figure) for figure in tables.CSV},
+            "csv": {name: self.address("loyaltyoperation_figure", name, **query) for name in tables.CSV},
         }
 
     def _log_of_status(self, status: str) -> str:

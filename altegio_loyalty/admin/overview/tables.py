@@ -198,15 +198,8 @@ def _days_csv(shown: Shown) -> Table:
         _("Amount unknown"),
     )
     rows = (
-        (
-            day.isoformat(),
-            location_id,
-            shown.title_of(location_id),
-            moved.taken,
-            moved.given_back,
-            moved.unknown_count,
-        )
-        for (day, location_id), moved in sorted(shown.points.cells.items())
+        (day.isoformat(), pk, shown.title_of(pk), moved.taken, moved.given_back, moved.unknown_count)
+        for (day, pk), moved in sorted(shown.points.cells.items())
     )
     return header, rows
 

@@ -17,11 +17,15 @@ from altegio_loyalty.wording import isolated, points
 
 @dataclass(frozen=True)
 class Offer:
-    """One thing that can be chosen. `why_not` is empty, or says why it would fail if it were asked for now."""
+    """One thing that can be chosen. `why_not` is empty, or says why it would fail if it were asked for now.
+
+    `button` is what its button says on the visit's page.
+    """
 
     card_id: int
     name: str
     figure: str
+    button: str
     program_id: int | None = None
     after: str = ""
     why_not: str = ""
@@ -60,10 +64,6 @@ class Offers:
         self.error = cards.error if self.kind.is_apply else visit.error
 
     def _find(self) -> Iterator[Offer]:
-        raise NotImplementedError
-
-    def button(self, offer: Offer) -> str:
-        """What the button for the offer says on the visit's page."""
         raise NotImplementedError
 
     @property

@@ -26,13 +26,11 @@ class PromotionOffers(Offers):
                         card.id,
                         self._program_name(program.id),
                         self._card_name(card.id),
+                        _("Apply"),
                         program.id,
                         after=self._after(program),
                         why_not=self._why_not(program.id, card.id),
                     )
-
-    def button(self, offer: Offer) -> str:
-        return _("Apply")
 
     def _why_not(self, program_id: int, card_id: int) -> str:
         if busy := self._why_busy(card_id):
@@ -72,10 +70,8 @@ class PromotionsToTakeBack(Offers):
                 card_id,
                 self._program_name(program_id),
                 _("%(off)s off") % {"off": points(off)},
+                _("Take back"),
                 program_id,
                 after=_("Afterwards %(left)s is left to pay.") % {"left": self._left_after(-off)},
                 why_not=self._why_busy(card_id),
             )
-
-    def button(self, offer: Offer) -> str:
-        return _("Take back")

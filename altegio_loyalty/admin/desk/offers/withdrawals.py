@@ -24,17 +24,16 @@ class CardOffers(Offers):
 
     def _find(self) -> Iterator[Offer]:
         for card in self.cards.cards:
+            most = self._most(card)
             yield Offer(
                 card.id,
                 self._card_name(card.id),
                 _("%(balance)s points") % {"balance": points(card.balance)},
+                _("Withdraw up to %(most)s") % {"most": points(most)},
                 why_not=self._why_not(card),
                 card=card,
-                most=self._most(card),
+                most=most,
             )
-
-    def button(self, offer: Offer) -> str:
-        return _("Withdraw up to %(most)s") % {"most": points(offer.most)}
 
     @property
     def selectable(self) -> list[Offer]:
@@ -137,12 +136,10 @@ class WithdrawalsToCancel(Offers):
                 card_id,
                 self._card_name(card_id),
                 _("%(taken)s points taken") % {"taken": points(taken)},
+                _("Cancel"),
                 after=self._after_cancel(taken, balances.get(card_id)),
                 why_not=self._why_busy(card_id),
             )
-
-    def button(self, offer: Offer) -> str:
-        return _("Cancel")
 
     def _after_cancel(self, taken: Decimal, balance: Decimal | None) -> str:
         left = self._left_after(-taken)
