@@ -341,7 +341,7 @@ def test_stop_abandons_what_waits_and_keeps_looking_up_what_is_in_doubt(boss: Cl
 @pytest.mark.parametrize(
     ("decision", "status"), [("happened", Status.SUCCEEDED), ("did_not_happen", Status.FAILED)]
 )
-def test_a_verdict_asks_for_a_reason_first_and_then_settles(
+def test_a_decision_on_a_doubt_asks_for_a_reason_first_and_then_settles(
     boss: Client, log: Log, decision: str, status: str
 ) -> None:
     operation = log.add(Status.UNCONFIRMED)
@@ -354,14 +354,14 @@ def test_a_verdict_asks_for_a_reason_first_and_then_settles(
     answer = press(boss, decision, operation, back="page", reason="Altegio shows it")
     assert (answer.status_code, answer.url) == (302, page_of(operation))
     assert fresh(operation).status == status
-    verdict = OperationAttempt.objects.get()
-    assert (verdict.purpose, verdict.error) == ("decision", "Altegio shows it")
-    assert verdict.made_by is not None
+    decision = OperationAttempt.objects.get()
+    assert (decision.purpose, decision.error) == ("decision", "Altegio shows it")
+    assert decision.made_by is not None
     assert "Altegio shows it" in LogEntry.objects.get().change_message
 
 
 @pytest.mark.parametrize("reason", ["", "   ", "\x00", "x" * 401])
-def test_a_verdict_without_a_usable_reason_settles_nothing(boss: Client, log: Log, reason: str) -> None:
+def test_a_decision_without_a_usable_reason_settles_nothing(boss: Client, log: Log, reason: str) -> None:
     operation = log.add(Status.UNCONFIRMED)
     answer = press(boss, "happened", operation, reason=reason)
     assert answer.status_code == 200
@@ -380,7 +380,7 @@ def test_the_list_asks_for_a_reason_too_and_says_which_rows_it_will_skip(boss: C
     assert said(answer) == ["1 is closed as done, 1 skipped: it is already done."]
 
 
-def test_a_verdict_on_nothing_in_doubt_asks_nothing(boss: Client, log: Log) -> None:
+def test_a_decision_on_nothing_in_doubt_asks_nothing(boss: Client, log: Log) -> None:
     answer = press(boss, "happened", log.add(Status.PENDING))
     assert answer.status_code == 302
     assert said(answer) == ["1 skipped: it is not in doubt, it waits to be sent."]

@@ -11,7 +11,7 @@
     const confirmation = (form) => {
         const program = form.querySelector("#altegio-program");
         const typedProgram = form.querySelector("#altegio-program-id");
-        const isCancel = program && "isCancel" in form.dataset;
+        const isCancel = program && !/apply_/.test(form.dataset.rowUrl);
         const reading = form.querySelector("#altegio-reading");
         const count = form.querySelector("#altegio-count");
         let wasTouched = false;
