@@ -15,22 +15,20 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext_lazy
 
-from altegio_loyalty import exceptions, services
+from altegio_loyalty import exceptions, kinds, services
 from altegio_loyalty.models import LoyaltyOperation
-from altegio_loyalty.states import Kind, Status
+from altegio_loyalty.states import Status
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
 
 RESOLVE = "altegio_loyalty.resolve_operation"
-#: The permissions of the kinds: who may ask for an operation may also try it again or stop it.
-OF_KINDS = {kind.value: f"altegio_loyalty.{kind.value}" for kind in Kind}
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One of the four decisions. `happened` is None where it is no verdict."""
+    """One of the four decisions. `happened` is what the person says of an operation in doubt; None for the other two."""
 
     name: str
     label: StrPromise
@@ -40,39 +38,41 @@ class Decision:
     happened: bool | None = None
 
     @property
-    def is_verdict(self) -> bool:
+    def needs_reason(self) -> bool:
+        """Whether the person must say how they know."""
         return self.happened is not None
 
     def may_be_made_by(self, user: Any) -> bool:
         """Whether the person may make this decision about any operation at all."""
-        if user.has_perm(RESOLVE):
-            return True
-        return not self.is_verdict and any(user.has_perm(permission) for permission in OF_KINDS.values())
+        return any(self._is_open_to(user, kind) for kind in kinds.TABLE)
 
     def is_allowed(self, user: Any, operation: LoyaltyOperation) -> bool:
         """Whether the person may make this decision about this operation."""
-        return user.has_perm(RESOLVE) or (not self.is_verdict and user.has_perm(OF_KINDS[operation.kind]))
+        return self._is_open_to(user, operation.kind)
+
+    def _is_open_to(self, user: Any, kind: str) -> bool:
+        # Who may ask for an operation may also try it again or stop it.
+        is_allowed = user.has_perm(RESOLVE) or (
+            not self.needs_reason and user.has_perm(f"altegio_loyalty.{kind}")
+        )
+        return bool(is_allowed)
 
     def fits(self, operation: LoyaltyOperation) -> bool:
         """Whether the operation, as it was read, is one to decide about in this way."""
+        return not self.why_not(operation)
+
+    def why_not(self, operation: LoyaltyOperation) -> str:
+        """Why the decision does not fit the operation, after "skipped:"; empty where it does."""
+        if not kinds.is_known(operation.kind) or operation.status not in _STATES:
+            return _("this release of the site does not know it")
+        if operation.status not in self.statuses:
+            return str(_STATES[operation.status])
         is_stopped_already = self.name == "stop" and operation.is_stopping
-        return operation.status in self.statuses and not is_stopped_already
+        return _("it is being stopped already") if is_stopped_already else ""
 
 
-def _retry(operation: LoyaltyOperation, user: Any, reason: str) -> LoyaltyOperation:
-    return services.retry_operation(operation, by=user)
-
-
-def _stop(operation: LoyaltyOperation, user: Any, reason: str) -> LoyaltyOperation:
-    return services.stop_operation(operation, by=user)
-
-
-def _happened(operation: LoyaltyOperation, user: Any, reason: str) -> LoyaltyOperation:
-    return services.settle_operation(operation, happened=True, reason=reason, by=user)
-
-
-def _did_not_happen(operation: LoyaltyOperation, user: Any, reason: str) -> LoyaltyOperation:
-    return services.settle_operation(operation, happened=False, reason=reason, by=user)
+def _settle(happened: bool) -> Callable[[LoyaltyOperation, Any, str], LoyaltyOperation]:
+    return lambda row, user, reason: services.settle_operation(row, happened=happened, reason=reason, by=user)
 
 
 _WAITING_OR_IN_DOUBT = frozenset({Status.PENDING.value, Status.UNCONFIRMED.value})
@@ -85,21 +85,21 @@ DECISIONS = {
             "retry",
             gettext_lazy("Retry now"),
             _WAITING_OR_IN_DOUBT | {Status.FAILED.value},
-            _retry,
+            lambda row, user, reason: services.retry_operation(row, by=user),
             gettext_lazy("Asked to try again now."),
         ),
         Decision(
             "stop",
             gettext_lazy("Stop trying"),
             _WAITING_OR_IN_DOUBT,
-            _stop,
+            lambda row, user, reason: services.stop_operation(row, by=user),
             gettext_lazy("Asked to stop trying."),
         ),
         Decision(
             "happened",
             gettext_lazy("It happened"),
             _IN_DOUBT,
-            _happened,
+            _settle(happened=True),
             gettext_lazy("Said that it happened: %(reason)s"),
             happened=True,
         ),
@@ -107,7 +107,7 @@ DECISIONS = {
             "did_not_happen",
             gettext_lazy("It did not happen"),
             _IN_DOUBT,
-            _did_not_happen,
+            _settle(happened=False),
             gettext_lazy("Said that it did not happen: %(reason)s"),
             happened=False,
         ),
@@ -115,7 +115,9 @@ DECISIONS = {
 }
 
 
-class VerdictForm(forms.Form):
+class DecisionForm(forms.Form):
+    """How the person knows what became of an operation in doubt."""
+
     reason = forms.CharField(
         label=gettext_lazy("How do you know?"),
         help_text=gettext_lazy(
@@ -127,7 +129,7 @@ class VerdictForm(forms.Form):
 
 
 #: Why an operation is passed over, by its state.
-_STATES = {
+_STATES: dict[str, StrPromise] = {
     Status.PENDING: gettext_lazy("it is not in doubt, it waits to be sent"),
     Status.SENDING: gettext_lazy("it is being sent right now"),
     Status.UNCONFIRMED: gettext_lazy("it is in doubt"),
@@ -163,22 +165,13 @@ _RESULTS = {
 }
 
 
-def why_not(decision: Decision, operation: LoyaltyOperation) -> str:
-    """Why the decision does not fit the operation, after "skipped:"."""
-    if decision.fits(operation):
-        return _("it changed meanwhile, look at it again")
-    if operation.status in decision.statuses:
-        return _("it is being stopped already")
-    return str(_STATES[Status(operation.status)])
-
-
 def carry_out(decision: Decision, operation: LoyaltyOperation, user: Any, reason: str) -> tuple[bool, str]:
     """Make the decision. Returns whether it was made, and its result, or the reason why not."""
     try:
         operation = decision.carry_out(operation, user, reason)
     except exceptions.OperationNotAllowed:
         operation.refresh_from_db(fields=["status", "is_stopping"])
-        return False, why_not(decision, operation)
+        return False, decision.why_not(operation) or _("it changed meanwhile, look at it again")
     except exceptions.OperationInProgress:
         return False, _("another operation on its visit and card is not finished")
     except exceptions.TransactionOpen:
@@ -189,7 +182,7 @@ def carry_out(decision: Decision, operation: LoyaltyOperation, user: Any, reason
 
 
 def _result(decision: Decision, operation: LoyaltyOperation) -> str:
-    if decision.is_verdict:
+    if decision.needs_reason:
         return decision.name
     if decision.name == "stop":
         return "stopped" if operation.status == Status.ABANDONED else "stopping"
@@ -208,7 +201,7 @@ class Tally:
     done: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
 
-    def say(self, request: HttpRequest) -> None:
+    def tell(self, request: HttpRequest) -> None:
         """Tell the person in one sentence."""
         parts = [_RESULTS[result] % {"count": count} for result, count in self.done.items()]
         parts += [

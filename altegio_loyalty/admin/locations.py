@@ -1,4 +1,4 @@
-"""Locations in the admin: their tokens go in and never come out, and a connection test says what works."""
+"""Locations in the admin: their tokens go in and never come out, a connection test says what works, lists are narrowed."""
 
 from __future__ import annotations
 
@@ -7,29 +7,51 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST
 
 from altegio_loyalty import services
 from altegio_loyalty.access import visible_to
-from altegio_loyalty.admin.presentation import STYLESHEET, outside_transactions, short_time
+from altegio_loyalty.admin.looks import short_time
+from altegio_loyalty.admin.pages import ACTS, STYLESHEET, Page, address, as_id, outside_transactions
 from altegio_loyalty.exceptions import UndecryptableToken
 from altegio_loyalty.fields import EncryptedTextField, Secret
 from altegio_loyalty.models import Location, LocationAccess
 from altegio_loyalty.wording import reason
 
+#: So many locations are offered as a filter.
+MOST_LOCATIONS = 300
 TOKENS = ("partner_token", "user_token")
 LONGEST_TOKEN = 1000
 #: How long a person waits for the tests of several locations; what is left then is said to be untested.
 SECONDS_TO_TEST = 20.0
+
+
+class LocationFilter(admin.SimpleListFilter):
+    """Narrows a list of what belongs to locations to one of those that the person may see."""
+
+    title = gettext_lazy("location")
+    parameter_name = "location"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
+        mine = visible_to(request.user, Location.objects.all())
+        rows = mine.values_list("pk", "title").order_by("title", "pk")[:MOST_LOCATIONS]
+        return [(str(pk), title) for pk, title in rows]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset
+        if (location_id := as_id(self.value())) is None:
+            raise IncorrectLookupParameters
+        return queryset.filter(location_id=location_id)
 
 
 def is_readable(token: Secret) -> bool:
@@ -162,12 +184,8 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         # Django would load every visit and operation of the location only to say that they are in the way.
         in_use = [str(location) for location in objs if _has_history(location)]
         if in_use:
-            return (
-                [],
-                {},
-                set(),
-                [_("visits and operations of %(location)s") % {"location": x} for x in in_use],
-            )
+            protected = [_("visits and operations of %(location)s") % {"location": name} for name in in_use]
+            return [], {}, set(), protected
         return super().get_deleted_objects(objs, request)
 
     @method_decorator(sensitive_post_parameters(*TOKENS))
@@ -193,11 +211,8 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             )
 
     def get_urls(self) -> list[URLPattern]:
-        test = path(
-            "<path:object_id>/test-connection/",
-            self.admin_site.admin_view(self.test_connection_view),
-            name="altegio_loyalty_location_test_connection",
-        )
+        route, name = "<path:object_id>/test-connection/", "location_test_connection"
+        test = Page.at(self, route, name, self.test_connection_view, *ACTS)
         return [test, *super().get_urls()]
 
     def render_change_form(
@@ -205,8 +220,8 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> HttpResponse:
         location = kwargs.get("obj")
         if location is not None and self.has_change_permission(request, location):
-            name = f"{self.admin_site.name}:altegio_loyalty_location_test_connection"
-            context["test_connection_url"] = reverse(name, args=[location.pk])
+            test_url = address(self.admin_site, "location_test_connection", location.pk)
+            context["test_connection_url"] = test_url
         return super().render_change_form(request, context, *args, **kwargs)
 
     @outside_transactions
@@ -214,17 +229,16 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """The list. Its action calls Altegio, so it never runs inside a transaction of the host site."""
         return super().changelist_view(request, extra_context)
 
-    @outside_transactions
-    @method_decorator(require_POST)
-    def test_connection_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    def test_connection_view(self, page: Page, object_id: str) -> HttpResponse:
+        """Test the location's tokens and go back to its page."""
+        request = page.request
         location = self.get_object(request, unquote(object_id))
         if location is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
         if not self.has_change_permission(request, location):
             raise PermissionDenied
         self._test(request, location)
-        page = f"{self.admin_site.name}:altegio_loyalty_location_change"
-        return HttpResponseRedirect(reverse(page, args=[location.pk]))
+        return HttpResponseRedirect(page.address("location_change", location.pk))
 
     @admin.action(description=gettext_lazy("Test connection"), permissions=["change"])
     def test_connections(self, request: HttpRequest, queryset: QuerySet[Location]) -> None:
@@ -248,17 +262,17 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         was_paused = location.is_paused
         report = services.test_connection(location)
         for check in report.checks:
-            level, verdict = _VERDICTS[check.is_good]
+            level, answer = _ANSWERS[check.is_good]
             detail = f" ({check.detail})" if check.is_good and check.detail else f" {check.detail}".rstrip()
-            messages.add_message(request, level, f"{prefix}{check.title}: {verdict}{detail}")
+            messages.add_message(request, level, f"{prefix}{check.title}: {answer}{detail}")
         if was_paused and not location.is_paused:
             text = _("The tokens work again: the location's waiting operations go on.")
             messages.success(request, f"{prefix}{text}")
             self.log_change(request, location, text)
 
 
-#: The verdict ends a clause where a detail follows that is a sentence of its own.
-_VERDICTS = {
+#: The answer ends a clause where a detail follows that is a sentence of its own.
+_ANSWERS = {
     True: (messages.SUCCESS, gettext_lazy("yes")),
     False: (messages.ERROR, gettext_lazy("no.")),
     None: (messages.WARNING, gettext_lazy("not known.")),

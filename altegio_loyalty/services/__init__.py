@@ -6,6 +6,7 @@ What calls Altegio refuses to run inside a database transaction (`exceptions.Tra
 from altegio_loyalty.bills import keep_figures
 from altegio_loyalty.delivery.explained import flag_surplus
 from altegio_loyalty.services.decisions import retry_operation, settle_operation, stop_operation
+from altegio_loyalty.services.delivering import deliver_now
 from altegio_loyalty.services.operations import (
     apply_card_withdrawal,
     apply_discount_program,
@@ -36,6 +37,7 @@ __all__ = [
     "apply_discount_program",
     "cancel_card_withdrawal",
     "cancel_discount_program",
+    "deliver_now",
     "fetch_visit",
     "find_client",
     "flag_surplus",

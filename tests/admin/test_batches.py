@@ -95,7 +95,7 @@ def test_the_page_is_there_before_altegio_is_asked_for_all(salon: Salon, recepti
 def test_a_slow_altegio_does_not_keep_the_page_waiting(
     salon: Salon, receptionist: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("altegio_loyalty.admin.batch_form.SECONDS_FOR_READS", 0)
+    monkeypatch.setattr("altegio_loyalty.admin.desk.several_visits.SECONDS_FOR_READS", 0)
     visits = several(salon, 5)
     page = text_of(receptionist.get(form_of(PROMOTION), {"visit": [visit.pk for visit in visits]}))
     assert page.count("data-unread>") == 4

@@ -7,8 +7,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from altegio_loyalty.admin import charts
-from altegio_loyalty.admin.figure_tables import percent
+from altegio_loyalty.admin.overview import charts
+from altegio_loyalty.admin.overview.tables import percent
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from django.test import AsyncRequestFactory, Client
 from django.urls import reverse
 from django.utils import timezone
 
-from altegio_loyalty.admin import log_export
-from altegio_loyalty.admin.log_export import as_csv, csv_response, log_as_csv, safe_cell
+from altegio_loyalty.admin.csv_files import as_csv, csv_response, safe_cell
+from altegio_loyalty.admin.log import export as log_export
+from altegio_loyalty.admin.log.export import log_as_csv
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, Visit
 from tests.admin.test_operations import Log
 

@@ -18,8 +18,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from altegio_loyalty.admin.operations import MOST_AT_ONCE
-from altegio_loyalty.admin.presentation import BoundedPaginator, message_level, status_badge
+from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE
+from altegio_loyalty.admin.looks import look_of, status_badge
+from altegio_loyalty.admin.pages import BoundedPaginator
 from altegio_loyalty.models import Location, LoyaltyOperation, OperationAttempt, Visit
 from tests.delivery.salon import Salon
 
@@ -340,7 +341,7 @@ def test_stop_abandons_what_waits_and_keeps_looking_up_what_is_in_doubt(boss: Cl
 @pytest.mark.parametrize(
     ("decision", "status"), [("happened", Status.SUCCEEDED), ("did_not_happen", Status.FAILED)]
 )
-def test_a_verdict_asks_for_a_reason_first_and_then_settles(
+def test_a_decision_on_a_doubt_asks_for_a_reason_first_and_then_settles(
     boss: Client, log: Log, decision: str, status: str
 ) -> None:
     operation = log.add(Status.UNCONFIRMED)
@@ -353,14 +354,14 @@ def test_a_verdict_asks_for_a_reason_first_and_then_settles(
     answer = press(boss, decision, operation, back="page", reason="Altegio shows it")
     assert (answer.status_code, answer.url) == (302, page_of(operation))
     assert fresh(operation).status == status
-    verdict = OperationAttempt.objects.get()
-    assert (verdict.purpose, verdict.error) == ("decision", "Altegio shows it")
-    assert verdict.made_by is not None
+    decision = OperationAttempt.objects.get()
+    assert (decision.purpose, decision.error) == ("decision", "Altegio shows it")
+    assert decision.made_by is not None
     assert "Altegio shows it" in LogEntry.objects.get().change_message
 
 
 @pytest.mark.parametrize("reason", ["", "   ", "\x00", "x" * 401])
-def test_a_verdict_without_a_usable_reason_settles_nothing(boss: Client, log: Log, reason: str) -> None:
+def test_a_decision_without_a_usable_reason_settles_nothing(boss: Client, log: Log, reason: str) -> None:
     operation = log.add(Status.UNCONFIRMED)
     answer = press(boss, "happened", operation, reason=reason)
     assert answer.status_code == 200
@@ -379,7 +380,7 @@ def test_the_list_asks_for_a_reason_too_and_says_which_rows_it_will_skip(boss: C
     assert said(answer) == ["1 is closed as done, 1 skipped: it is already done."]
 
 
-def test_a_verdict_on_nothing_in_doubt_asks_nothing(boss: Client, log: Log) -> None:
+def test_a_decision_on_nothing_in_doubt_asks_nothing(boss: Client, log: Log) -> None:
     answer = press(boss, "happened", log.add(Status.PENDING))
     assert answer.status_code == 302
     assert said(answer) == ["1 skipped: it is not in doubt, it waits to be sent."]
@@ -588,48 +589,48 @@ def test_a_page_of_no_operation_leads_back(boss: Client, log: Log, number: str) 
 
 
 @pytest.mark.parametrize(
-    ("columns", "word", "level"),
+    ("columns", "word", "tone"),
     [
-        ({"status": "succeeded", "applied_amount": 100}, "done", messages.SUCCESS),
-        ({"status": "succeeded", "applied_amount": 30}, "less than asked", messages.WARNING),
-        ({"status": "succeeded", "applied_amount": 0}, "nothing taken", messages.WARNING),
-        ({"status": "succeeded", "applied_amount": 130}, "more than asked", messages.WARNING),
-        ({"status": "succeeded"}, "amount unknown", messages.WARNING),
-        ({"status": "succeeded", "ending": "decided_happened"}, "done", messages.SUCCESS),
+        ({"status": "succeeded", "applied_amount": 100}, "done", "good"),
+        ({"status": "succeeded", "applied_amount": 30}, "less than asked", "warning"),
+        ({"status": "succeeded", "applied_amount": 0}, "nothing taken", "warning"),
+        ({"status": "succeeded", "applied_amount": 130}, "more than asked", "warning"),
+        ({"status": "succeeded"}, "amount unknown", "warning"),
+        ({"status": "succeeded", "ending": "decided_happened"}, "done", "good"),
         (
             {"status": "succeeded", "applied_amount": 100, "discrepancy": "x"},
             "to be looked at",
-            messages.WARNING,
+            "warning",
         ),
-        ({"status": "succeeded", "kind": "cancel_card_withdrawal"}, "done", messages.SUCCESS),
+        ({"status": "succeeded", "kind": "cancel_card_withdrawal"}, "done", "good"),
         (
             {"status": "succeeded", "kind": "cancel_card_withdrawal", "ending": "nothing_to_cancel"},
             "nothing to cancel",
-            messages.INFO,
+            "quiet",
         ),
         (
             {"status": "succeeded", "kind": "apply_discount_program", "applied_amount": 0},
             "nothing taken",
-            messages.WARNING,
+            "warning",
         ),
         (
             {"status": "succeeded", "kind": "apply_discount_program", "applied_amount": 30},
             "done",
-            messages.SUCCESS,
+            "good",
         ),
-        ({"status": "pending"}, "waiting", messages.WARNING),
-        ({"status": "unconfirmed"}, "in doubt", messages.WARNING),
-        ({"status": "sending"}, "being sent", messages.INFO),
-        ({"status": "rejected"}, "refused", messages.ERROR),
-        ({"status": "failed"}, "not done, given up", messages.ERROR),
-        ({"status": "abandoned"}, "stopped", messages.INFO),
+        ({"status": "pending"}, "waiting", "warning"),
+        ({"status": "unconfirmed"}, "in doubt", "warning"),
+        ({"status": "sending"}, "being sent", "quiet"),
+        ({"status": "rejected"}, "refused", "bad"),
+        ({"status": "failed"}, "not done, given up", "bad"),
+        ({"status": "abandoned"}, "stopped", "quiet"),
     ],
 )
 def test_an_outcome_is_a_word_and_a_symbol_and_never_colour_alone(
-    columns: dict[str, Any], word: str, level: int
+    columns: dict[str, Any], word: str, tone: str
 ) -> None:
     operation = LoyaltyOperation(**{"kind": Kind.APPLY_CARD_WITHDRAWAL, "amount": Decimal(100), **columns})
     badge = status_badge(operation)
     assert f"</span> {word}</span>" in badge or f", {word}</span>" in badge
     assert 'aria-hidden="true"' in badge
-    assert message_level(operation) == level
+    assert look_of(operation).tone == tone

@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from altegio_loyalty import statistics
-from altegio_loyalty.admin.figure_tables import CSV, MOST_LOCATIONS
+from altegio_loyalty.admin.overview.tables import CSV, MOST_LOCATIONS
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation
 from tests.admin.test_operations import Log
 

@@ -18,7 +18,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from altegio_loyalty.admin import visit_import
+from altegio_loyalty.admin.desk import day_panel
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, Visit
 from altegio_loyalty.sandbox import FAULTS
 from altegio_loyalty.services import visits as reading
@@ -375,7 +375,7 @@ def test_a_refused_location_does_not_hide_the_others(salon: Salon, desk: Client,
 def test_a_person_without_scripts_waits_so_long_and_no_longer(
     salon: Salon, desk: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(visit_import, "SECONDS_TO_READ", 0)
+    monkeypatch.setattr(day_panel, "SECONDS_TO_READ", 0)
     response = refresh(desk, salon.location)
     assert "Not read completely" in messages_of(response)[1]
 
@@ -391,7 +391,7 @@ def test_the_first_opening_of_the_day_lets_the_script_read(salon: Salon, desk: C
     assert "data-reads-by-itself" in text_of(desk)
     Location.objects.update(visits_read_at=timezone.now())
     assert "data-reads-by-itself" not in text_of(desk)
-    Location.objects.update(visits_read_at=timezone.now() - visit_import.FRESH)
+    Location.objects.update(visits_read_at=timezone.now() - day_panel.FRESH)
     assert "data-reads-by-itself" in text_of(desk)
 
 
@@ -401,7 +401,7 @@ def test_only_todays_list_is_read_by_itself(salon: Salon, desk: Client, query: d
 
 
 def test_a_chain_of_many_locations_is_not_read_by_itself(salon: Salon, desk: Client) -> None:
-    for number in range(visit_import.MOST_READ_BY_ITSELF):
+    for number in range(day_panel.MOST_READ_BY_ITSELF):
         salon.add_location(f"Branch {number}")
     assert "data-reads-by-itself" not in text_of(desk)
 
@@ -461,7 +461,7 @@ def test_an_old_state_does_not_go_on(salon: Salon, desk: Client, monkeypatch: py
     monkeypatch.setattr(reading, "PAGE_SIZE", 1)
     salon.visit()
     state = step(desk, salon.location).json()["state"]
-    later = time.time() + visit_import.SECONDS_BETWEEN_STEPS + 5
+    later = time.time() + day_panel.SECONDS_BETWEEN_STEPS + 5
     monkeypatch.setattr(signing.time, "time", lambda: later)
     assert step(desk, salon.location, state=state).status_code == 400
 

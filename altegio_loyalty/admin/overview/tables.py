@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -11,9 +11,8 @@ from typing import Any
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 
-from altegio_loyalty.admin import charts
-from altegio_loyalty.admin.presentation import look_of
-from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.admin.looks import look_of_status
+from altegio_loyalty.admin.overview import charts
 from altegio_loyalty.states import Kind, Status
 from altegio_loyalty.statistics import TIME_LIMITS, Moved, Outcomes, Period, Points
 
@@ -110,21 +109,36 @@ def location_rows(shown: Shown, url_of: Callable[[int], str]) -> Iterator[dict[s
 # Outcomes
 
 
+def _with_unknown(known: Iterable[Kind | Status], found: Iterable[str]) -> dict[str, str]:
+    """The words by name, and after them what only a newer release knows, by its bare name."""
+    words = {choice.value: str(choice.label) for choice in known}
+    return {**words, **{name: name for name in sorted(set(found) - set(words))}}
+
+
+def kinds_of(outcomes: Outcomes) -> dict[str, str]:
+    """The kinds of operation, each with the heading of its column."""
+    return _with_unknown(Kind, (kind for kind, _status in outcomes.by_kind))
+
+
+def _statuses_of(outcomes: Outcomes) -> dict[str, str]:
+    return _with_unknown(STATUSES, outcomes.by_status)
+
+
 def outcome_rows(shown: Shown, url_of: Callable[[str], str]) -> Iterator[dict[str, Any]]:
     """A row for each state that occurs, with its count for each kind of operation."""
     by_status, whole = shown.outcomes.by_status, shown.outcomes.count
-    for status in STATUSES:
+    for status, title in _statuses_of(shown.outcomes).items():
         if not by_status[status]:
             continue
-        look = look_of(LoyaltyOperation(status=status, kind=Kind.CANCEL_CARD_WITHDRAWAL))
+        look = look_of_status(status)
         yield {
-            "title": status.label,
+            "title": title,
             "symbol": look.symbol,
-            "url": url_of(status.value),
+            "url": url_of(status),
             "bar": charts.share_bar(by_status[status], whole, look.tone),
             "count": grouped(by_status[status]),
             "percent": percent(by_status[status], whole),
-            "by_kind": [grouped(shown.outcomes.by_kind[kind.value, status.value]) for kind in Kind],
+            "by_kind": [grouped(shown.outcomes.by_kind[kind, status]) for kind in kinds_of(shown.outcomes)],
         }
 
 
@@ -184,15 +198,8 @@ def _days_csv(shown: Shown) -> Table:
         _("Amount unknown"),
     )
     rows = (
-        (
-            day.isoformat(),
-            location_id,
-            shown.title_of(location_id),
-            moved.taken,
-            moved.given_back,
-            moved.unknown_count,
-        )
-        for (day, location_id), moved in sorted(shown.points.cells.items())
+        (day.isoformat(), pk, shown.title_of(pk), moved.taken, moved.given_back, moved.unknown_count)
+        for (day, pk), moved in sorted(shown.points.cells.items())
     )
     return header, rows
 
@@ -207,16 +214,12 @@ def _locations_csv(shown: Shown) -> Table:
 
 
 def _outcomes_csv(shown: Shown) -> Table:
-    by_kind = shown.outcomes.by_kind
+    outcomes, kinds = shown.outcomes, kinds_of(shown.outcomes)
     rows = (
-        (
-            status.label,
-            *(by_kind[kind.value, status.value] for kind in Kind),
-            shown.outcomes.by_status[status],
-        )
-        for status in STATUSES
+        (title, *(outcomes.by_kind[kind, status] for kind in kinds), outcomes.by_status[status])
+        for status, title in _statuses_of(outcomes).items()
     )
-    return (_("State"), *(str(kind.label) for kind in Kind), _("All")), rows
+    return (_("State"), *kinds.values(), _("All")), rows
 
 
 def _times_csv(shown: Shown) -> Table:

@@ -7,20 +7,20 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET
 
 from altegio_loyalty.access import visible_to
-from altegio_loyalty.admin.batches import BatchPages
-from altegio_loyalty.admin.operate import BUTTONS, MOST_VISITS, Operate, operate_url
-from altegio_loyalty.admin.presentation import BoundedPaginator, outside_transactions, status_badge
-from altegio_loyalty.admin.visit_figures import add_last_operations, figure_of
-from altegio_loyalty.admin.visit_filters import (
+from altegio_loyalty.admin.desk.batches import BatchPage
+from altegio_loyalty.admin.desk.confirmation import MOST_VISITS
+from altegio_loyalty.admin.desk.day_panel import DayPanel
+from altegio_loyalty.admin.desk.filters import (
     DAY,
     DayFilter,
     VisitLocationFilter,
@@ -28,19 +28,22 @@ from altegio_loyalty.admin.visit_filters import (
     one_day,
     search,
 )
-from altegio_loyalty.admin.visit_import import VisitImport
-from altegio_loyalty.admin.visit_live import VisitLive
-from altegio_loyalty.admin.visit_page import VisitPage
-from altegio_loyalty.models import Location, Visit
+from altegio_loyalty.admin.desk.live import LivePage
+from altegio_loyalty.admin.desk.one_visit import OneVisit
+from altegio_loyalty.admin.desk.page import VisitPage
+from altegio_loyalty.admin.desk.several_visits import SeveralVisits
+from altegio_loyalty.admin.kinds import TABLE
+from altegio_loyalty.admin.looks import figure_of, status_badge
+from altegio_loyalty.admin.pages import BoundedPaginator, Page, Unchangeable, address, outside_transactions
+from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import today_at
-from altegio_loyalty.states import Kind
 from altegio_loyalty.wording import as_local
 
 _LEFT_TO_PAY, _APPLIED = gettext_lazy("left to pay"), gettext_lazy("applied")
 
 
-def _action(kind: Kind) -> Callable[..., HttpResponse | None]:
-    @admin.action(description=BUTTONS[kind], permissions=[kind.value])
+def _action(kind: str) -> Callable[..., HttpResponse | None]:
+    @admin.action(description=TABLE[kind].button)
     def ask_first(
         model_admin: VisitAdmin, request: HttpRequest, queryset: QuerySet[Visit]
     ) -> HttpResponse | None:
@@ -48,14 +51,31 @@ def _action(kind: Kind) -> Callable[..., HttpResponse | None]:
         if len(visit_ids) > MOST_VISITS:
             messages.error(request, _("Choose %(most)s visits at the most.") % {"most": MOST_VISITS})
             return None
-        return HttpResponseRedirect(operate_url(model_admin, kind, visit_ids))
+        url = address(model_admin.admin_site, "visit_operate", kind, visit=visit_ids)
+        return HttpResponseRedirect(url)
 
-    ask_first.__name__ = kind.value
+    ask_first.__name__ = kind
     return ask_first
 
 
+def _confirm(page: Page, kind: str) -> HttpResponse:
+    """The confirmation page, of one visit or of several."""
+    one = OneVisit(page.admin, page.request, kind)
+    visits = one.visits()
+    if not visits:
+        messages.error(page.request, _("None of these visits is here any more."))
+        return one.to_list()
+    if len(visits) > 1:
+        return SeveralVisits(page.admin, page.request, kind).respond(visits)
+    return one.respond(visits[0])
+
+
+def _row_of_several(page: Page, kind: str) -> HttpResponse:
+    return SeveralVisits(page.admin, page.request, kind).row()
+
+
 @admin.register(Visit)
-class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
     """A list that finds the visit, and a page of its own instead of a form: a visit is changed in Altegio."""
 
     change_list_template = "admin/altegio_loyalty/visit/change_list.html"
@@ -69,7 +89,7 @@ class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     show_full_result_count = False
     search_fields = ("client_name",)
     search_help_text = gettext_lazy("Name, phone, visit or appointment number")
-    actions = tuple(_action(kind) for kind in Kind)
+    actions = tuple(_action(kind) for kind in TABLE)
     fields = ("location", "id", "record_id")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Visit]:
@@ -101,27 +121,10 @@ class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             kwargs["queryset"] = visible_to(request.user, Location.objects.all())
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
-    def has_change_permission(self, request: HttpRequest, obj: Visit | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Visit | None = None) -> bool:
-        return False
-
-    def may(self, request: HttpRequest, kind: str) -> bool:
-        """Whether the person may ask for this kind of operation."""
-        return self.has_view_permission(request) and request.user.has_perm(f"altegio_loyalty.{kind}")
-
-    def has_apply_card_withdrawal_permission(self, request: HttpRequest) -> bool:
-        return self.may(request, Kind.APPLY_CARD_WITHDRAWAL)
-
-    def has_cancel_card_withdrawal_permission(self, request: HttpRequest) -> bool:
-        return self.may(request, Kind.CANCEL_CARD_WITHDRAWAL)
-
-    def has_apply_discount_program_permission(self, request: HttpRequest) -> bool:
-        return self.may(request, Kind.APPLY_DISCOUNT_PROGRAM)
-
-    def has_cancel_discount_program_permission(self, request: HttpRequest) -> bool:
-        return self.may(request, Kind.CANCEL_DISCOUNT_PROGRAM)
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Only the kinds of operation that the person may ask for."""
+        page, actions = Page(self, request), super().get_actions(request)
+        return {name: action for name, action in actions.items() if name not in TABLE or page.may(name)}
 
     @admin.display(description=gettext_lazy("client"), ordering="client_name")
     def client(self, visit: Visit) -> str:
@@ -130,7 +133,7 @@ class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The list from our own table. Altegio is only read by the POSTs of `VisitImport`."""
+        """The list from our own table. Altegio is only read by the POSTs of `DayPanel`."""
         response = super().changelist_view(request, {"title": _("Choose a visit"), **(extra_context or {})})
         context = getattr(response, "context_data", None) or {}
         if (changelist := context.get("cl")) is not None:
@@ -138,10 +141,10 @@ class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             changelist.result_list = visits
             # Only to keep Django from offering "show all" beside a list that a day narrows.
             changelist.full_result_count = changelist.result_count
-            add_last_operations(visits)
+            _add_last_operations(visits)
             has_two_sorts = any(figure_of(visit, visit.due_amount).note for visit in visits)
             context["figures_need_a_word"] = has_two_sorts
-            context["panel"] = VisitImport(self).panel(request, found_none=not visits)
+            context["panel"] = DayPanel(self, request).context(found_none=not visits)
         return response
 
     @admin.display(description=gettext_lazy("time"), ordering="starts_at")
@@ -172,20 +175,15 @@ class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return format_html("{} {}", operation.get_kind_display(), status_badge(operation))
 
     def get_urls(self) -> list[URLPattern]:
-        operate = path(
-            "operate/<str:kind>/",
-            self.admin_site.admin_view(self.operate_view),
-            name="altegio_loyalty_visit_operate",
-        )
-        pages = (VisitImport(self), VisitLive(self), BatchPages(self))
-        return [operate, *(url for page in pages for url in page.urls()), *super().get_urls()]
-
-    def page_url(self, visit_id: int) -> str:
-        return reverse(f"{self.admin_site.name}:altegio_loyalty_visit_change", args=[visit_id])
-
-    @outside_transactions
-    def operate_view(self, request: HttpRequest, kind: str) -> HttpResponse:
-        return Operate(self, request, kind).respond()
+        asking, row = "operate/<str:kind>/", "operate/<str:kind>/row/"
+        return [
+            Page.at(self, asking, "visit_operate", _confirm, outside_transactions),
+            Page.at(self, row, "visit_batch_row", _row_of_several, require_GET, outside_transactions),
+            *DayPanel.urls(self),
+            *LivePage.urls(self),
+            *BatchPage.urls(self),
+            *super().get_urls(),
+        ]
 
     @outside_transactions
     def change_view(
@@ -202,3 +200,18 @@ class VisitAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if not self.has_view_permission(request, visit):
             raise PermissionDenied
         return VisitPage(self, request, visit).respond(extra_context or {})
+
+
+def _add_last_operations(visits: list[Visit]) -> None:
+    """Each visit's newest operation, as `last_operation_row`, in one query."""
+    newest = (
+        LoyaltyOperation.objects.filter(visit__in=[visit.pk for visit in visits])
+        .order_by()
+        .values("visit")
+        .annotate(newest=Max("pk"))
+        .values("newest")
+    )
+    operations = LoyaltyOperation.objects.filter(pk__in=newest).order_by() if visits else []
+    by_visit = {operation.visit_id: operation for operation in operations}
+    for visit in visits:
+        visit.last_operation_row = by_visit.get(visit.pk)  # type: ignore[attr-defined]

@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from altegio_loyalty.access import visible_to
-from altegio_loyalty.admin.log_filters import LocationFilter
-from altegio_loyalty.admin.presentation import as_id
+from altegio_loyalty.admin.locations import LocationFilter
+from altegio_loyalty.admin.pages import as_id
 from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.moments import start_of, today_at
 

@@ -12,41 +12,33 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
-from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from altegio_loyalty import services
-from altegio_loyalty.admin.batch_store import batch_of, remember_title
-from altegio_loyalty.admin.offers import WITH_PROGRAM, Offer, Offers
-from altegio_loyalty.admin.operate import (
-    NOT_BEGUN,
-    Confirmation,
-    busy_cards_of,
-    operate_url,
-    read_for_screen,
-    why_not_begun,
-)
-from altegio_loyalty.admin.presentation import as_id
-from altegio_loyalty.admin.visit_forms import parse_choice
+from altegio_loyalty.admin.desk.confirmation import NOT_BEGUN, Confirmation, busy_cards_of, why_not_begun
+from altegio_loyalty.admin.desk.forms import parse_choice
+from altegio_loyalty.admin.desk.offers import Offer, Offers
+from altegio_loyalty.admin.pages import FOLDER, as_id
+from altegio_loyalty.client.types import CENT
+from altegio_loyalty.kinds import Kind
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.services.validation import check_amount
-from altegio_loyalty.states import Kind
 
 #: So many visits are read before the page comes up, and for no longer than this.
 MOST_READS = 20
 SECONDS_FOR_READS = 3.0
 #: So many problems are told one by one.
 MOST_PROBLEMS = 10
-CENT = Decimal("0.01")
 ALL, HALF, SAME = "all", "half", "same"
+_SESSION_KEY = "altegio_loyalty_batches"
+_MOST_TITLES = 30
 
 
 @dataclass
@@ -54,7 +46,6 @@ class Row:
     """One visit of the page. `offers` is None until Altegio was asked for it."""
 
     visit: Visit
-    kind: str
     offers: Offers | None = None
     posted: QueryDict | None = None
 
@@ -80,17 +71,9 @@ class Row:
     def typed_card(self) -> str:
         return self.posted.get(f"{self.prefix}-card_id", "") if self.posted is not None else ""
 
-    @property
-    def choices(self) -> list[tuple[str, Offer]]:
-        """What the row posts: with a card goes the most that it and the bill allow."""
-        if self.kind != Kind.APPLY_CARD_WITHDRAWAL:
-            return [(offer.value, offer) for offer in self.usable]
-        richest_first = sorted(self.usable, key=lambda offer: offer.most or 0, reverse=True)
-        return [(f"{offer.value}|{offer.most}", offer) for offer in richest_first]
-
 
 @dataclass(frozen=True)
-class Wish:
+class Choice:
     """One operation of the batch, before it is asked for."""
 
     visit: Visit
@@ -99,66 +82,53 @@ class Wish:
     amount: Decimal | None = None
 
 
-class BatchConfirmation(Confirmation):
+class SeveralVisits(Confirmation):
     """One request to the confirmation page of several visits."""
 
     def respond(self, visits: list[Visit]) -> HttpResponse:
+        """Show the form, or ask for all that was chosen; the page of the batch then shows what becomes of it."""
         if self.request.method != "POST":
             return self._form_page(self._read_some(visits), uuid.uuid4())
         token = self.token()
-        wishes, problems = Wishes(self.kind, self.request.POST, visits).find()
-        if not wishes:
+        choices, problems = Choices(self.kind, self.request.POST, visits).find()
+        if not choices:
             problems = problems or [_("Nothing was chosen, so nothing was done.")]
             return self._form_page(self._read_some(visits), token, problems)
         batch = batch_of(token, self.request.user.pk)
-        count = self._ask_for_all(wishes, token, batch, problems)
+        count = self._ask_for_all(choices, token, batch, problems)
         tell_problems(self.request, problems)
         if not count:
             return self.to_list()
-        remember_title(self.request, batch, self._title_of_program())
-        site = self.admin.admin_site.name
-        return HttpResponseRedirect(reverse(f"{site}:altegio_loyalty_visit_batch", args=[batch]))
+        remember_promotion(self.request, batch, self._title_of_program())
+        return HttpResponseRedirect(self.address("visit_batch", batch))
 
-    def row(self, visit_id: int) -> HttpResponse:
+    def row(self) -> HttpResponse:
         """One row, read from Altegio: what the page's script asks for."""
-        found = [visit for visit in self.visits() if visit.pk == visit_id]
-        if not found:
+        visits = self.visits()
+        if len(visits) != 1:
             raise Http404
-        row = Row(found[0], self.kind, self._offers(found[0], busy_cards_of(found)))
-        context = {"row": row, **self._shared_context()}
-        return TemplateResponse(self.request, "admin/altegio_loyalty/visit/batch_row.html", context)
-
-    def _offers(self, visit: Visit, busy: dict[int, set[int]]) -> Offers:
-        return Offers(self.kind, *read_for_screen(visit), busy[visit.pk])
+        row = Row(visits[0], self.offers(visits[0], busy_cards_of(visits)[visits[0].pk]))
+        context = {"row": row, **self.shared_context()}
+        return TemplateResponse(self.request, f"{FOLDER}/visit/batch_row.html", context)
 
     def _read_some(self, visits: list[Visit]) -> list[Row]:
         posted = self.request.POST if self.request.method == "POST" else None
-        rows = [Row(visit, self.kind, posted=posted) for visit in visits]
+        rows = [Row(visit, posted=posted) for visit in visits]
         busy = busy_cards_of(visits)
         began = time.monotonic()
         for row in rows[:MOST_READS]:
-            row.offers = self._offers(row.visit, busy)
+            row.offers = self.offers(row.visit, busy[row.visit.pk])
             if row.offers.visit.error or time.monotonic() - began > SECONDS_FOR_READS:
                 break  # where one visit cannot be read, the next one most likely cannot be read either
         return rows
-
-    def _shared_context(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "types_amount": self.kind == Kind.APPLY_CARD_WITHDRAWAL,
-            "types_program": self.kind in WITH_PROGRAM,
-            "is_cancel": self.kind in (Kind.CANCEL_CARD_WITHDRAWAL, Kind.CANCEL_DISCOUNT_PROGRAM),
-        }
 
     def _form_page(
         self, rows: list[Row], token: uuid.UUID, problems: list[str] | None = None
     ) -> HttpResponse:
         unread = [row.visit.pk for row in rows if row.offers is None]
-        site = self.admin.admin_site.name
         programs = self._programs(rows)
         posted = self.request.POST
         context = {
-            **self._shared_context(),
             "rows": rows,
             "token": token.hex,
             "problems": problems or [],
@@ -169,10 +139,10 @@ class BatchConfirmation(Confirmation):
             "same": posted.get("same", ""),
             "unread_count": len(unread),
             "read_count": len(rows) - len(unread),
-            "rest_url": operate_url(self.admin, self.kind, unread) if unread else "",
-            "row_url": reverse(f"{site}:altegio_loyalty_visit_batch_row", args=[self.kind]),
+            "rest_url": self.address("visit_operate", self.kind.name, visit=unread) if unread else "",
+            "row_url": self.address("visit_batch_row", self.kind.name),
         }
-        return self.page("batch_form", context)
+        return self.page("visit/batch_form.html", context)
 
     @staticmethod
     def _programs(rows: list[Row]) -> list[tuple[str, str]]:
@@ -191,92 +161,93 @@ class BatchConfirmation(Confirmation):
         return self.request.POST.get(f"title{program}", "")[:200] if program else ""
 
     def _ask_for_all(
-        self, wishes: list[Wish], token: uuid.UUID, batch: uuid.UUID, problems: list[str]
+        self, choices: list[Choice], token: uuid.UUID, batch: uuid.UUID, problems: list[str]
     ) -> int:
         """Write all operations in one transaction; they are sent once it commits. Returns how many there are."""
         count = 0
         with transaction.atomic(using=router.db_for_write(LoyaltyOperation)):
             # Always in the same order: two people with the same visits then wait for each other, and never in a circle.
-            for wish in sorted(wishes, key=lambda wish: (wish.visit.pk, wish.card_id, wish.program_id or 0)):
+            for choice in sorted(choices, key=lambda one: (one.visit.pk, one.card_id, one.program_id or 0)):
                 try:
-                    self._ask(wish, token, batch)
+                    self._ask(choice, token, batch)
                     count += 1
                 except NOT_BEGUN as error:
-                    problems.append(f"{wish.visit}: {why_not_begun(error)}")
+                    problems.append(f"{choice.visit}: {why_not_begun(error)}")
         return count
 
-    def _ask(self, wish: Wish, token: uuid.UUID, batch: uuid.UUID) -> None:
-        ids = {"visit_id": wish.visit.pk, "record_id": wish.visit.record_id, "card_id": wish.card_id}
-        if wish.program_id is not None:
-            ids["program_id"] = wish.program_id
-        what = f"{wish.visit.pk}:{wish.card_id}:{wish.program_id or ''}"
+    def _ask(self, choice: Choice, token: uuid.UUID, batch: uuid.UUID) -> None:
+        what = f"{choice.visit.pk}:{choice.card_id}:{choice.program_id or ''}"
         services.request_in_batch(
-            self.kind,
-            wish.visit.location_id,
+            self.kind.name,
+            choice.visit.location_id,
             batch=batch,
-            amount=wish.amount,
+            visit_id=choice.visit.pk,
+            record_id=choice.visit.record_id,
+            card_id=choice.card_id,
+            program_id=choice.program_id,
+            amount=choice.amount,
             requested_by=self.request.user,  # type: ignore[arg-type]
-            idempotency_key=f"admin:{self.request.user.pk}:{token.hex}:{what}",
-            **ids,
+            idempotency_key=self.key(token, what),
         )
 
 
-class Wishes:
+class Choices:
     """What the posted page asks for, and what about it cannot be understood."""
 
-    def __init__(self, kind: str, posted: QueryDict, visits: list[Visit]) -> None:
+    def __init__(self, kind: Kind, posted: QueryDict, visits: list[Visit]) -> None:
         self.kind = kind
         self.posted = posted
         self.visits = visits
         self.problems: list[str] = []
         self.program = as_id(posted.get("program_id")) or as_id(posted.get("program"))
+        self.gives_promotion = kind.is_apply and kind.takes_program
         self.same: Decimal | None = None
 
-    def find(self) -> tuple[list[Wish], list[str]]:
+    def find(self) -> tuple[list[Choice], list[str]]:
         typed = [self.posted.get(name, "").strip() for name in ("program_id", "program")]
         if any(number and as_id(number) is None for number in typed):
             return [], [_("A promotion's number is a positive whole number.")]
-        if self.kind == Kind.APPLY_CARD_WITHDRAWAL and self.posted.get("how") not in (ALL, HALF, SAME):
+        if self.kind.takes_amount and self.posted.get("how") not in (ALL, HALF, SAME):
             return [], [_("Choose how many points.")]
-        if self.kind == Kind.APPLY_DISCOUNT_PROGRAM and self.program is None:
+        if self.gives_promotion and self.program is None:
             return [], [_("Choose the promotion first.")]
-        if self.kind == Kind.APPLY_CARD_WITHDRAWAL and self.posted.get("how") == SAME:
+        if self.kind.takes_amount and self.posted.get("how") == SAME:
             try:
                 self.same = check_amount(self.posted.get("same", ""))
             except ValidationError as error:
                 return [], error.messages
-        wishes = [wish for visit in self.visits for wish in self._of(visit)]
-        return wishes, self.problems
+        choices = [choice for visit in self.visits for choice in self._of(visit)]
+        return choices, self.problems
 
-    def _of(self, visit: Visit) -> Iterator[Wish]:
+    def _of(self, visit: Visit) -> Iterator[Choice]:
         prefix = f"visit{visit.pk}"
         if typed := self.posted.get(f"{prefix}-card_id", "").strip():
             yield from self._typed(visit, typed)
         elif f"{prefix}-include" in self.posted:
             yield from self._chosen(visit, self.posted.getlist(f"{prefix}-choice"))
 
-    def _typed(self, visit: Visit, typed: str) -> Iterator[Wish]:
+    def _typed(self, visit: Visit, typed: str) -> Iterator[Choice]:
         card_id = as_id(typed)
         amount = self._amount(None)
         if card_id is None:
             self.problems.append(_("%(visit)s: a card ID is a whole number.") % {"visit": visit})
-        elif self.kind in WITH_PROGRAM and self.program is None:
+        elif self.kind.takes_program and self.program is None:
             self.problems.append(_("%(visit)s: the promotion is not chosen.") % {"visit": visit})
-        elif self.kind == Kind.APPLY_CARD_WITHDRAWAL and amount is None:
+        elif self.kind.takes_amount and amount is None:
             text = _("%(visit)s: with a typed card the same amount for all has to be typed as well.")
             self.problems.append(text % {"visit": visit})
         else:
-            yield Wish(visit, card_id, self.program if self.kind in WITH_PROGRAM else None, amount)
+            yield Choice(visit, card_id, self.program if self.kind.takes_program else None, amount)
 
-    def _chosen(self, visit: Visit, values: list[str]) -> Iterator[Wish]:
-        found: list[Wish] = []
+    def _chosen(self, visit: Visit, values: list[str]) -> Iterator[Choice]:
+        found: list[Choice] = []
         for value in values:
             choice, _bar, most = value.partition("|")
             if (ids := parse_choice(self.kind, choice)) is None:
                 self.problems.append(_("%(visit)s: choose one of the list.") % {"visit": visit})
             elif self.program is None or ids[1] in (None, self.program):
-                found.append(Wish(visit, *ids, self._amount(most)))
-        if self.kind == Kind.APPLY_DISCOUNT_PROGRAM:
+                found.append(Choice(visit, *ids, self._amount(most)))
+        if self.gives_promotion:
             found = found[:1]  # a client with two such cards still gets the promotion once
             if not found:
                 text = _("%(visit)s: left out, since this client's cards do not have the promotion.")
@@ -285,7 +256,7 @@ class Wishes:
 
     def _amount(self, most: str | None) -> Decimal | None:
         """The points for one visit; `most` is what its card and bill allowed when the page was shown."""
-        if self.kind != Kind.APPLY_CARD_WITHDRAWAL:
+        if not self.kind.takes_amount:
             return None
         try:
             limit = check_amount(most) if most is not None else None
@@ -306,3 +277,20 @@ def tell_problems(request: HttpRequest, problems: list[str]) -> None:
     if more > 0:
         text = ngettext("%(count)s more was not begun.", "%(count)s more were not begun.", more)
         messages.warning(request, text % {"count": more})
+
+
+def batch_of(token: uuid.UUID, user_id: object) -> uuid.UUID:
+    """The batch of a one-time token: the same for the same page sent twice, and never another person's."""
+    return uuid.uuid5(token, str(user_id))
+
+
+def remember_promotion(request: HttpRequest, batch: uuid.UUID, title: str) -> None:
+    """Keep the promotion's title for the person who chose it: the log itself only knows Altegio's numbers."""
+    if title:
+        titles = {**request.session.get(_SESSION_KEY, {}), batch.hex: title}
+        request.session[_SESSION_KEY] = dict(list(titles.items())[-_MOST_TITLES:])
+
+
+def remembered_promotion(request: HttpRequest, batch: uuid.UUID) -> str:
+    """The title that `remember_promotion` kept; empty for another person's batch, or an old one."""
+    return str(request.session.get(_SESSION_KEY, {}).get(batch.hex, ""))

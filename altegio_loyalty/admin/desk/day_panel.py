@@ -5,24 +5,21 @@ from __future__ import annotations
 import datetime
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import messages
 from django.core import signing
-from django.core.exceptions import BadRequest, PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
-from django.urls import URLPattern, path, reverse
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
+from django.urls import URLPattern
 from django.utils import timezone
-from django.utils.decorators import method_decorator
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_POST
 
 from altegio_loyalty import services
 from altegio_loyalty.access import visible_to
-from altegio_loyalty.admin.presentation import as_id, outside_transactions
-from altegio_loyalty.admin.visit_filters import (
+from altegio_loyalty.admin.desk.filters import (
     DAY,
     SEARCH,
     chosen_location,
@@ -30,12 +27,10 @@ from altegio_loyalty.admin.visit_filters import (
     name_of_day,
     one_day,
 )
+from altegio_loyalty.admin.pages import ACTS, Page, as_id
 from altegio_loyalty.models import Location
 from altegio_loyalty.moments import today_at
 from altegio_loyalty.wording import as_local
-
-if TYPE_CHECKING:
-    from altegio_loyalty.admin.visits import VisitAdmin
 
 #: A reading of today's visits that is older than this is renewed when the list is opened.
 FRESH = datetime.timedelta(minutes=5)
@@ -77,87 +72,70 @@ class Freshness:
         return _("Read from Altegio at %(time)s.") % {"time": clock}
 
 
-class VisitImport:
+class DayPanel(Page):
     """The panel above the list, and the addresses that its buttons and its script use."""
 
-    def __init__(self, admin: VisitAdmin) -> None:
-        self.admin = admin
-
-    def urls(self) -> list[URLPattern]:
-        def at(name: str, route: str, view: Any) -> URLPattern:
-            name = f"altegio_loyalty_visit_{name}"
-            pattern: URLPattern = path(route, self.admin.admin_site.admin_view(view), name=name)
-            return pattern
-
+    @classmethod
+    def urls(cls, admin: Any) -> list[URLPattern]:
+        """Their patterns."""
         return [
-            at("refresh", "refresh/", self.refresh_view),
-            at("refresh_step", "refresh/step/", self.step_view),
-            at("fetch", "fetch/", self.fetch_view),
+            cls.at(admin, "refresh/", "visit_refresh", cls.refresh, *ACTS),
+            cls.at(admin, "refresh/step/", "visit_refresh_step", cls.step, *ACTS),
+            cls.at(admin, "fetch/", "visit_fetch", cls.fetch, *ACTS),
         ]
-
-    def _url(self, name: str) -> str:
-        return reverse(f"{self.admin.admin_site.name}:altegio_loyalty_visit_{name}")
 
     # The panel
 
-    def panel(self, request: HttpRequest, *, found_none: bool) -> dict[str, Any]:
+    def context(self, *, found_none: bool) -> dict[str, Any]:
         """What the list's template needs. Reads nothing from Altegio."""
-        chosen = chosen_location(request)
-        locations = [chosen] if chosen else locations_for(request)
+        request = self.request
+        chosen, mine = chosen_location(request), locations_for(request)
+        locations = [chosen] if chosen else mine
         readable = [location for location in locations if location.is_active]
         day, freshness = one_day(request), Freshness.of(readable)
         is_today = day == today_at(None)
+        number = as_id(request.GET.get(SEARCH)) if found_none else None
         working = [location for location in readable if not location.is_paused]
         return {
             "heading": name_of_day(request),
             "day": day.isoformat() if day else "",
             "is_today": is_today,
-            "has_no_location": not locations_for(request),
-            "has_several_locations": len(locations_for(request)) > 1,
-            "has_filters": bool(request.GET),
+            "has_no_location": not mine,
             "hidden": [(name, value) for name, value in request.GET.items() if name not in (DAY, "p", "e")],
             "query": request.GET.urlencode(),
-            "any_day_query": self._any_day_query(request),
-            "refresh_url": self._url("refresh") if day and readable else "",
-            "step_url": self._url("refresh_step"),
-            "batches_url": self._url("batches"),
+            "any_day_query": self._any_day_query(),
+            "refresh_url": self.address("visit_refresh") if day and readable else "",
+            "step_url": self.address("visit_refresh_step"),
+            "batches_url": self.address("visit_batches"),
             "locations": readable,
             "read": freshness.sentence(len(readable)) if is_today and readable else "",
             "is_stale": is_today and bool(readable) and not freshness.is_fresh,
-            "reads_by_itself": self._reads_by_itself(request, is_today, working, freshness),
+            "reads_by_itself": self._reads_by_itself(is_today, working, freshness),
             "fresh_seconds": int(FRESH.total_seconds()),
             "paused": [location for location in readable if location.is_paused],
             "chosen": chosen,
-            **self._fetch_context(request, found_none=found_none),
+            "fetch_number": str(number or ""),
+            "fetch_url": self.address("visit_fetch"),
         }
 
-    @staticmethod
-    def _any_day_query(request: HttpRequest) -> str:
+    def _any_day_query(self) -> str:
         """The same search on all days, where it is narrowed to one."""
-        if not request.GET.get(SEARCH, "").strip() or request.GET.get(DAY, "all") == "all":
+        given = self.request.GET
+        if not given.get(SEARCH, "").strip() or given.get(DAY, "all") == "all":
             return ""
-        query = request.GET.copy()
+        query = given.copy()
         query[DAY] = "all"
         return query.urlencode()
 
-    @staticmethod
-    def _reads_by_itself(
-        request: HttpRequest, is_today: bool, working: list[Location], freshness: Freshness
-    ) -> bool:
-        is_plain = is_today and not request.GET.get(SEARCH)
+    def _reads_by_itself(self, is_today: bool, working: list[Location], freshness: Freshness) -> bool:
+        is_plain = is_today and not self.request.GET.get(SEARCH)
         return is_plain and 0 < len(working) <= MOST_READ_BY_ITSELF and not freshness.is_fresh
-
-    def _fetch_context(self, request: HttpRequest, *, found_none: bool) -> dict[str, Any]:
-        number = as_id(request.GET.get(SEARCH)) if found_none else None
-        return {"fetch_number": str(number or ""), "fetch_url": self._url("fetch")}
 
     # A day
 
-    @outside_transactions
-    @method_decorator(require_POST)
-    def refresh_view(self, request: HttpRequest) -> HttpResponse:
+    def refresh(self) -> HttpResponse:
         """Without scripts: the day of all locations in one request, as far as a person can be kept waiting."""
-        day, locations = self._asked(request)
+        day, locations = self._asked()
         began = time.monotonic()
         visit_count, unread = 0, []
         for location in locations:
@@ -165,29 +143,28 @@ class VisitImport:
             reading = services.read_day(location, day, seconds=max(left, 0))
             visit_count += reading.visit_count
             if reading.error:
-                messages.warning(request, _failed(reading))
+                messages.warning(self.request, _failed(reading))
             elif not reading.is_finished:
                 unread.append(location.title)
             if reading.is_outage:
                 break
-        messages.info(request, _read_so_far(visit_count))
+        messages.info(self.request, _read_so_far(visit_count))
         if unread:
             text = _(
                 "Not read completely, since it takes long: %(locations)s. Refresh once more, or choose one."
             )
-            messages.warning(request, text % {"locations": ", ".join(unread[:5])})
-        return self._to_list(request)
+            messages.warning(self.request, text % {"locations": ", ".join(unread[:5])})
+        return self._to_list()
 
-    @outside_transactions
-    @method_decorator(require_POST)
-    def step_view(self, request: HttpRequest) -> HttpResponse:
+    def step(self) -> HttpResponse:
         """One page of one location's day, for the list's script."""
-        day, locations = self._asked(request)
+        day, locations = self._asked()
         if len(locations) != 1:
             raise BadRequest("One location at a time.")
-        reading = self._reading(request, locations[0], day)
+        reading = self._reading(locations[0], day)
         reading.read_next_page()
-        state = "" if reading.is_finished else self._pack(request, reading)
+        state = "" if reading.is_finished else self._pack(reading)
+        clock = date_format(as_local(timezone.now()), "H:i")
         return JsonResponse(
             {
                 "state": state,
@@ -196,76 +173,67 @@ class VisitImport:
                 "error": _failed(reading) if reading.error else "",
                 "stop": reading.is_outage,
                 "text": f"{locations[0].title}: {_read_so_far(reading.visit_count)}",
-                "done": _("Read from Altegio at %(time)s.")
-                % {"time": date_format(as_local(timezone.now()), "H:i")},
+                "done": _("Read from Altegio at %(time)s.") % {"time": clock},
             }
         )
 
-    def _asked(self, request: HttpRequest) -> tuple[datetime.date, list[Location]]:
+    def _asked(self) -> tuple[datetime.date, list[Location]]:
         """The day and the locations of a request to read; a location that the person may not see is not there."""
-        self._check(request)
         try:
-            day = datetime.date.fromisoformat(request.POST.get("day", ""))
+            day = datetime.date.fromisoformat(self.request.POST.get("day", ""))
         except ValueError:
             raise BadRequest("No such day.") from None
         if abs((day - today_at(None)).days) > 366:
             raise BadRequest("That day is too far away.")
-        numbers = {as_id(text) or 0 for text in request.POST.getlist("location")}
-        locations = list(visible_to(request.user, Location.objects.filter(pk__in=numbers, is_active=True)))
+        numbers = {as_id(text) or 0 for text in self.request.POST.getlist("location")}
+        locations = list(
+            visible_to(self.request.user, Location.objects.filter(pk__in=numbers, is_active=True))
+        )
         if not locations or len(locations) != len(numbers):
             raise Http404
         return day, locations
 
-    def _check(self, request: HttpRequest) -> None:
-        if not self.admin.has_view_permission(request):
-            raise PermissionDenied
-
-    @staticmethod
-    def _reading(request: HttpRequest, location: Location, day: datetime.date) -> services.DayReading:
+    def _reading(self, location: Location, day: datetime.date) -> services.DayReading:
         """The reading that the state of the last step belongs to, or a new one."""
-        text = request.POST.get("state", "")
+        text = self.request.POST.get("state", "")
         if not text:
             return services.DayReading(location, day)
         try:
             state = signing.loads(text, salt=_SALT, max_age=SECONDS_BETWEEN_STEPS)
         except signing.BadSignature:
             raise BadRequest("This reading is too old to go on.") from None
-        if state["user"] != str(request.user.pk) or (state["location"], state["day"]) != (
-            location.pk,
-            day.isoformat(),
-        ):
+        asked = (str(self.request.user.pk), location.pk, day.isoformat())
+        if (state["user"], state["location"], state["day"]) != asked:
             raise BadRequest("This is another reading.")
         return services.DayReading.unpack(location, state)
 
-    @staticmethod
-    def _pack(request: HttpRequest, reading: services.DayReading) -> str:
-        packed = {**reading.pack(), "user": str(request.user.pk)}
+    def _pack(self, reading: services.DayReading) -> str:
+        packed = {**reading.pack(), "user": str(self.request.user.pk)}
         return signing.dumps(packed, salt=_SALT, compress=True)
 
     # One visit
 
-    @outside_transactions
-    @method_decorator(require_POST)
-    def fetch_view(self, request: HttpRequest) -> HttpResponse:
+    def fetch(self) -> HttpResponse:
         """Fetch a visit by its number and go to its page."""
-        self._check(request)
-        if (number := as_id(request.POST.get("visit"))) is None:
-            messages.error(request, _("A visit's number consists of digits only."))
-            return self._to_list(request)
-        location = self._fetch_location(request)
+        if (number := as_id(self.request.POST.get("visit"))) is None:
+            messages.error(self.request, _("A visit's number consists of digits only."))
+            return self._to_list()
+        location = self._fetch_location()
         if location is None:
-            messages.error(request, _("Choose the location in which visit %(visit)s is.") % {"visit": number})
-            return self._to_list(request)
+            messages.error(
+                self.request, _("Choose the location in which visit %(visit)s is.") % {"visit": number}
+            )
+            return self._to_list()
         fetch = services.fetch_visit(location, number)
         if fetch.visit is None:
-            messages.error(request, fetch.error)
-            return self._to_list(request)
-        return HttpResponseRedirect(self.admin.page_url(fetch.visit.pk))
+            messages.error(self.request, fetch.error)
+            return self._to_list()
+        return HttpResponseRedirect(self.address("visit_change", fetch.visit.pk))
 
-    def _fetch_location(self, request: HttpRequest) -> Location | None:
+    def _fetch_location(self) -> Location | None:
         """The location that was chosen, or the only one. One that the person may not see is not there."""
-        rows = visible_to(request.user, Location.objects.filter(is_active=True))
-        text = request.POST.get("location", "")
+        rows = visible_to(self.request.user, Location.objects.filter(is_active=True))
+        text = self.request.POST.get("location", "")
         if not text:
             several = list(rows[:2])
             return several[0] if len(several) == 1 else None
@@ -274,9 +242,9 @@ class VisitImport:
             raise Http404
         return location
 
-    def _to_list(self, request: HttpRequest) -> HttpResponse:
-        query = QueryDict(request.POST.get("query", "")[:2000]).urlencode()
-        url = self._url("changelist")
+    def _to_list(self) -> HttpResponse:
+        query = QueryDict(self.request.POST.get("query", "")[:2000]).urlencode()
+        url = self.address("visit_changelist")
         return HttpResponseRedirect(f"{url}?{query}" if query else url)
 
 
@@ -289,6 +257,5 @@ def _failed(reading: services.DayReading) -> str:
 
 
 def _read_so_far(count: int) -> str:
-    return ngettext("%(count)s visit read from Altegio.", "%(count)s visits read from Altegio.", count) % {
-        "count": count
-    }
+    text = ngettext("%(count)s visit read from Altegio.", "%(count)s visits read from Altegio.", count)
+    return text % {"count": count}

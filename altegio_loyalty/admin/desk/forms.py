@@ -10,25 +10,25 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from altegio_loyalty.admin.offers import WITH_PROGRAM, Offer, Offers, Part
-from altegio_loyalty.admin.presentation import as_id
+from altegio_loyalty.admin.desk.offers import Offer, Offers, Part
+from altegio_loyalty.admin.pages import as_id
 from altegio_loyalty.client.types import LARGEST_AMOUNT, LARGEST_ID
+from altegio_loyalty.kinds import Kind
 from altegio_loyalty.models import Visit
-from altegio_loyalty.states import Kind
 
 #: The value of the choice "another amount".
 OTHER = "other"
 
 
-def parse_choice(kind: str, value: str) -> tuple[int, int | None] | None:
+def parse_choice(kind: Kind, value: str) -> tuple[int, int | None] | None:
     """Card and promotion of a posted choice, "card" or "card:promotion"; None where it is neither."""
     ids = [as_id(part) for part in value.split(":")]
-    if kind in WITH_PROGRAM:
+    if kind.takes_program:
         return (ids[0], ids[1]) if len(ids) == 2 and ids[0] and ids[1] else None
     return (ids[0], None) if len(ids) == 1 and ids[0] else None
 
 
-class OperateForm(forms.Form):
+class OperationForm(forms.Form):
     """Card, amount or promotion for one visit. `cleaned_data` holds card_id, program_id (or None) and amount (or None)."""
 
     choice = forms.CharField(label=gettext_lazy("Card"), max_length=50)
@@ -48,7 +48,7 @@ class OperateForm(forms.Form):
         posted: Any = None,
         *,
         visit: Visit,
-        kind: str,
+        kind: Kind,
         offers: Offers | None = None,
         choice: str = "",
     ) -> None:
@@ -63,9 +63,9 @@ class OperateForm(forms.Form):
 
     def _keep_fields(self) -> None:
         dropped = {"choice", "part"} if self.types_ids else {"card_id", "program_id"}
-        if self.kind not in WITH_PROGRAM:
+        if not self.kind.takes_program:
             dropped.add("program_id")
-        if self.kind != Kind.APPLY_CARD_WITHDRAWAL:
+        if not self.kind.takes_amount:
             dropped |= {"part", "amount"}
         for name in dropped:
             del self.fields[name]
@@ -78,9 +78,7 @@ class OperateForm(forms.Form):
         if self.offers is None:
             return None
         wanted = str(self.data.get(self.add_prefix("choice"), "")) if self.is_bound else self.asked_choice
-        # A card that was asked for is shown with the reason why it cannot be used; elsewhere only what can be had is chosen.
-        of_those = self.offers.all if self.kind == Kind.APPLY_CARD_WITHDRAWAL else self.offers.usable
-        by_value = {offer.value: offer for offer in of_those}
+        by_value = {offer.value: offer for offer in self.offers.selectable}
         return by_value.get(wanted) or next(iter([*self.offers.usable, *self.offers.all]), None)
 
     @property

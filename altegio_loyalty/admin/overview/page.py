@@ -9,25 +9,19 @@ from typing import Any
 
 from django import forms
 from django.contrib.admin import ModelAdmin
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from django.views.decorators.http import require_GET
 
 from altegio_loyalty import statistics
 from altegio_loyalty.access import visible_to
-from altegio_loyalty.admin import charts
-from altegio_loyalty.admin import figure_tables as tables
-from altegio_loyalty.admin.log_export import as_csv, csv_response
-from altegio_loyalty.admin.presentation import STYLESHEET
+from altegio_loyalty.admin.csv_files import as_csv, csv_response
+from altegio_loyalty.admin.overview import charts, tables
+from altegio_loyalty.admin.pages import STYLESHEET, Page
 from altegio_loyalty.models import Location, LoyaltyOperation
-from altegio_loyalty.states import Kind, Status
+from altegio_loyalty.states import Status
 from altegio_loyalty.statistics import Attention, Period
 from altegio_loyalty.wording import as_local, reason
 
@@ -96,10 +90,11 @@ class PeriodForm(forms.Form):
         return [str(message) for messages in self.errors.values() for message in messages]
 
 
-class Overview:
+class OverviewPage(Page):
     """What one person sees; each figure is asked for once, when it is needed."""
 
-    def __init__(self, request: HttpRequest, admin_name: str) -> None:
+    def __init__(self, admin: ModelAdmin[Any], request: HttpRequest) -> None:
+        super().__init__(admin, request)
         seen = visible_to(request.user, Location.objects.all())
         # Narrowed by the locations that the person sees, so that who may see what is asked once.
         self.operations = LoyaltyOperation.objects.filter(location__in=seen.order_by())
@@ -107,21 +102,30 @@ class Overview:
         self.locations = {row["pk"]: row for row in seen.order_by("title", "pk").values(*columns)}
         self.form = PeriodForm(request.GET, self.locations.values())
         self.period, self.days, self.location_id = self.form.chosen()
-        self.can_view_locations = request.user.has_perm("altegio_loyalty.view_location")
-        self.admin_name = admin_name
 
-    def title_of(self, location_id: int) -> str:
-        row = self.locations.get(location_id)
-        return str(row["title"]) if row else str(location_id)
+    # The page and its files
+
+    def show(self) -> HttpResponse:
+        """The overview."""
+        return self.render("overview.html", self.context())
+
+    def table(self, name: str) -> HttpResponseBase:
+        """The figures of one of its tables as CSV."""
+        if name not in tables.CSV:
+            raise Http404
+        if self.form.problems:
+            # A file says nothing about the days it holds, so it is never of other days than those asked for.
+            text = "\n".join(self.form.problems)
+            return HttpResponse(text, status=400, content_type="text/plain; charset=utf-8")
+        header, rows = tables.CSV[name](self.shown)
+        first, last = self.period.first.isoformat(), self.period.last.isoformat()
+        filename = f"loyalty-{name}-{first}-{last}.csv"
+        return csv_response(self.request, filename, as_csv(header, [list(rows)]))
 
     # Addresses
 
-    def address(self, name: str, *args: Any, **query: Any) -> str:
-        url = reverse(f"{self.admin_name}:altegio_loyalty_{name}", args=args)
-        query = {key: value for key, value in query.items() if value is not None}
-        return f"{url}?{urlencode(query)}" if query else url
-
     def log(self, **query: Any) -> str:
+        """The log, narrowed."""
         return self.address("loyaltyoperation_changelist", **query)
 
     @property
@@ -130,13 +134,10 @@ class Overview:
             return {"days": self.days}
         return {"since": self.period.first.isoformat(), "until": self.period.last.isoformat()}
 
-    def page(self, **changes: Any) -> str:
-        """This page with another choice."""
+    def with_choice(self, **changes: Any) -> str:
+        """The address of this page with another choice."""
         days = {} if "days" in changes else self.chosen_days
         return self.address("loyaltyoperation_overview", **{**days, "location": self.location_id, **changes})
-
-    def csv_of(self, figure: str) -> str:
-        return self.address("loyaltyoperation_figure", figure, **self.chosen_days, location=self.location_id)
 
     # Figures
 
@@ -206,7 +207,7 @@ class Overview:
             {
                 "title": row["title"],
                 "reason": reason(row["refused_reason"]),
-                "url": self.address("location_change", row["pk"]) if self.can_view_locations else "",
+                "url": self.address("location_change", row["pk"]) if self.may("view_location") else "",
                 "waiting_count": by_location.get(row["pk"], Attention()).open,
                 "log_url": self.log(location=row["pk"], attention="open"),
             }
@@ -245,7 +246,7 @@ class Overview:
             },
         ]
 
-    # The page
+    # The period
 
     def period_in_words(self) -> str:
         first, last = (date_format(day, "DATE_FORMAT") for day in (self.period.first, self.period.last))
@@ -255,90 +256,45 @@ class Overview:
         return {
             "form": self.form,
             "problems": self.form.problems,
-            "periods": [(count, self.page(days=count), count == self.days) for count in PERIODS],
+            "periods": [(count, self.with_choice(days=count), count == self.days) for count in PERIODS],
             "since": self.period.first.isoformat(),
             "until": self.period.last.isoformat(),
             "today": statistics.today().isoformat(),
             "chosen_days": self.chosen_days,
             "location_id": self.location_id,
-            "location_title": self.title_of(self.location_id) if self.location_id else "",
-            "all_locations_url": self.page(location=None),
+            "location_title": self.locations[self.location_id]["title"] if self.location_id else "",
+            "all_locations_url": self.with_choice(location=None),
             "period_in_words": self.period_in_words(),
             "zone": timezone.get_current_timezone_name(),
         }
 
     def context(self) -> dict[str, Any]:
         shown, moved = self.shown, self.shown.points.total
+        query = {**self.chosen_days, "location": self.location_id}
         words = {"taken": tables.grouped(moved.taken), "back": tables.grouped(moved.given_back)}
         words["period"] = self.period_in_words()
         description = _("%(taken)s points taken and %(back)s given back, %(period)s.") % words
         return {
             **self._choice(),
+            "title": _("Overview"),
+            "stylesheets": (STYLESHEET, "altegio_loyalty/overview.css"),
             "calls": self.calls(),
             "total": tables.amounts_of(moved),
             "unknown_count": moved.unknown_count,
             "patterns": charts.PATTERNS,
             "chart": tables.chart(shown, description) if shown.points.cells else "",
             "days": list(tables.day_rows(shown)),
-            "locations": list(tables.location_rows(shown, lambda pk: self.page(location=pk))),
+            "locations": list(tables.location_rows(shown, lambda pk: self.with_choice(location=pk))),
             "outcomes": list(tables.outcome_rows(shown, self._log_of_status)),
             "outcome_count": tables.grouped(shown.outcomes.count),
-            "kinds": [kind.label for kind in Kind],
+            "kinds": list(tables.kinds_of(shown.outcomes).values()),
             "times": list(tables.time_rows(shown)),
             "times_in_words": tables.times_in_words(shown),
-            "csv": {figure: self.csv_of(figure) for figure in tables.CSV},
+            "csv": {name: self.address("loyaltyoperation_figure", name, **query) for name in tables.CSV},
         }
 
     def _log_of_status(self, status: str) -> str:
-        """The log with the same operations; nothing where it has no filter for these days."""
-        if self.days not in DAYS_OF_LOG:
+        """The log with the same operations; nothing where it has no filter for these days, or for this state."""
+        if self.days not in DAYS_OF_LOG or status not in Status.values:
             return ""
         return self.log(status__exact=status, asked=self.days, location=self.location_id)
-
-
-def url_patterns(model_admin: ModelAdmin[Any]) -> list[URLPattern]:
-    """The addresses of the overview and its CSV files, for the admin of the log."""
-    site = model_admin.admin_site
-
-    def overview_of(request: HttpRequest) -> Overview:
-        if not model_admin.has_view_permission(request):
-            raise PermissionDenied
-        return Overview(request, site.name)
-
-    @require_GET
-    def page(request: HttpRequest) -> HttpResponse:
-        context = {
-            **site.each_context(request),
-            **overview_of(request).context(),
-            "opts": model_admin.opts,
-            "title": _("Overview"),
-            "stylesheets": (STYLESHEET, "altegio_loyalty/overview.css"),
-        }
-        request.current_app = site.name
-        return TemplateResponse(request, "admin/altegio_loyalty/overview.html", context)
-
-    @require_GET
-    def figure(request: HttpRequest, name: str) -> HttpResponseBase:
-        return _figure_as_csv(request, overview_of(request), name)
-
-    return [
-        path("overview/", site.admin_view(page), name="altegio_loyalty_loyaltyoperation_overview"),
-        path(
-            "overview/<slug:name>.csv",
-            site.admin_view(figure),
-            name="altegio_loyalty_loyaltyoperation_figure",
-        ),
-    ]
-
-
-def _figure_as_csv(request: HttpRequest, overview: Overview, name: str) -> HttpResponseBase:
-    if name not in tables.CSV:
-        raise Http404
-    if overview.form.problems:
-        # A file says nothing about the days it holds, so it is never of other days than those asked for.
-        text = "\n".join(overview.form.problems)
-        return HttpResponse(text, status=400, content_type="text/plain; charset=utf-8")
-    header, rows = tables.CSV[name](overview.shown)
-    period = overview.period
-    filename = f"loyalty-{name}-{period.first.isoformat()}-{period.last.isoformat()}.csv"
-    return csv_response(request, filename, as_csv(header, [list(rows)]))

@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
-from altegio_loyalty.access import visible_to
-from altegio_loyalty.admin.presentation import as_id
-from altegio_loyalty.models import Location
-
-#: So many locations are offered as a filter.
-MOST_LOCATIONS = 300
-
-
-class LocationFilter(admin.SimpleListFilter):
-    title = gettext_lazy("location")
-    parameter_name = "location"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
-        mine = visible_to(request.user, Location.objects.all())
-        rows = mine.values_list("pk", "title").order_by("title", "pk")[:MOST_LOCATIONS]
-        return [(str(pk), title) for pk, title in rows]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if not self.value():
-            return queryset
-        if (location_id := as_id(self.value())) is None:
-            raise IncorrectLookupParameters
-        return queryset.filter(location_id=location_id)
+from altegio_loyalty.moments import start_of, today_at
 
 
 class AttentionFilter(admin.SimpleListFilter):
@@ -71,7 +46,5 @@ class AskedFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() not in ("1", "7", "30"):
             return queryset
-        now = timezone.now()
-        now = timezone.localtime(now) if timezone.is_aware(now) else now
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        return queryset.filter(created_at__gte=midnight - datetime.timedelta(days=int(self.value() or 1) - 1))
+        first = start_of(today_at(None), None, days=1 - int(self.value() or 1))
+        return queryset.filter(created_at__gte=first)

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
+from altegio_loyalty.admin.pages import ReadOnly
 from altegio_loyalty.models import OperationAttempt
 
 #: So many attempts of an operation are shown, the newest; one in doubt is looked up for days.
@@ -22,8 +23,8 @@ class NewestAttempts(BaseInlineFormSet):  # type: ignore[type-arg]
         return self._queryset
 
 
-class AttemptInline(admin.TabularInline):  # type: ignore[type-arg]
-    """Every call made for the operation, and every verdict. Who may see the operation may see them."""
+class AttemptInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    """Every call made for the operation, and every decision. Who may see the operation may see them."""
 
     model = OperationAttempt
     formset = NewestAttempts
@@ -36,12 +37,3 @@ class AttemptInline(admin.TabularInline):  # type: ignore[type-arg]
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("altegio_loyalty.view_loyaltyoperation")
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False

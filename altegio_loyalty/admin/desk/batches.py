@@ -1,0 +1,207 @@
+"""Operations that were asked for together: how far they are, taken further by whoever looks, found again and stopped."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import router
+from django.db.models import Count, Min, Q, QuerySet
+from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.template.loader import render_to_string
+from django.urls import URLPattern
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET
+
+from altegio_loyalty.access import visible_to
+from altegio_loyalty.admin import kinds
+from altegio_loyalty.admin.decisions import RESOLVE, Tally
+from altegio_loyalty.admin.desk.confirmation import MOST_VISITS
+from altegio_loyalty.admin.desk.live import is_due, may_stop, may_take_step, stop_one, take_step
+from altegio_loyalty.admin.desk.several_visits import remembered_promotion
+from altegio_loyalty.admin.looks import look_of, status_badge
+from altegio_loyalty.admin.pages import ACTS, FOLDER, Page
+from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.states import OPEN, Status
+
+#: So long one step may go on: short for the script, which shows the progress after each, longer for a form without it.
+SECONDS_OF_STEP, SECONDS_OF_LONG_STEP = 2.0, 10.0
+#: Without scripts the page of a batch that is not finished looks again by itself after so many seconds.
+LOOK_AGAIN_SECONDS = 5
+#: So many batches are listed.
+MOST_BATCHES = 50
+#: More rows than the form lets anybody ask for: a visit can have several of what a batch cancels.
+MOST_ROWS = 4 * MOST_VISITS
+
+
+def _operations_seen_by(page: Page) -> QuerySet[LoyaltyOperation]:
+    """The operations of the locations that the person may see, where they are written."""
+    rows = LoyaltyOperation.objects.using(router.db_for_write(LoyaltyOperation)).filter(batch__isnull=False)
+    return visible_to(page.request.user, rows)
+
+
+def _title(page: Page, kind: str, batch: uuid.UUID) -> str:
+    title, what = kinds.title_of(kind), remembered_promotion(page.request, batch)
+    return f"{title}: {what}" if what else title
+
+
+class Batch:
+    """The operations of one batch that the person may see, as they are now. Raises Http404 where there is none."""
+
+    def __init__(self, page: Page, batch: uuid.UUID) -> None:
+        self.page = page
+        self.id = batch
+        rows = _operations_seen_by(page).filter(batch=batch)
+        self.operations = list(
+            rows.select_related("location", "visit", "requested_by").order_by("pk")[:MOST_ROWS]
+        )
+        if not self.operations:
+            raise Http404
+
+    @property
+    def open(self) -> list[LoyaltyOperation]:
+        return [operation for operation in self.operations if operation.is_open]
+
+    def next_due(self) -> LoyaltyOperation | None:
+        """What this person's page may take a step further, the longest waiting first."""
+        due = [row for row in self.open if is_due(row) and may_take_step(self.page, row)]
+        return min(due, key=lambda row: (row.next_attempt_at, row.pk), default=None)
+
+    def summary(self) -> str:
+        """How many are finished, and how: "7 of 10 finished: 6 done, 1 refused"."""
+        total, finished = len(self.operations), len(self.operations) - len(self.open)
+        counts = Counter(str(look_of(operation).word) for operation in self.operations)
+        how = ", ".join(f"{count} {word}" for word, count in counts.most_common())
+        text = ngettext(
+            "%(finished)s of %(total)s finished: %(how)s.",
+            "%(finished)s of %(total)s finished: %(how)s.",
+            total,
+        )
+        return text % {"finished": finished, "total": total, "how": how}
+
+    def _progress(self) -> dict[str, Any]:
+        return {
+            "total": len(self.operations),
+            "finished": len(self.operations) - len(self.open),
+            "summary": self.summary(),
+            "is_open": bool(self.open),
+            "is_due": self.next_due() is not None,
+            "may_stop": any(may_stop(self.page, operation) for operation in self.open),
+        }
+
+    def context(self) -> dict[str, Any]:
+        """For the page."""
+        first = self.operations[0]
+        return {
+            **self._progress(),
+            "title": _title(self.page, first.kind, self.id),
+            "rows": [{"row": row, "badge": status_badge(row)} for row in self.operations],
+            "first": first,
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """For the page's script."""
+        template = f"{FOLDER}/visit/batch_result.html"
+        rows = {
+            str(row.pk): render_to_string(template, {"row": {"row": row, "badge": status_badge(row)}})
+            for row in self.operations
+        }
+        return {**self._progress(), "rows": rows}
+
+
+class BatchPage(Page):
+    """The pages of batches, below the visits."""
+
+    @classmethod
+    def urls(cls, admin: Any) -> list[URLPattern]:
+        """Their patterns."""
+        one, name = "batches/<uuid:batch>/", "visit_batch"
+        return [
+            cls.at(admin, "batches/", f"{name}es", cls.recent, require_GET),
+            cls.at(admin, one, name, cls.show, require_GET),
+            cls.at(admin, f"{one}state/", f"{name}_state", cls.state, require_GET),
+            cls.at(admin, f"{one}step/", f"{name}_step", cls.step, *ACTS),
+            cls.at(admin, f"{one}stop/", f"{name}_stop", cls.stop, *ACTS),
+        ]
+
+    def recent(self) -> HttpResponse:
+        """The batches that the person asked for; whoever decides about operations sees everybody's."""
+        rows, user = _operations_seen_by(self), self.request.user
+        sees_all = user.has_perm(RESOLVE)
+        if not sees_all:
+            rows = rows.filter(requested_by=user.pk)
+        by = f"requested_by__{getattr(user, 'USERNAME_FIELD', 'pk')}"
+        batches = (
+            rows.order_by()
+            .values("batch", "kind", by)
+            .annotate(
+                asked_at=Min("created_at"),
+                total=Count("pk"),
+                unfinished=Count("pk", filter=Q(status__in=OPEN)),
+                done=Count("pk", filter=Q(status=Status.SUCCEEDED)),
+            )
+            .order_by("-asked_at")[:MOST_BATCHES]
+        )
+        listed = [
+            {
+                **batch,
+                "title": _title(self, batch["kind"], batch["batch"]),
+                "by": batch[by],
+                "finished": batch["total"] - batch["unfinished"],
+                "url": self.address("visit_batch", batch["batch"]),
+            }
+            for batch in batches
+        ]
+        context = {"title": _("Several at once"), "batches": listed, "sees_all": sees_all}
+        return self.render("visit/batches.html", context)
+
+    def show(self, batch: uuid.UUID) -> HttpResponse:
+        """How far the batch is, and the result of each visit."""
+        urls = {
+            f"{name}_url": self.address(f"visit_batch_{name}", batch) for name in ("state", "step", "stop")
+        }
+        context = {
+            **Batch(self, batch).context(),
+            **urls,
+            "look_again_seconds": LOOK_AGAIN_SECONDS,
+            "batches_url": self.address("visit_batches"),
+        }
+        return self.render("visit/batch.html", context)
+
+    def state(self, batch: uuid.UUID) -> HttpResponse:
+        """What the page's script asks for. Never calls Altegio."""
+        return JsonResponse(Batch(self, batch).as_json())
+
+    def step(self, batch: uuid.UUID) -> HttpResponse:
+        """Take what is due further, for a moment: so a batch gets done without any worker, and faster beside one."""
+        found = Batch(self, batch)
+        self._check(found)
+        ends_at = time.monotonic() + (SECONDS_OF_STEP if self.wants_json else SECONDS_OF_LONG_STEP)
+        goes_well = True
+        while goes_well and time.monotonic() < ends_at and (operation := found.next_due()):
+            after = take_step(operation)
+            # After a failure a pause does more good than the next call.
+            goes_well = after is not None and not after.is_open
+            found = Batch(self, batch)
+        url = self.address("visit_batch", batch)
+        return self.answer(lambda: {**found.as_json(), "goes_well": goes_well}, url)
+
+    def stop(self, batch: uuid.UUID) -> HttpResponse:
+        """Stop what still waits; what is in doubt is looked up to the end, but never sent again."""
+        found = Batch(self, batch)
+        self._check(found)
+        tally = Tally()
+        for operation in [row for row in found.open if may_stop(self, row)]:
+            is_done, result = stop_one(self, operation)
+            (tally.done if is_done else tally.skipped)[result] += 1
+        if tally.done or tally.skipped:
+            tally.tell(self.request)
+        return HttpResponseRedirect(self.address("visit_batch", batch))
+
+    def _check(self, batch: Batch) -> None:
+        if batch.open and not any(may_take_step(self, operation) for operation in batch.open):
+            raise PermissionDenied

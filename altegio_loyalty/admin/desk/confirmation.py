@@ -1,0 +1,123 @@
+"""What the confirmation pages share: who may, which visits, what is offered, and the token that makes a page count once."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+
+from altegio_loyalty import exceptions, kinds, services
+from altegio_loyalty.admin.desk.offers import OFFERS, Offers
+from altegio_loyalty.admin.kinds import TABLE
+from altegio_loyalty.admin.pages import Page, as_id
+from altegio_loyalty.models import LoyaltyOperation, Visit
+from altegio_loyalty.services import CardsReading, VisitReading
+
+#: So many visits can be chosen at once.
+MOST_VISITS = 100
+
+
+def read_for_screen(visit: Visit) -> tuple[VisitReading, CardsReading]:
+    """What Altegio shows of the visit and of its client's cards. After a failed read no second one keeps anyone waiting."""
+    knows_client = visit.client_id is not None
+    details = services.read_visit(
+        visit.location, visit_id=visit.pk, record_id=visit.record_id, turns=2 if knows_client else 1
+    )
+    if details.details is None:
+        return details, CardsReading(error=details.error)
+    services.keep_figures(visit.pk, details.details)
+    if visit.client_id is None and (problem := services.find_client(visit)):
+        return details, CardsReading(error=problem)
+    if visit.client_id is None:
+        return details, CardsReading()  # nobody's visit, so nobody's cards
+    turns = 0 if knows_client else 1
+    return details, services.read_cards(visit.location, client_id=visit.client_id, turns=turns)
+
+
+def busy_cards_of(visits: list[Visit]) -> dict[int, set[int]]:
+    """By visit, the cards with an operation that is not finished: a second one would be turned away."""
+    rows = LoyaltyOperation.objects.open().filter(visit__in=[visit.pk for visit in visits])
+    busy: dict[int, set[int]] = {visit.pk: set() for visit in visits}
+    for visit_id, card_id in rows.values_list("visit_id", "card_id"):
+        busy[visit_id].add(card_id)
+    return busy
+
+
+def why_not_begun(error: Exception) -> str:
+    """Why a service did not begin an operation, for the person who asked for it."""
+    if isinstance(error, ValidationError):
+        return " ".join(error.messages)
+    if isinstance(error, exceptions.IdempotencyConflict):
+        return _("This page was used already for something else. Open it again for another operation.")
+    if isinstance(error, exceptions.TransactionOpen):
+        return _("Not begun: this site keeps a database transaction open around the page.")
+    other = error.operation if isinstance(error, exceptions.OperationInProgress) else None
+    about = f" {capfirst(other.get_kind_display())}: {other.sentence}" if other else ""
+    return _("Not begun: another operation with this card is not finished yet.") + about
+
+
+#: What a service raises where it begins nothing.
+NOT_BEGUN = (
+    ValidationError,
+    exceptions.IdempotencyConflict,
+    exceptions.OperationInProgress,
+    exceptions.TransactionOpen,
+)
+
+
+class Confirmation(Page):
+    """One request to a confirmation page."""
+
+    def __init__(self, admin: ModelAdmin[Any], request: HttpRequest, kind: str) -> None:
+        super().__init__(admin, request)
+        if not kinds.is_known(kind) or not self.may(kind):
+            raise PermissionDenied
+        self.kind = kinds.TABLE[kind]
+
+    def visits(self) -> list[Visit]:
+        """The visits that were chosen, as far as the person may see them."""
+        given = self.request.POST if self.request.method == "POST" else self.request.GET
+        ids = dict.fromkeys(number for value in given.getlist("visit") if (number := as_id(value)))
+        found = self.admin.get_queryset(self.request).in_bulk(list(ids)[:MOST_VISITS])
+        visits = [found[pk] for pk in ids if pk in found]
+        return [visit for visit in visits if self.admin.has_view_permission(self.request, visit)]
+
+    def offers(self, visit: Visit, busy_cards: set[int]) -> Offers:
+        """What can be chosen on the visit, read from Altegio."""
+        return OFFERS[self.kind.name](*read_for_screen(visit), busy_cards)
+
+    def token(self) -> uuid.UUID:
+        """What makes the page sent twice the same page."""
+        try:
+            return uuid.UUID(self.request.POST.get("token", ""))
+        except ValueError:
+            raise PermissionDenied from None
+
+    def key(self, token: uuid.UUID, what: object) -> str:
+        """The idempotency key of one operation of the page."""
+        return f"admin:{self.request.user.pk}:{token.hex}:{what}"
+
+    def shared_context(self) -> dict[str, Any]:
+        """What the templates ask about the kind."""
+        words = TABLE[self.kind.name]
+        return {
+            "title": words.button,
+            "words": words,
+            "kind": self.kind.name,
+            "types_amount": self.kind.takes_amount,
+            "types_program": self.kind.takes_program,
+            "is_cancel": not self.kind.is_apply,
+        }
+
+    def page(self, template: str, context: dict[str, Any]) -> HttpResponse:
+        """The page, with what its templates ask about the kind."""
+        return self.render(template, {**self.shared_context(), **context})
+
+    def to_list(self) -> HttpResponse:
+        """Back to the list of visits."""
+        return HttpResponseRedirect(self.address("visit_changelist"))

@@ -1,0 +1,232 @@
+"""What is happening on a visit: the results on its page, followed by a script, stopped and taken further from there."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import router
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.template.loader import render_to_string
+from django.urls import URLPattern
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from altegio_loyalty import exceptions, kinds, services
+from altegio_loyalty.admin.decisions import DECISIONS, carry_out
+from altegio_loyalty.admin.looks import look_of, status_badge
+from altegio_loyalty.admin.pages import ACTS, FOLDER, Page, as_id
+from altegio_loyalty.models import LoyaltyOperation, Visit
+from altegio_loyalty.states import Status
+
+#: So many of a visit's operations are shown on its page; the log has all.
+OPERATIONS_SHOWN = 20
+#: So long the last result stays at the top of the page, in seconds; later it only stands in the list below.
+RESULT_SECONDS = 900
+
+
+def seconds_left(operation: LoyaltyOperation) -> int | None:
+    """Seconds until something is due; None where nothing is, or where it depends on something else than time."""
+    if operation.status not in (Status.PENDING, Status.UNCONFIRMED) or operation.next_attempt_at is None:
+        return None
+    if operation.location.is_paused or not operation.location.is_active:
+        return None
+    return max(0, round((operation.next_attempt_at - timezone.now()).total_seconds()))
+
+
+def is_due(operation: LoyaltyOperation) -> bool:
+    """Whether a worker, or the page of a person who waits, could take the operation a step further now.
+
+    One being sent is due when its lease is over: whoever was sending it has died.
+    """
+    location = operation.location
+    if operation.next_attempt_at is None or location.is_paused or not location.is_active:
+        return False
+    return kinds.is_known(operation.kind) and operation.next_attempt_at <= timezone.now()
+
+
+def as_clock(seconds: int) -> str:
+    return f"{seconds // 60}:{seconds % 60:02d}"
+
+
+def may_stop(page: Page, operation: LoyaltyOperation) -> bool:
+    """Whether the person may stop the operation, and it can be stopped."""
+    stop = DECISIONS["stop"]
+    return stop.fits(operation) and stop.is_allowed(page.request.user, operation)
+
+
+def may_take_step(page: Page, operation: LoyaltyOperation) -> bool:
+    """Whether the person's page may take the operation a step further: as much as trying it again now."""
+    return operation.is_open and DECISIONS["retry"].is_allowed(page.request.user, operation)
+
+
+def stop_one(page: Page, operation: LoyaltyOperation) -> tuple[bool, str]:
+    """Stop trying, as the person asks. Returns whether it was possible, and what stands against it where not."""
+    stop = DECISIONS["stop"]
+    if not stop.fits(operation):
+        return False, _("It is not waiting any more.")
+    is_done, result = carry_out(stop, operation, page.request.user, "")
+    if is_done:
+        page.admin.log_change(page.request, operation, str(stop.history))
+    return is_done, result
+
+
+def take_step(operation: LoyaltyOperation) -> LoyaltyOperation | None:
+    """One step of delivery for a person who is looking; None where this site's transactions do not allow it."""
+    try:
+        return services.deliver_now(operation.pk)
+    except exceptions.TransactionOpen:
+        return None
+
+
+def live_addresses(page: Page, visit: Visit) -> dict[str, str]:
+    """Where the visit's page asks for its state, and what its buttons lead to."""
+    return {f"{name}_url": page.address(f"visit_{name}", visit.pk) for name in ("state", "stop", "step")}
+
+
+class VisitState:
+    """The operations of a visit, newest first, as its page and the script that follows it show them."""
+
+    def __init__(self, page: Page, visit: Visit) -> None:
+        self.page = page
+        self.visit = visit
+        rows = (
+            LoyaltyOperation.objects.using(router.db_for_write(LoyaltyOperation))
+            .filter(visit=visit)
+            .with_last_event()
+        )
+        self.operations = list(
+            rows.select_related("location", "requested_by").order_by("-pk")[:OPERATIONS_SHOWN]
+        )
+        self.open = [operation for operation in self.operations if operation.is_open]
+
+    @property
+    def shown_results(self) -> list[LoyaltyOperation]:
+        """Those with a result at the top of the page: what is not finished, and what has just ended."""
+        newest = [operation for operation in self.operations[:1] if self._is_fresh(operation)]
+        return [*newest, *(operation for operation in self.open if operation not in newest)]
+
+    @staticmethod
+    def _is_fresh(operation: LoyaltyOperation) -> bool:
+        ended = operation.finished_at
+        return ended is None or (timezone.now() - ended).total_seconds() < RESULT_SECONDS
+
+    @property
+    def may_see_log(self) -> bool:
+        """Whether the person may follow a link into the log."""
+        return self.page.may("view_loyaltyoperation")
+
+    @property
+    def version(self) -> str:
+        """Changes when anything changes that the page shows."""
+        facts = [
+            (row.pk, row.status, row.fence, row.is_stopping, row.discrepancy, row.location.is_paused)
+            for row in self.operations
+        ]
+        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+    def context(self) -> dict[str, Any]:
+        """What the templates of the page's parts need."""
+        return {
+            "verdicts": [
+                {"row": operation, "badge": status_badge(operation), "tone": look_of(operation).tone}
+                for operation in self.shown_results
+            ],
+            "waiting": [self._waiting(row) for row in self.open if kinds.is_known(row.kind)],
+            "operations": [self._told(operation) for operation in self.operations],
+            "has_open_operation": bool(self.open),
+            "version": self.version,
+            "open_ids": ",".join(str(operation.pk) for operation in self.open),
+        }
+
+    def _waiting(self, operation: LoyaltyOperation) -> dict[str, Any]:
+        seconds = seconds_left(operation)
+        return {
+            "row": operation,
+            "seconds": seconds,
+            "clock": as_clock(seconds) if seconds is not None else "",
+            "may_stop": may_stop(self.page, operation),
+        }
+
+    def _told(self, operation: LoyaltyOperation) -> dict[str, Any]:
+        batch = operation.batch
+        return {
+            "row": operation,
+            "badge": status_badge(operation),
+            "url": self.may_see_log and self.page.address("loyaltyoperation_change", operation.pk),
+            "batch_url": batch and self.page.address("visit_batch", batch),
+        }
+
+    def as_json(self, seen: str) -> dict[str, Any]:
+        """For the script; texts only where they are other than those it has seen."""
+        state: dict[str, Any] = {
+            "version": self.version,
+            "open": [operation.pk for operation in self.open],
+            "is_due": any(is_due(row) and may_take_step(self.page, row) for row in self.open),
+        }
+        if seen != self.version:
+            context = {**self.context(), **live_addresses(self.page, self.visit)}
+            for part in ("verdicts", "waiting", "history"):
+                template = f"{FOLDER}/visit/{part}.html"
+                state[part] = render_to_string(template, context, self.page.request)
+        return state
+
+
+class LivePage(Page):
+    """The addresses below a visit's page that its script and its buttons use."""
+
+    @classmethod
+    def urls(cls, admin: Any) -> list[URLPattern]:
+        """Their patterns."""
+        where = "<int:visit_id>/{}/".format
+        return [
+            cls.at(admin, where("state"), "visit_state", cls.state, require_GET),
+            cls.at(admin, where("stop"), "visit_stop", cls.stop, *ACTS),
+            cls.at(admin, where("step"), "visit_step", cls.step, *ACTS),
+        ]
+
+    def _visit(self, visit_id: int) -> Visit:
+        """The visit, if the person may see it. One of another location is as if it were not there."""
+        visit: Visit = get_object_or_404(self.admin.get_queryset(self.request), pk=visit_id)
+        if not self.admin.has_view_permission(self.request, visit):
+            raise PermissionDenied
+        return visit
+
+    def _state(self, visit: Visit) -> dict[str, Any]:
+        return VisitState(self, visit).as_json(self.request.GET.get("seen", ""))
+
+    def state(self, visit_id: int) -> HttpResponse:
+        """What the page's script asks every few seconds. Never calls Altegio."""
+        return JsonResponse(self._state(self._visit(visit_id)))
+
+    def stop(self, visit_id: int) -> HttpResponse:
+        """Stop trying one operation of the visit."""
+        visit = self._visit(visit_id)
+        rows = LoyaltyOperation.objects.using(router.db_for_write(LoyaltyOperation)).select_related(
+            "location"
+        )
+        number = as_id(self.request.POST.get("operation")) or 0
+        operation = get_object_or_404(rows, visit=visit, pk=number)
+        if not DECISIONS["stop"].is_allowed(self.request.user, operation):
+            raise PermissionDenied
+        is_done, result = stop_one(self, operation)
+        problem = "" if is_done else _("Not stopped: %(reason)s") % {"reason": result}
+        if problem and not self.wants_json:
+            messages.warning(self.request, problem)
+        return self._answer(visit, problem=problem)
+
+    def step(self, visit_id: int) -> HttpResponse:
+        """Do what is due on the visit, where no worker has done it: the claims make it safe beside any number of them."""
+        visit = self._visit(visit_id)
+        for operation in VisitState(self, visit).open:
+            if is_due(operation) and may_take_step(self, operation):
+                take_step(operation)
+                break
+        return self._answer(visit)
+
+    def _answer(self, visit: Visit, **extra: Any) -> HttpResponse:
+        return self.answer(lambda: {**self._state(visit), **extra}, self.address("visit_change", visit.pk))

@@ -1,0 +1,123 @@
+"""What the offers of all kinds share: what one of them is, which can be had, and how they are named."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import ClassVar
+
+from django.utils.translation import gettext as _
+
+from altegio_loyalty.client import Card
+from altegio_loyalty.kinds import Kind
+from altegio_loyalty.services import CardsReading, VisitReading
+from altegio_loyalty.wording import isolated, points
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One thing that can be chosen. `why_not` is empty, or says why it would fail if it were asked for now.
+
+    `button` is what its button says on the visit's page.
+    """
+
+    card_id: int
+    name: str
+    figure: str
+    button: str
+    program_id: int | None = None
+    after: str = ""
+    why_not: str = ""
+    card: Card | None = None
+    most: Decimal | None = None
+
+    @property
+    def value(self) -> str:
+        return str(self.card_id) if self.program_id is None else f"{self.card_id}:{self.program_id}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """An amount that is suggested, with what is left afterwards."""
+
+    amount: Decimal
+    name: str
+    after: str
+
+    @property
+    def value(self) -> str:
+        return str(self.amount)
+
+
+class Offers:
+    """What can be chosen for one kind of operation on one visit. Each kind has a class of its own."""
+
+    kind: ClassVar[Kind]
+
+    def __init__(self, visit: VisitReading, cards: CardsReading, busy_cards: Collection[int] = ()) -> None:
+        self.visit = visit
+        self.cards = cards
+        self.busy_cards = busy_cards
+        self.all = list(self._find())
+        # What can be taken back stands on the visit itself; for the rest the cards must be known.
+        self.error = cards.error if self.kind.is_apply else visit.error
+
+    def _find(self) -> Iterator[Offer]:
+        raise NotImplementedError
+
+    @property
+    def is_known(self) -> bool:
+        return not self.error
+
+    @property
+    def usable(self) -> list[Offer]:
+        """What would not fail if it were asked for now."""
+        return [offer for offer in self.all if not offer.why_not]
+
+    @property
+    def selectable(self) -> list[Offer]:
+        """What the page can come up with when it is asked for by name."""
+        return self.usable
+
+    @property
+    def choices(self) -> list[tuple[str, Offer]]:
+        """What the row of one of several visits posts, the best first."""
+        return [(offer.value, offer) for offer in self.usable]
+
+    def parts(self, offer: Offer) -> list[Part]:
+        """Amounts to choose from, for a kind that takes one."""
+        return []
+
+    def warnings(self, offer: Offer | None) -> list[str]:
+        """What a person should know before choosing this."""
+        if not self.busy_cards:
+            return []
+        return [_("Another operation on this visit is not finished; the amounts here may still change.")]
+
+    def _why_busy(self, card_id: int) -> str:
+        return _("another operation with this card is not finished") if card_id in self.busy_cards else ""
+
+    def _left_after(self, taken: Decimal) -> str:
+        """What is left to pay once so much more is covered; a bill never falls below nothing."""
+        details = self.visit.details
+        if details is None:
+            return "?"
+        return points(max(details.total - details.covered - details.paid - taken, Decimal(0)))
+
+    def _card_name(self, card_id: int) -> str:
+        """The card as staff know it: its title and the end of its number; its id where Altegio did not show the cards."""
+        for card in self.cards.cards:
+            if card.id == card_id:
+                ending = f" ···{card.number[-4:]}" if card.number else ""
+                return f"{isolated(card.title) or _('Card')}{isolated(ending)}"
+        return _("card %(id)s") % {"id": card_id}
+
+    def _program_name(self, program_id: int) -> str:
+        """The promotion by its title and percent; its id where Altegio did not show the cards."""
+        for card in self.cards.cards:
+            for program in card.programs:
+                if program.id == program_id:
+                    percent = f" {points(program.value)} %" if program.is_percent and program.value else ""
+                    return f"{isolated(program.title) or _('Promotion')}{percent}"
+        return _("promotion %(id)s") % {"id": program_id}

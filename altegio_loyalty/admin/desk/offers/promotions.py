@@ -1,0 +1,77 @@
+"""Promotions that can be applied, and those that can be taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from django.utils.translation import gettext as _
+
+from altegio_loyalty import kinds
+from altegio_loyalty.admin.desk.offers.base import Offer, Offers
+from altegio_loyalty.client.types import CENT, Program
+from altegio_loyalty.wording import points
+
+
+class PromotionOffers(Offers):
+    """The promotions of the client's cards."""
+
+    kind = kinds.APPLY_DISCOUNT_PROGRAM
+
+    def _find(self) -> Iterator[Offer]:
+        for card in self.cards.cards:
+            for program in card.programs:
+                if program.is_discount:
+                    yield Offer(
+                        card.id,
+                        self._program_name(program.id),
+                        self._card_name(card.id),
+                        _("Apply"),
+                        program.id,
+                        after=self._after(program),
+                        why_not=self._why_not(program.id, card.id),
+                    )
+
+    def _why_not(self, program_id: int, card_id: int) -> str:
+        if busy := self._why_busy(card_id):
+            return busy
+        details = self.visit.details
+        if details is not None and details.discounted(program_id, card_id) is not None:
+            return _("already applied")
+        if details is not None and details.total > 0 and details.left_to_pay <= 0:
+            return _("nothing is left to pay")
+        return ""
+
+    def _after(self, program: Program) -> str:
+        """An estimate: which lines a promotion covers is Altegio's to say."""
+        details = self.visit.details
+        if details is None or not program.is_percent or not program.value:
+            return ""
+        off = min((details.total * program.value / 100).quantize(CENT), details.left_to_pay)
+        return _("About %(off)s off; about %(left)s is left to pay.") % {
+            "off": points(off),
+            "left": self._left_after(off),
+        }
+
+
+class PromotionsToTakeBack(Offers):
+    """The promotions that are applied to the visit."""
+
+    kind = kinds.CANCEL_DISCOUNT_PROGRAM
+
+    def _find(self) -> Iterator[Offer]:
+        details = self.visit.details
+        if details is None:
+            return
+        rows = [row for row in details.transactions if row.is_discount and row.program_id and row.card_id]
+        for card_id, program_id in dict.fromkeys((row.card_id, row.program_id) for row in rows):
+            off = details.discounted(program_id, card_id) or Decimal(0)
+            yield Offer(
+                card_id,
+                self._program_name(program_id),
+                _("%(off)s off") % {"off": points(off)},
+                _("Take back"),
+                program_id,
+                after=_("Afterwards %(left)s is left to pay.") % {"left": self._left_after(-off)},
+                why_not=self._why_busy(card_id),
+            )

@@ -1,0 +1,158 @@
+"""Points that can be taken off a card, and withdrawals that can be cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import ROUND_DOWN, Decimal
+
+from django.utils.translation import gettext as _
+
+from altegio_loyalty import kinds
+from altegio_loyalty.admin.desk.offers.base import Offer, Offers, Part
+from altegio_loyalty.client import Card
+from altegio_loyalty.client.types import CENT
+from altegio_loyalty.wording import points
+
+#: So many round amounts are suggested besides all and half.
+ROUND_AMOUNTS = 2
+
+
+class CardOffers(Offers):
+    """The client's cards, each with the most points that it and the bill allow."""
+
+    kind = kinds.APPLY_CARD_WITHDRAWAL
+
+    def _find(self) -> Iterator[Offer]:
+        for card in self.cards.cards:
+            most = self._most(card)
+            yield Offer(
+                card.id,
+                self._card_name(card.id),
+                _("%(balance)s points") % {"balance": points(card.balance)},
+                _("Withdraw up to %(most)s") % {"most": points(most)},
+                why_not=self._why_not(card),
+                card=card,
+                most=most,
+            )
+
+    @property
+    def selectable(self) -> list[Offer]:
+        """A card that was asked for is shown with the reason why it cannot be used."""
+        return self.all
+
+    @property
+    def choices(self) -> list[tuple[str, Offer]]:
+        """With a card goes the most that it and the bill allow."""
+        richest_first = sorted(self.usable, key=lambda offer: offer.most or 0, reverse=True)
+        return [(f"{offer.value}|{offer.most}", offer) for offer in richest_first]
+
+    @property
+    def best(self) -> Offer | None:
+        """The card that covers most of the bill."""
+        return max(self.usable, key=lambda offer: offer.most or 0, default=None)
+
+    def _why_not(self, card: Card) -> str:
+        if busy := self._why_busy(card.id):
+            return busy
+        details = self.visit.details
+        if details is not None and details.withdrawn(card.id):
+            return _("already used on this visit; cancel it first to take another amount")
+        if card.balance <= 0:
+            return _("the card is empty")
+        if details is not None and details.left_to_pay <= 0:
+            return _("nothing is left to pay")
+        return ""
+
+    def _most(self, card: Card) -> Decimal:
+        """The most points that can be taken from the card: its balance, and no more than is left to pay."""
+        left = self.visit.details.left_to_pay if self.visit.details else card.balance
+        return max(min(card.balance, left), Decimal(0))
+
+    def parts(self, offer: Offer) -> list[Part]:
+        """Amounts to choose from for a card: all that card and bill allow, half of it, and round ones; largest first."""
+        most = offer.most or Decimal(0)
+        if most <= 0:
+            return []
+        half = (most / 2).quantize(Decimal(1), rounding=ROUND_DOWN)
+        amounts = {most: _("All that card and bill allow"), **({half: _("Half")} if half else {})}
+        for amount in _round_amounts_below(most, half):
+            amounts[amount] = ""
+        return [
+            Part(amount.quantize(CENT), name, self._after_taking(offer, amount))
+            for amount, name in sorted(amounts.items(), reverse=True)
+        ]
+
+    def _after_taking(self, offer: Offer, amount: Decimal) -> str:
+        """What is left on the card and to pay once the amount is taken."""
+        figures = {
+            "card": points(offer.card.balance - amount) if offer.card else "?",
+            "left": self._left_after(amount),
+        }
+        if self.visit.details is None:
+            return _("%(card)s points stay on the card.") % figures
+        return _("%(card)s points stay on the card, %(left)s is left to pay.") % figures
+
+    def warnings(self, offer: Offer | None) -> list[str]:
+        return [*self._warnings_of_bill(offer), *super().warnings(offer)]
+
+    def _warnings_of_bill(self, offer: Offer | None) -> Iterator[str]:
+        details = self.visit.details
+        if details is None:
+            return
+        if details.total > 0 and details.left_to_pay <= 0:
+            yield _("The visit is paid in full: there is nothing to take points for.")
+            return
+        if offer is None:
+            return
+        used = {row.card_id for row in details.transactions if row.is_withdrawal and row.card_id}
+        for card_id in sorted(used - {offer.card_id}):
+            yield _("Another card was already used on this visit: %(card)s, %(taken)s points.") % {
+                "card": self._card_name(card_id),
+                "taken": points(details.withdrawn(card_id)),
+            }
+        # While something is on its way nobody knows what will be left to pay.
+        is_short = offer.card and not offer.why_not and offer.card.balance < details.left_to_pay
+        if offer.card and is_short and not self.busy_cards:
+            yield _("%(card)s does not cover the bill: at least %(rest)s has to be paid otherwise.") % {
+                "card": offer.name,
+                "rest": points(details.left_to_pay - offer.card.balance),
+            }
+
+
+class WithdrawalsToCancel(Offers):
+    """The cards that paid something on the visit."""
+
+    kind = kinds.CANCEL_CARD_WITHDRAWAL
+
+    def _find(self) -> Iterator[Offer]:
+        details = self.visit.details
+        if details is None:
+            return
+        balances = {card.id: card.balance for card in self.cards.cards}
+        used = (row.card_id for row in details.transactions if row.is_withdrawal and row.card_id)
+        for card_id in dict.fromkeys(used):
+            taken = details.withdrawn(card_id)
+            yield Offer(
+                card_id,
+                self._card_name(card_id),
+                _("%(taken)s points taken") % {"taken": points(taken)},
+                _("Cancel"),
+                after=self._after_cancel(taken, balances.get(card_id)),
+                why_not=self._why_busy(card_id),
+            )
+
+    def _after_cancel(self, taken: Decimal, balance: Decimal | None) -> str:
+        left = self._left_after(-taken)
+        if balance is None:
+            return _("Afterwards %(left)s is left to pay.") % {"left": left}
+        return _("Afterwards %(card)s points are on the card, and %(left)s is left to pay.") % {
+            "card": points(balance + taken),
+            "left": left,
+        }
+
+
+def _round_amounts_below(most: Decimal, half: Decimal) -> list[Decimal]:
+    """The largest of 1, 2, 5, 10, 20, 50, … that are below `most` and are not its half."""
+    exponent = most.adjusted()
+    steps = [Decimal(digit).scaleb(power) for power in range(exponent, -1, -1) for digit in (5, 2, 1)]
+    return [step for step in steps if step < most and step != half][:ROUND_AMOUNTS]

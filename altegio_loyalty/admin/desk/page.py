@@ -1,0 +1,104 @@
+"""The page of a visit: what Altegio shows of it now, what can be done, and what was asked for so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.admin import ModelAdmin
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from altegio_loyalty import kinds, services
+from altegio_loyalty.admin.desk.confirmation import read_for_screen
+from altegio_loyalty.admin.desk.live import VisitState, live_addresses
+from altegio_loyalty.admin.desk.offers import OFFERS, Offers
+from altegio_loyalty.admin.desk.offers.withdrawals import CardOffers
+from altegio_loyalty.admin.kinds import TABLE, why_nothing
+from altegio_loyalty.admin.pages import Page
+from altegio_loyalty.models import Visit
+from altegio_loyalty.wording import as_local, isolated
+
+#: Without scripts, a page with an open operation looks again by itself after so many seconds.
+LOOK_AGAIN_SECONDS = 5
+
+
+class VisitPage(Page):
+    """One request to the page of a visit."""
+
+    def __init__(self, admin: ModelAdmin[Any], request: HttpRequest, visit: Visit) -> None:
+        super().__init__(admin, request)
+        self.visit = visit
+
+    def respond(self, extra_context: dict[str, Any]) -> HttpResponse:
+        """The page, with Altegio read once for it."""
+        state = VisitState(self, self.visit)
+        context = {
+            "title": self._title(),
+            "visit": self.visit,
+            "phone": self._phone(),
+            **self._live_context(state),
+            **state.context(),
+            **live_addresses(self, self.visit),
+            "look_again_seconds": LOOK_AGAIN_SECONDS,
+            "log_url": state.may_see_log and self.address("loyaltyoperation_changelist", q=self.visit.pk),
+            **extra_context,
+        }
+        return self.render("visit/page.html", context)
+
+    def _title(self) -> str:
+        title = isolated(self.visit.client_name) or _("Visit %(id)s") % {"id": self.visit.pk}
+        starts_at = self.visit.starts_at
+        return f"{title}, {date_format(as_local(starts_at), 'j E H:i')}" if starts_at else title
+
+    def _phone(self) -> str:
+        """The client's phone; all but its last four digits hidden from those without the right to see it."""
+        phone = self.visit.client_phone
+        if not phone or self.may("view_client_phone"):
+            return phone
+        return f"•••{phone[-4:]}" if len(phone) > 7 else "•••"
+
+    def _live_context(self, state: VisitState) -> dict[str, Any]:
+        details, cards = read_for_screen(self.visit)
+        # What an operation of a newer release's kind explains, nobody here can say.
+        if details.details is not None and all(kinds.is_known(row.kind) for row in state.operations):
+            services.flag_surplus(self.visit.pk, details.details, state.operations)
+        busy_cards = {operation.card_id for operation in state.open}
+        of_cards = CardOffers(details, cards, busy_cards)
+        all_offers = [offers(details, cards, busy_cards) for offers in OFFERS.values()]
+        return {
+            "details": details.details,
+            "reading_error": details.error,
+            "cards_error": cards.error,
+            "no_cards": why_nothing(of_cards.kind, has_client=self.visit.client_id is not None),
+            "warnings": [] if details.error else of_cards.warnings(of_cards.best),
+            "applied": self._choices(offers for offers in all_offers if not offers.kind.is_apply),
+            "cards": self._choices([of_cards]),
+            "programs": self._choices(
+                offers for offers in all_offers if offers.kind.is_apply and not offers.kind.takes_amount
+            ),
+            "typed": [
+                {"label": TABLE[kind].button, "url": self._operate_url(kind, typed=1)}
+                for kind in kinds.TABLE
+                if self.may(kind)
+            ],
+            "read_at": timezone.now(),
+        }
+
+    def _choices(self, several: Iterable[Offers]) -> list[dict[str, Any]]:
+        """The offers, each with its address where the person may choose it and it would not fail."""
+        return [
+            {
+                "offer": offer,
+                "url": self._operate_url(offers.kind.name, choice=offer.value)
+                if self.may(offers.kind.name) and not offer.why_not
+                else "",
+            }
+            for offers in several
+            for offer in offers.all
+        ]
+
+    def _operate_url(self, kind: str, **query: Any) -> str:
+        return self.address("visit_operate", kind, visit=self.visit.pk, **query)

@@ -1,0 +1,1 @@
+"""The log of operations: to read, to decide about, and to take along as CSV."""

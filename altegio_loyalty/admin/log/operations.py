@@ -1,0 +1,287 @@
+"""The log of loyalty operations in the admin: to read, and to decide what a person must decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import BadRequest
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET
+
+from altegio_loyalty.access import visible_to
+from altegio_loyalty.admin.decisions import DECISIONS, Decision
+from altegio_loyalty.admin.locations import LocationFilter
+from altegio_loyalty.admin.log.attempts import AttemptInline
+from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE, DecisionPage, asked_of
+from altegio_loyalty.admin.log.export import export
+from altegio_loyalty.admin.log.filters import AskedFilter, AttentionFilter
+from altegio_loyalty.admin.looks import short_time, status_badge
+from altegio_loyalty.admin.overview.page import OverviewPage
+from altegio_loyalty.admin.pages import (
+    ACTS,
+    STYLESHEET,
+    BoundedPaginator,
+    Page,
+    ReadOnly,
+    address,
+    as_id,
+    outside_transactions,
+)
+from altegio_loyalty.models import LoyaltyOperation, Visit
+from altegio_loyalty.states import Kind, Status
+from altegio_loyalty.wording import points
+from altegio_loyalty.wording import reason as in_words
+
+#: So many visits are considered that a search for a name or an appointment finds.
+MOST_VISITS_FOUND = 200
+#: The sections of an operation's page, in lines.
+FACTS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
+    (
+        None,
+        (
+            ("kind_name", "asked", "applied"),
+            ("visit_link", "location"),
+            ("record_id", "card_id", "program_id"),
+            ("requested_by", "created_at"),
+            ("cancels_link",),
+            ("cancelled_by_links",),
+        ),
+    ),
+    (
+        gettext_lazy("Delivery"),
+        (
+            ("attempt_count", "lookup_count", "next_try", "expires_at"),
+            ("sent_at", "unanswered_at", "finished_at"),
+            ("ending_name",),
+            ("last_failure",),
+            ("idempotency_key",),
+        ),
+    ),
+)
+
+
+def for_person(request: HttpRequest, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns, without a link to where the person may not go."""
+    permissions = ("altegio_loyalty.view_visit", "altegio_loyalty.change_visit")
+    if any(request.user.has_perm(permission) for permission in permissions):
+        return names
+    return tuple("visit_name" if name == "visit_link" else name for name in names)
+
+
+def _as_action(decision: Decision) -> Callable[..., HttpResponse | None]:
+    def decide(
+        model_admin: LoyaltyOperationAdmin, request: HttpRequest, queryset: QuerySet[Any]
+    ) -> HttpResponse | None:
+        # An operation that has left the filtered list meanwhile is still one that the person chose.
+        chosen: Iterable[Any] = request.POST.getlist(ACTION_CHECKBOX_NAME)
+        if request.POST.get("select_across", "0") not in ("", "0"):
+            chosen = queryset.values_list("pk", flat=True)[: MOST_AT_ONCE + 1]
+        ids = [as_id(str(value)) or 0 for value in chosen]
+        return DecisionPage(model_admin, request).decide(decision, ids)
+
+    decide.__name__ = decision.name
+    return admin.action(description=decision.label)(decide)
+
+
+@admin.register(LoyaltyOperation)
+class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+    """Read-only for everyone. What changes an operation goes through the services, and says who did it."""
+
+    list_display = (
+        "asked_at",
+        "badge",
+        "kind_name",
+        "visit_link",
+        "asked",
+        "applied",
+        "next_try",
+        "card_id",
+        "location",
+        "requested_by",
+    )
+    list_display_links = ("asked_at",)
+    list_filter = (AttentionFilter, "status", "kind", LocationFilter, AskedFilter)
+    list_per_page = 50
+    ordering = ("-id",)
+    sortable_by = ()
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    paginator = BoundedPaginator
+    search_fields = ("idempotency_key",)
+    search_help_text = gettext_lazy(
+        "Visit, appointment, card or operation number, idempotency key, or how the client's name begins. "
+        "The newest 10,000 are listed."
+    )
+    actions = tuple(_as_action(decision) for decision in DECISIONS.values())
+    inlines = (AttemptInline,)
+    change_form_template = "admin/altegio_loyalty/loyaltyoperation/change_form.html"
+
+    class Media:
+        css = {"all": [STYLESHEET]}
+
+    # The list
+
+    def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
+        """Only what the filters offer: anything else would let a crafted address scan a table of any size."""
+        choices = {"status__exact": Status.values, "kind__exact": Kind.values}
+        if lookup in choices:
+            return value in choices[lookup]
+        if lookup in ("visit", "visit__id__exact"):
+            return as_id(value) is not None
+        filters = (LocationFilter, AttentionFilter, AskedFilter)
+        return lookup in [offered.parameter_name for offered in filters]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request).select_related("location", "visit", "requested_by")
+        return visible_to(request.user, rows)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Exact on indexed columns. Visits come first, since an OR over two tables can use no index."""
+        term = search_term.strip()
+        if not term or not term.isprintable():
+            return (queryset.none() if term else queryset), False
+        found = Q(idempotency_key=term)
+        visits = visible_to(request.user, Visit.objects.order_by("-pk"))
+        if number := as_id(term):
+            visits = visits.filter(Q(pk=number) | Q(record_id=number))
+            found |= Q(pk=number) | Q(card_id=number)
+        else:
+            visits = visits.filter(client_name__istartswith=term)
+        visit_ids = list(visits.values_list("pk", flat=True)[:MOST_VISITS_FOUND])
+        return queryset.filter(found | Q(visit_id__in=visit_ids)), False
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        return for_person(request, self.list_display)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Only the decisions that the person may make."""
+        actions = super().get_actions(request)
+        barred = {name for name, decision in DECISIONS.items() if not decision.may_be_made_by(request.user)}
+        return {name: action for name, action in actions.items() if name not in barred}
+
+    @outside_transactions
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The list. Its actions commit on their own, so it never runs inside a transaction of the host site."""
+        if any(as_id(value) is None for value in request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            raise BadRequest("An operation's number is not a number.")
+        title = {"title": capfirst(self.opts.verbose_name_plural)}
+        return super().changelist_view(request, {**title, **(extra_context or {})})
+
+    @admin.display(description=gettext_lazy("asked at"), ordering="-id")
+    def asked_at(self, operation: LoyaltyOperation) -> str:
+        return short_time(operation.created_at)
+
+    @admin.display(description=gettext_lazy("state"))
+    def badge(self, operation: LoyaltyOperation) -> SafeString:
+        return status_badge(operation)
+
+    @admin.display(description=gettext_lazy("operation"))
+    def kind_name(self, operation: LoyaltyOperation) -> str:
+        # Django shows a kind, or an ending, that only a newer release knows as if there were none.
+        return operation.get_kind_display()
+
+    @admin.display(description=gettext_lazy("asked"))
+    def asked(self, operation: LoyaltyOperation) -> str:
+        return asked_of(operation)
+
+    @admin.display(description=gettext_lazy("applied"))
+    def applied(self, operation: LoyaltyOperation) -> str:
+        if operation.applied_amount is not None:
+            return points(operation.applied_amount)
+        if operation.returned_amount is not None:
+            return _("%(points)s back") % {"points": points(operation.returned_amount)}
+        return ""
+
+    @admin.display(description=gettext_lazy("next try"))
+    def next_try(self, operation: LoyaltyOperation) -> str:
+        # While it is being sent the column holds the end of the lease, which is nobody's next try.
+        return "" if operation.status == Status.SENDING else short_time(operation.next_attempt_at)
+
+    @admin.display(description=gettext_lazy("visit"))
+    def visit_name(self, operation: LoyaltyOperation) -> str:
+        return str(operation.visit)
+
+    @admin.display(description=gettext_lazy("visit"))
+    def visit_link(self, operation: LoyaltyOperation) -> SafeString | str:
+        url = address(self.admin_site, "visit_change", operation.visit_id)
+        return format_html('<a href="{}">{}</a>', url, operation.visit) if url else str(operation.visit)
+
+    # The page
+
+    def get_fieldsets(self, request: HttpRequest, obj: LoyaltyOperation | None = None) -> Any:
+        """What is known of this operation; a fact that there is none of takes no line."""
+        if obj is None:
+            return ()
+        sections = []
+        for title, lines in FACTS:
+            shown = (for_person(request, names) for names in lines)
+            known = [tuple(name for name in names if self._is_known(name, obj)) for names in shown]
+            sections.append((title, {"fields": [names for names in known if names]}))
+        return sections
+
+    def _is_known(self, name: str, operation: LoyaltyOperation) -> bool:
+        fact = getattr(operation, name, None)
+        if fact is None and hasattr(self, name):
+            fact = getattr(self, name)(operation)
+        return fact not in (None, "")
+
+    @admin.display(description=gettext_lazy("how"))
+    def ending_name(self, operation: LoyaltyOperation) -> str:
+        return operation.get_ending_display()
+
+    @admin.display(description=gettext_lazy("last error"))
+    def last_failure(self, operation: LoyaltyOperation) -> str:
+        return in_words(operation.last_error)
+
+    @admin.display(description=gettext_lazy("cancels"))
+    def cancels_link(self, operation: LoyaltyOperation) -> SafeString | str:
+        return self._link(operation.cancels) if operation.cancels else ""
+
+    @admin.display(description=gettext_lazy("cancelled by"))
+    def cancelled_by_links(self, operation: LoyaltyOperation) -> SafeString:
+        later = operation.cancelled_by.order_by("pk")[:20]
+        return format_html_join(", ", "{}", ((self._link(other),) for other in later))
+
+    def _link(self, operation: LoyaltyOperation) -> SafeString:
+        url = address(self.admin_site, "loyaltyoperation_change", operation.pk)
+        return format_html('<a href="{}">{}</a> {}', url, operation, status_badge(operation))
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        operation = kwargs.get("obj")
+        if operation is not None:
+            context["title"] = capfirst(self.opts.verbose_name)
+            context["operation"] = operation
+            context["badge"] = status_badge(operation)
+            context["decide_url"] = DecisionPage(self, request).decide_url
+            context["decisions"] = [
+                decision
+                for decision in DECISIONS.values()
+                if decision.fits(operation) and decision.is_allowed(request.user, operation)
+            ]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def get_urls(self) -> list[URLPattern]:
+        log = "loyaltyoperation"
+        return [
+            DecisionPage.at(self, "decide/", f"{log}_decide", DecisionPage.post, *ACTS),
+            OverviewPage.at(self, "overview/", f"{log}_overview", OverviewPage.show, require_GET),
+            OverviewPage.at(
+                self, "overview/<slug:name>.csv", f"{log}_figure", OverviewPage.table, require_GET
+            ),
+            Page.at(self, "export/", f"{log}_export", export, require_GET),
+            *super().get_urls(),
+        ]

@@ -1,0 +1,143 @@
+"""How the screens show outcomes, amounts and moments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from altegio_loyalty import kinds
+from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.states import Ending, Status
+from altegio_loyalty.wording import as_local, points
+
+if TYPE_CHECKING:
+    from django_stubs_ext import StrPromise
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an outcome is shown: a word and a symbol say it, the colour only repeats it."""
+
+    word: StrPromise | str
+    symbol: str
+    tone: str
+
+
+_DONE = Look(_("done"), "✓", "good")
+_NOTHING_TO_CANCEL = Look(_("nothing to cancel"), "○", "quiet")
+_LESS = Look(_("less than asked"), "◐", "warning")
+_NOTHING_TAKEN = Look(_("nothing taken"), "○", "warning")
+_MORE = Look(_("more than asked"), "!", "warning")
+_NOT_SHOWN = Look(_("done, amount unknown"), "?", "warning")
+_TO_BE_LOOKED_AT = Look(_("to be looked at"), "!", "warning")
+_BY_STATUS: dict[str, Look] = {
+    Status.PENDING: Look(_("waiting"), "…", "warning"),
+    Status.SENDING: Look(_("being sent"), "→", "quiet"),
+    Status.UNCONFIRMED: Look(_("in doubt"), "?", "warning"),
+    Status.SUCCEEDED: _DONE,
+    Status.REJECTED: Look(_("refused"), "✕", "bad"),
+    Status.FAILED: Look(_("not done, given up"), "✕", "bad"),
+    Status.ABANDONED: Look(_("stopped"), "■", "quiet"),
+}
+
+
+def look_of_status(status: str) -> Look:
+    """The look of a state where nothing else is known; one that only a newer release knows goes by its bare name."""
+    return _BY_STATUS.get(status) or Look(status, "•", "quiet")
+
+
+def look_of(operation: LoyaltyOperation) -> Look:
+    """The look of the operation's outcome."""
+    if operation.discrepancy:
+        return _TO_BE_LOOKED_AT
+    if not kinds.is_known(operation.kind):
+        return Look(operation.get_status_display(), "•", "quiet")  # nobody here can say what its state means
+    if operation.status == Status.SUCCEEDED:
+        return _look_of_success(operation)
+    return look_of_status(operation.status)
+
+
+def _look_of_success(operation: LoyaltyOperation) -> Look:
+    if operation.ending == Ending.DECIDED_HAPPENED:
+        return _DONE
+    if operation.ending == Ending.NOTHING_TO_CANCEL:
+        return _NOTHING_TO_CANCEL
+    kind, taken, asked = kinds.TABLE[operation.kind], operation.applied_amount, operation.amount
+    if kind.is_apply and taken == 0:
+        return _NOTHING_TAKEN
+    if not kind.takes_amount or taken == asked:
+        return _DONE
+    if taken is None or asked is None:
+        return _NOT_SHOWN
+    return _LESS if taken < asked else _MORE
+
+
+def status_badge(operation: LoyaltyOperation) -> SafeString:
+    """The outcome in a word with a symbol, as HTML."""
+    look = look_of(operation)
+    return format_html(
+        '<span class="altegio-badge altegio-badge-{}"><span aria-hidden="true">{}</span> {}</span>',
+        look.tone,
+        look.symbol,
+        look.word,
+    )
+
+
+def short_time(moment: datetime | None) -> str:
+    """The time of day, with the date unless it is today's."""
+    if moment is None:
+        return ""
+    moment, now = as_local(moment), as_local(timezone.now())
+    clock = date_format(moment, "H:i")
+    return clock if moment.date() == now.date() else f"{date_format(moment, 'SHORT_DATE_FORMAT')} {clock}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An amount as the list shows it; `note` says in words what the sign before it means."""
+
+    text: str
+    sign: str = ""
+    note: StrPromise | str = ""
+
+    def as_html(self, label: StrPromise) -> SafeString:
+        """`label` repeats the heading of the column, for narrow screens, which show none."""
+        heading = format_html('<span class="altegio-cell-label">{}</span> ', label)
+        if not self.note:
+            return format_html('{}<span class="altegio-figure">{}</span>', heading, self.text)
+        return format_html(
+            '{}<span class="altegio-figure" title="{}"><span aria-hidden="true">{}</span> {}'
+            '<span class="altegio-only-read"> ({})</span></span>',
+            heading,
+            self.note,
+            self.sign,
+            self.text,
+            self.note,
+        )
+
+
+def figure_of(visit: Any, amount: Decimal | None) -> Figure:
+    """The amount, marked where it is an estimate, or where something was done to the visit after it was read."""
+    if amount is None:
+        return Figure("–")
+    text = points(amount)
+    if _is_out_of_date(visit):
+        return Figure(text, "↻", _("before the last operation"))
+    return Figure(text) if visit.read_at else Figure(text, "≈", _("as the list of appointments shows it"))
+
+
+def _is_out_of_date(visit: Any) -> bool:
+    operation: LoyaltyOperation | None = getattr(visit, "last_operation_row", None)
+    if operation is None:
+        return False
+    read_at = visit.read_at or visit.location.visits_read_at
+    changed_at = operation.finished_at or operation.sent_at
+    return bool(changed_at and (read_at is None or read_at < changed_at))

@@ -1,0 +1,1 @@
+"""What needs a person now, and what a period adds up to."""

@@ -1,0 +1,40 @@
+"""A kind of operation is told apart in two tables of the screens, and nowhere else by its name."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import cast
+
+import pytest
+
+from altegio_loyalty import kinds
+from altegio_loyalty.admin import kinds as kinds_on_screens
+from altegio_loyalty.admin.desk import offers
+from tests.reachable import REPOSITORY
+
+APP = REPOSITORY / "altegio_loyalty"
+#: Where a kind has its row or its class.
+AT_HOME = {"admin/kinds.py", "admin/desk/offers/withdrawals.py", "admin/desk/offers/promotions.py"}
+
+
+def test_no_screen_knows_a_kind_by_its_name() -> None:
+    """Whoever adds one finds every place by starting the site, and not in a page that went a wrong way."""
+    files = [path for end in ("py", "html", "js") for path in APP.rglob(f"*.{end}")]
+    screens = {str(path.relative_to(APP)): path for path in files}
+    names = "|".join(name for kind in kinds.TABLE for name in (kind, kind.upper()))
+    known = {
+        name
+        for name, path in screens.items()
+        if name.startswith(("admin/", "templates/", "static/"))
+        and re.search(rf"\b({names})\b", path.read_text())
+    }
+    assert known == AT_HOME
+
+
+@pytest.mark.parametrize("module", [kinds_on_screens, offers])
+def test_a_kind_without_its_row_stops_the_start(monkeypatch: pytest.MonkeyPatch, module: object) -> None:
+    table = cast("dict[str, kinds.Kind]", kinds.TABLE)
+    monkeypatch.setitem(table, "apply_referral_program", kinds.APPLY_DISCOUNT_PROGRAM)
+    with pytest.raises(TypeError, match="apply_referral_program"):
+        importlib.reload(module)  # type: ignore[arg-type]
