@@ -22,10 +22,7 @@ Bad arguments are not here: they raise `django.core.exceptions.ValidationError`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from altegio_loyalty.models import LoyaltyOperation
+from typing import Any
 
 
 class AltegioLoyaltyError(Exception):
@@ -91,9 +88,12 @@ class Refused(ApiError):
 
 
 class OperationInProgress(AltegioLoyaltyError):
-    """Another operation on this visit and card is not finished yet."""
+    """Another operation on this visit and card is not finished yet.
 
-    def __init__(self, message: str = "", *, operation: LoyaltyOperation | None = None) -> None:
+    `operation` is that one, a `LoyaltyOperation`; None where it has just ended.
+    """
+
+    def __init__(self, message: str = "", *, operation: Any = None) -> None:
         super().__init__(message)
         self.operation = operation
 

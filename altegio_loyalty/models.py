@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from altegio_loyalty import kinds
 from altegio_loyalty.client import Credentials, Order
 from altegio_loyalty.fields import EncryptedTextField, Secret
-from altegio_loyalty.querysets import LocationQuerySet, OperationQuerySet
+from altegio_loyalty.querysets import OperationQuerySet
 from altegio_loyalty.states import OPEN, CallOutcome, Ending, Kind, Purpose, Status
 from altegio_loyalty.wording import isolated, sentence_of
 
@@ -47,8 +47,6 @@ class Location(models.Model):
         _("reason of the refusal"), max_length=300, blank=True, default="", editable=False
     )
     visits_read_at = models.DateTimeField(_("visits last read at"), null=True, blank=True, editable=False)
-
-    objects = LocationQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("location")
@@ -117,6 +115,11 @@ class Location(models.Model):
     def is_paused(self) -> bool:
         """Whether Altegio refused the tokens, so that the location's operations wait for new ones."""
         return self.refused_at is not None
+
+    @property
+    def is_working(self) -> bool:
+        """Whether anything is sent for it: switched on, and its tokens not refused."""
+        return self.is_active and not self.is_paused
 
     def credentials(self) -> Credentials:
         """Raises `UndecryptableToken` where a stored token cannot be read."""
@@ -285,6 +288,17 @@ class LoyaltyOperation(models.Model):
     @property
     def is_open(self) -> bool:
         return self.status in OPEN
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it can be taken a step further now; one being sent when its lease is over: its worker has died."""
+        return (
+            kinds.is_known(self.kind)
+            and self.is_open
+            and self.next_attempt_at is not None
+            and self.next_attempt_at <= timezone.now()
+            and self.location.is_working
+        )
 
     @property
     def sentence(self) -> str:

@@ -1,14 +1,13 @@
-"""Altegio's texts for a time, and the borders of a location's day."""
+"""A location's day and clock: Altegio's texts for a time, today, and when a day begins."""
 
 from __future__ import annotations
 
 import datetime
-import re
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
-_SHORT_HOUR = re.compile(r"([ T])(\d):")
 #: Outside of these years some databases refuse a time, and none is a visit's.
 _FIRST_YEAR, _LAST_YEAR = 1990, 2200
 
@@ -18,13 +17,11 @@ def parse_moment(text: str) -> datetime.datetime | None:
 
     Known spellings: 2026-09-24T17:00:00+05:00, the same with +0500 or with Z, and 2026-09-24 9:00:00.
     """
-    if ":" not in text:
-        return None
     try:
-        moment = datetime.datetime.fromisoformat(_SHORT_HOUR.sub(r"\g<1>0\2:", text.strip()))
+        moment = parse_datetime(text.strip()) if ":" in text else None
     except ValueError:
         return None
-    return moment if _FIRST_YEAR <= moment.year <= _LAST_YEAR else None
+    return moment if moment and _FIRST_YEAR <= moment.year <= _LAST_YEAR else None
 
 
 def stored(moment: datetime.datetime | None) -> datetime.datetime | None:
@@ -42,12 +39,17 @@ def _zone(offset: int | None) -> datetime.tzinfo:
     return datetime.timezone(datetime.timedelta(seconds=offset))
 
 
-def today_at(offset: int | None) -> datetime.date:
+def as_local(moment: datetime.datetime) -> datetime.datetime:
+    """The moment in the current time zone; as it is where the site has USE_TZ off."""
+    return timezone.localtime(moment) if timezone.is_aware(moment) else moment
+
+
+def today(offset: int | None = None) -> datetime.date:
     """Today's date so many seconds ahead of UTC; None is the current time zone."""
     return datetime.datetime.now(_zone(offset)).date()
 
 
-def start_of(day: datetime.date, offset: int | None, *, days: int = 0) -> datetime.datetime:
+def start_of(day: datetime.date, offset: int | None = None, *, days: int = 0) -> datetime.datetime:
     """When the day begins there, or the day that many days later, as the database keeps it."""
     midnight = datetime.datetime.combine(day + datetime.timedelta(days=days), datetime.time(), _zone(offset))
     moment = stored(midnight)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import models
 from django.db.models import Max, Q
@@ -12,19 +12,10 @@ from django.db.models.functions import Coalesce
 from altegio_loyalty import kinds
 from altegio_loyalty.states import OPEN, CallOutcome, Ending, Purpose, Status
 
-if TYPE_CHECKING:
-    from altegio_loyalty.models import LoyaltyOperation
-
 KNOWN_KINDS = tuple(kinds.TABLE)
 
 
-class LocationQuerySet(models.QuerySet[Any]):
-    def working(self) -> LocationQuerySet:
-        """Switched on, and their tokens not refused by Altegio."""
-        return self.filter(is_active=True, refused_at__isnull=True)
-
-
-class OperationQuerySet(models.QuerySet["LoyaltyOperation"]):
+class OperationQuerySet(models.QuerySet[Any]):
     """Rows change by conditional updates alone: each names the state that it expects, and says whether it met it."""
 
     def open(self) -> OperationQuerySet:
@@ -66,6 +57,8 @@ class OperationQuerySet(models.QuerySet["LoyaltyOperation"]):
         counts = ~said | Q(attempts__outcome=CallOutcome.HAPPENED)
         return self.annotate(last_event=Coalesce(Max("attempts__pk", filter=counts), 0))
 
-    def held_by(self, operation: LoyaltyOperation) -> OperationQuerySet:
+    def held_by(self, operation: models.Model) -> OperationQuerySet:
         """The row, as long as nobody has claimed or changed it since `operation` was read."""
-        return self.filter(pk=operation.pk, status=operation.status, fence=operation.fence)
+        return self.filter(
+            pk=operation.pk, **{name: getattr(operation, name) for name in ("status", "fence")}
+        )

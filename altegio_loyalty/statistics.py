@@ -15,14 +15,13 @@ from decimal import Decimal
 from itertools import accumulate
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Case, Count, F, FloatField, Func, IntegerField, Min, Q, Sum, Value, When
 from django.utils import timezone
 
 from altegio_loyalty import kinds
+from altegio_loyalty.moments import start_of, today
 from altegio_loyalty.querysets import OperationQuerySet
 from altegio_loyalty.states import OPEN, Ending, Status
-from altegio_loyalty.wording import as_local
 
 #: What was given up or flagged longer ago is history: the client has left, and nobody is asked to look at it now.
 RECENT_DAYS = 30
@@ -30,17 +29,6 @@ RECENT_DAYS = 30
 OVERDUE_AFTER = datetime.timedelta(minutes=5)
 #: The upper ends, in seconds, of the slots that times are counted in; one more slot holds what took longer.
 TIME_LIMITS = (0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 6 * 3600, 24 * 3600)
-
-
-def today() -> datetime.date:
-    """Today in the current time zone."""
-    return as_local(timezone.now()).date()
-
-
-def midnight(day: datetime.date) -> datetime.datetime:
-    """When the day begins; where the clocks leap over midnight, the moment of the leap."""
-    moment = datetime.datetime.combine(day, datetime.time.min)
-    return timezone.make_aware(moment) if settings.USE_TZ else moment
 
 
 @dataclass(frozen=True)
@@ -64,7 +52,7 @@ class Period:
     def narrow(self, rows: OperationQuerySet) -> OperationQuerySet:
         """The operations that were asked for in the period."""
         after = self.last + datetime.timedelta(days=1)
-        return rows.filter(created_at__gte=midnight(self.first), created_at__lt=midnight(after))
+        return rows.filter(created_at__gte=start_of(self.first), created_at__lt=start_of(after))
 
 
 def _slot(lookup: str, limits: Sequence[Any]) -> Any:
@@ -98,7 +86,7 @@ class Attention:
 def attention(rows: OperationQuerySet) -> dict[int, Attention]:
     """By location id; locations without anything open, given up or flagged are left out."""
     late = Q(status__in=OPEN, next_attempt_at__lte=timezone.now() - OVERDUE_AFTER)
-    recent = Q(created_at__gte=midnight(today() - datetime.timedelta(days=RECENT_DAYS - 1)))
+    recent = Q(created_at__gte=start_of(today() - datetime.timedelta(days=RECENT_DAYS - 1)))
     verdict = Q(ending=Ending.DECIDED_DID_NOT_HAPPEN)
     given_up, flagged = Q(status=Status.FAILED) & ~verdict & recent, Q(discrepancy__gt="") & recent
     found: Any = (
@@ -177,7 +165,7 @@ def points(rows: OperationQuerySet, period: Period) -> Points:
         period.narrow(rows)
         .filter(taking | giving, status=Status.SUCCEEDED)
         .order_by()
-        .annotate(day=_slot("created_at__lt", [midnight(day) for day in days[1:]]))
+        .annotate(day=_slot("created_at__lt", [start_of(day) for day in days[1:]]))
         .values("day", "location_id")
         .annotate(
             taken=Sum("applied_amount", filter=taking),

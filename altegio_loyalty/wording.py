@@ -7,19 +7,32 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
-from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from altegio_loyalty import kinds, reasons
+from altegio_loyalty.moments import as_local
 from altegio_loyalty.reasons import Reason
 from altegio_loyalty.states import Ending, Kind, Status
 
-if TYPE_CHECKING:
-    from altegio_loyalty.models import LoyaltyOperation
+
+class Told(Protocol):
+    """What a sentence needs to know of an operation of the log."""
+
+    kind: Any
+    status: Any
+    ending: Any
+    amount: Any
+    applied_amount: Any
+    returned_amount: Any
+    seen_before: Any
+    last_error: Any
+    next_attempt_at: Any
+    is_stopping: Any
+    location: Any
 
 
 #: What changes the direction of the text that follows it.
@@ -38,11 +51,6 @@ def isolated(name: str) -> str:
     name = _DIRECTIONS.sub("", name)
     is_right_to_left = any(unicodedata.bidirectional(letter) in ("R", "AL", "AN") for letter in name)
     return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}" if is_right_to_left else name
-
-
-def as_local(moment: datetime.datetime) -> datetime.datetime:
-    """The moment in the current time zone; as it is where the site has USE_TZ off."""
-    return timezone.localtime(moment) if timezone.is_aware(moment) else moment
 
 
 def clock(moment: datetime.datetime | None) -> str:
@@ -105,7 +113,7 @@ def _figures(template: str) -> Callable[[Reason], str]:
     return tell
 
 
-def sentence_of(operation: LoyaltyOperation) -> str:
+def sentence_of(operation: Told) -> str:
     """What happened, or is happening, to the operation."""
     tell = _SENTENCES.get(operation.status)
     for name, is_known in ((operation.kind, kinds.is_known(operation.kind)), (operation.status, bool(tell))):
@@ -117,13 +125,13 @@ def sentence_of(operation: LoyaltyOperation) -> str:
     return tell(operation)
 
 
-def _succeeded(operation: LoyaltyOperation) -> str:
+def _succeeded(operation: Told) -> str:
     if operation.ending == Ending.DECIDED_HAPPENED:
         return _("Done: a person confirmed that it happened.")
     return _DONE[operation.kind](operation)
 
 
-def _withdrawn(operation: LoyaltyOperation) -> str:
+def _withdrawn(operation: Told) -> str:
     taken, asked = operation.applied_amount, operation.amount
     if taken is None or asked is None:
         return _("Done, but Altegio's answer does not show how many points were taken. Look at the visit.")
@@ -143,7 +151,7 @@ def _withdrawn(operation: LoyaltyOperation) -> str:
     )
 
 
-def _given_back(operation: LoyaltyOperation) -> str:
+def _given_back(operation: Told) -> str:
     if operation.ending == Ending.NOTHING_TO_CANCEL:
         return _("Nothing to cancel: the visit shows no points taken from this card.")
     if operation.returned_amount is None:
@@ -151,7 +159,7 @@ def _given_back(operation: LoyaltyOperation) -> str:
     return _("Done: %(returned)s points given back.") % {"returned": points(operation.returned_amount)}
 
 
-def _promotion_applied(operation: LoyaltyOperation) -> str:
+def _promotion_applied(operation: Told) -> str:
     if operation.applied_amount is None:
         return _("Done: the promotion is applied.")
     if operation.applied_amount == 0:
@@ -161,13 +169,13 @@ def _promotion_applied(operation: LoyaltyOperation) -> str:
     }
 
 
-def _promotion_cancelled(operation: LoyaltyOperation) -> str:
+def _promotion_cancelled(operation: Told) -> str:
     if operation.ending == Ending.NOTHING_TO_CANCEL:
         return _("Nothing to take back: the visit does not show this promotion.")
     return _("Done: the promotion is taken back.")
 
 
-def _rejected(operation: LoyaltyOperation) -> str:
+def _rejected(operation: Told) -> str:
     if operation.ending == Ending.ALREADY_THERE:
         if operation.kind == Kind.APPLY_CARD_WITHDRAWAL:
             return _(
@@ -180,7 +188,7 @@ def _rejected(operation: LoyaltyOperation) -> str:
     return _("Refused by Altegio, nothing was changed: %(reason)s") % {"reason": reason(operation.last_error)}
 
 
-def _pending(operation: LoyaltyOperation) -> str:
+def _pending(operation: Told) -> str:
     if not operation.location.is_active:
         return _("Not done yet: this location is switched off. It goes on when it is switched on again.")
     if operation.location.is_paused:
@@ -196,12 +204,12 @@ def _pending(operation: LoyaltyOperation) -> str:
     return _("Not done yet, it goes on by itself at %(time)s: %(reason)s") % figures
 
 
-def _sending(operation: LoyaltyOperation) -> str:
+def _sending(operation: Told) -> str:
     return _("Being sent now.")
 
 
-def _unconfirmed(operation: LoyaltyOperation) -> str:
-    if operation.location.is_paused or not operation.location.is_active:
+def _unconfirmed(operation: Told) -> str:
+    if not operation.location.is_working:
         return _(
             "Altegio did not answer, and nobody can check while this location is paused or switched off. "
             "Do not repeat it; look in Altegio."
@@ -211,24 +219,24 @@ def _unconfirmed(operation: LoyaltyOperation) -> str:
     return _("Altegio did not answer; we are checking, do not repeat it.")
 
 
-def _failed(operation: LoyaltyOperation) -> str:
+def _failed(operation: Told) -> str:
     if operation.ending == Ending.DECIDED_DID_NOT_HAPPEN:
         return _("Not done: a person confirmed that it did not happen.")
     return _("Not done, and no longer tried: %(reason)s") % {"reason": reason(operation.last_error)}
 
 
-def _abandoned(operation: LoyaltyOperation) -> str:
+def _abandoned(operation: Told) -> str:
     return _("Stopped before it took effect: nothing was changed.")
 
 
-_DONE: Mapping[str, Callable[[LoyaltyOperation], str]] = {
+_DONE: Mapping[str, Callable[[Told], str]] = {
     Kind.APPLY_CARD_WITHDRAWAL: _withdrawn,
     Kind.CANCEL_CARD_WITHDRAWAL: _given_back,
     Kind.APPLY_DISCOUNT_PROGRAM: _promotion_applied,
     Kind.CANCEL_DISCOUNT_PROGRAM: _promotion_cancelled,
 }
 kinds.one_for_each("wording", _DONE)
-_SENTENCES: Mapping[str, Callable[[LoyaltyOperation], str]] = {
+_SENTENCES: Mapping[str, Callable[[Told], str]] = {
     Status.PENDING: _pending,
     Status.SENDING: _sending,
     Status.UNCONFIRMED: _unconfirmed,

@@ -205,9 +205,9 @@ def test_a_location_has_a_positive_number(bad: object) -> None:
 
 
 def test_working_locations_are_switched_on_and_not_paused(paused: Location) -> None:
-    Location.objects.create(id=2, title="Off", is_active=False)
-    Location.objects.create(id=3, title="On")
-    assert [location.pk for location in Location.objects.working()] == [3]
+    off = Location.objects.create(id=2, title="Off", is_active=False)
+    on = Location.objects.create(id=3, title="On")
+    assert [location.is_working for location in (paused, off, on)] == [False, False, True]
 
 
 # Operations

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from altegio_loyalty import statistics
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+from altegio_loyalty.moments import start_of, today
 from altegio_loyalty.statistics import Moved, Period
 
 pytestmark = pytest.mark.django_db
@@ -245,6 +246,6 @@ def test_what_needs_a_person_is_one_query(here: Visit, django_assert_num_queries
 
 def test_a_site_without_time_zones_counts_its_own_days(settings: Any) -> None:
     settings.USE_TZ = False
-    assert statistics.midnight(DAY) == datetime.datetime(2026, 3, 10)  # noqa: DTZ001 - as such a site has them
-    assert Period.of_days(7).last == statistics.today()
+    assert start_of(DAY) == datetime.datetime(2026, 3, 10)  # noqa: DTZ001 - as such a site has them
+    assert Period.of_days(7).last == today()
     assert len(Period.of_days(7).days) == 7

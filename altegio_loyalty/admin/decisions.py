@@ -186,7 +186,7 @@ def _result(decision: Decision, operation: LoyaltyOperation) -> str:
         return decision.name
     if decision.name == "stop":
         return "stopped" if operation.status == Status.ABANDONED else "stopping"
-    if not operation.location.is_active or operation.location.is_paused:
+    if not operation.location.is_working:
         return "paused"
     if operation.status == Status.UNCONFIRMED:
         return "looked_up"

@@ -15,8 +15,9 @@ from django.utils.translation import gettext_lazy as _
 
 from altegio_loyalty import kinds
 from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.moments import as_local
 from altegio_loyalty.states import Ending, Status
-from altegio_loyalty.wording import as_local, points
+from altegio_loyalty.wording import points
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise

@@ -32,7 +32,8 @@ def deliver(operation_id: int, *, for_person: bool = False) -> LoyaltyOperation 
 
     May be called any number of times, by any number of workers at once. API failures do not raise.
     """
-    operation = database.operations().select_related("location").filter(pk=operation_id).first()
+    rows = database.operations().select_related("location")
+    operation: LoyaltyOperation | None = rows.filter(pk=operation_id).first()
     if operation is None or not kinds.is_known(operation.kind):
         return operation
     if operation.status == Status.SENDING and not (_lease_ran_out(operation) and recover(operation)):

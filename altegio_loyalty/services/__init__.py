@@ -5,6 +5,8 @@ What calls Altegio refuses to run inside a database transaction (`exceptions.Tra
 
 from altegio_loyalty.bills import keep_figures
 from altegio_loyalty.delivery.explained import flag_surplus
+from altegio_loyalty.services.connecting import Check, ConnectionReport, test_connection
+from altegio_loyalty.services.day import DayReading, read_day
 from altegio_loyalty.services.decisions import retry_operation, settle_operation, stop_operation
 from altegio_loyalty.services.delivering import deliver_now
 from altegio_loyalty.services.operations import (
@@ -16,15 +18,13 @@ from altegio_loyalty.services.operations import (
 )
 from altegio_loyalty.services.reading import (
     CardsReading,
-    Check,
-    ConnectionReport,
+    VisitFetch,
     VisitReading,
+    fetch_visit,
     find_client,
     read_cards,
     read_visit,
-    test_connection,
 )
-from altegio_loyalty.services.visits import DayReading, VisitFetch, fetch_visit, read_day
 
 __all__ = [
     "CardsReading",

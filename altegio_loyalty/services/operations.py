@@ -253,7 +253,7 @@ def _insert(operation: LoyaltyOperation, visit: Visit | None, using: str) -> Non
 def _first_with_key(operation: LoyaltyOperation, using: str) -> LoyaltyOperation | None:
     """The operation that has this key already. Raises `IdempotencyConflict` where it was for something else."""
     same_key = LoyaltyOperation.objects.using(using).filter(idempotency_key=operation.idempotency_key)
-    first = same_key.select_related("location").first()
+    first: LoyaltyOperation | None = same_key.select_related("location").first()
     if first is None:
         return None
     # A database may take keys that differ only in case for the same.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import datetime
+from dataclasses import dataclass
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from altegio_loyalty import conf, exceptions, policy
-from altegio_loyalty.client import Card, VisitDetails
+from altegio_loyalty.client import Card, Record, VisitDetails
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.redaction import clean
+from altegio_loyalty.services import visit_rows
+from altegio_loyalty.services.validation import check_id
 from altegio_loyalty.wording import in_words
 
 
@@ -32,23 +35,11 @@ class CardsReading:
 
 
 @dataclass(frozen=True)
-class Check:
-    """One line of a connection test. `is_good` is None where Altegio's answer does not say."""
+class VisitFetch:
+    """A visit that was fetched by its number. `error` is empty, or says why `visit` is None."""
 
-    title: str
-    is_good: bool | None
-    detail: str = ""
-
-
-@dataclass
-class ConnectionReport:
-    """What works with a location's tokens, and what is missing."""
-
-    checks: list[Check] = field(default_factory=list)
-
-    @property
-    def is_good(self) -> bool:
-        return all(check.is_good is not False for check in self.checks)
+    visit: Visit | None = None
+    error: str = ""
 
 
 def read_visit(location: Location, *, visit_id: int, record_id: int, turns: int = 1) -> VisitReading:
@@ -104,50 +95,51 @@ def find_client(visit: Visit) -> str:
     return ""
 
 
-def test_connection(location: Location) -> ConnectionReport:
-    """Try the location's tokens: are they accepted, is the location visible, may the user work with loyalty.
+def fetch_visit(location: Location, visit_id: int) -> VisitFetch:
+    """Fetch one visit by its number into our table. A visit of another location is refused, and nothing of it is kept.
 
-    A success ends a pause of the location. Endpoints: GET /company/{location_id}, GET /user/permissions/{location_id}.
+    Raises `ValidationError` where `visit_id` is no positive whole number. Endpoint: GET /visits/{visit_id}.
     """
-    report = ConnectionReport()
+    check_id("visit_id", visit_id)
+    elsewhere = VisitFetch(error=_("Visit %(visit)s belongs to another location.") % {"visit": visit_id})
+    known = Visit.objects.filter(pk=visit_id).first()
+    if known is not None and known.location_id != location.pk:
+        return elsewhere
+    asked_at = timezone.now()
     try:
-        check_api_url()
-        title = Line(location, for_person=True).ask(lambda client: client.company(location.pk))
+        check_may_ask(location)
+        records = Line(location, for_person=True).ask(lambda client: client.visit(visit_id))
     except exceptions.ApiError as error:
-        report.checks.append(
-            Check(_("Altegio accepts the tokens and shows the location"), False, shown(error))
+        if error.http_status == 404:
+            return VisitFetch(error=_("Altegio knows no visit %(visit)s.") % {"visit": visit_id})
+        return VisitFetch(error=shown(error))
+    if any(record.location_id != location.pk for record in records):
+        return elsewhere
+    mine = [record for record in records if record.id and record.visit_id in (0, visit_id)]
+    present = [record for record in mine if not record.is_deleted]
+    if not present:
+        reason = (
+            _("Visit %(visit)s is deleted in Altegio.") if mine else _("Altegio knows no visit %(visit)s.")
         )
-        return report
-    report.checks.append(
-        Check(_("Altegio accepts the tokens and shows the location"), True, clean(title, 200))
-    )
-    _resume(location)
-    report.checks.append(_check_loyalty(location))
-    return report
+        return VisitFetch(error=reason % {"visit": visit_id})
+    return _kept(location, visit_id, present, asked_at) or elsewhere
 
 
-def _check_loyalty(location: Location) -> Check:
-    name = _("The user may work with loyalty")
-    try:
-        access = Line(location, for_person=True).ask(lambda client: client.user_permissions(location.pk))
-    except exceptions.ApiError as error:
-        return Check(name, None, shown(error))
-    if access:
-        return Check(name, True)
-    if access is None:
-        return Check(name, None, _("Altegio's answer does not say."))
-    missing = _(
-        "The right “loyalty” (loyalty_access) is missing. Give it to the user of the token in Altegio."
-    )
-    return Check(name, False, missing)
-
-
-def _resume(location: Location) -> None:
-    now = timezone.now()
-    location.refused_at, location.refused_reason, location.credentials_worked_at = None, "", now
-    Location.objects.filter(pk=location.pk, credentials_version=location.credentials_version).update(
-        refused_at=None, refused_reason="", credentials_worked_at=now
-    )
+def _kept(
+    location: Location, visit_id: int, records: list[Record], asked_at: datetime.datetime
+) -> VisitFetch | None:
+    figures = {visit_id: {record.id: visit_rows.figures_of(record) for record in records}}
+    row = visit_rows.row_from(location, visit_id, list(figures[visit_id].values()), records[0])
+    visit_rows.save(location, [row], {visit_id: max(record.changed_at for record in records)}, asked_at)
+    visit = Visit.objects.filter(pk=visit_id, location=location).first()
+    if visit is None:
+        return None
+    if (
+        visit.record_id not in figures[visit_id]
+    ):  # that appointment is gone, and with it every call that names it
+        visit.record_id = records[0].id
+        visit.save(update_fields=["record_id"])
+    return VisitFetch(visit)
 
 
 def check_may_ask(location: Location) -> None:

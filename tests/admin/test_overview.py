@@ -21,6 +21,7 @@ from django.utils import timezone
 from altegio_loyalty import statistics
 from altegio_loyalty.admin.overview.tables import CSV, MOST_LOCATIONS
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation
+from altegio_loyalty.moments import today
 from tests.admin.test_operations import Log
 
 pytestmark = pytest.mark.django_db
@@ -213,7 +214,7 @@ def test_own_dates_can_be_a_single_day(log: Log, manager: Client) -> None:
 
 
 def day(number: int) -> str:
-    return (statistics.today() + datetime.timedelta(days=number)).isoformat()
+    return (today() + datetime.timedelta(days=number)).isoformat()
 
 
 @pytest.mark.parametrize(

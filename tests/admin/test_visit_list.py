@@ -21,7 +21,7 @@ from django.utils import timezone
 from altegio_loyalty.admin.desk import day_panel
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, Visit
 from altegio_loyalty.sandbox import FAULTS
-from altegio_loyalty.services import visits as reading
+from altegio_loyalty.services import day as reading
 from tests.delivery.salon import Salon
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -19,7 +19,7 @@ from altegio_loyalty import services
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import parse_moment, stored
 from altegio_loyalty.sandbox import FAULTS
-from altegio_loyalty.services import visits as module
+from altegio_loyalty.services import day as module
 from tests.delivery.rawserver import RawServer, answer_of
 from tests.delivery.salon import Salon, points
 

@@ -21,7 +21,7 @@ from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin import kinds
 from altegio_loyalty.admin.decisions import RESOLVE, Tally
 from altegio_loyalty.admin.desk.confirmation import MOST_VISITS
-from altegio_loyalty.admin.desk.live import is_due, may_stop, may_take_step, stop_one, take_step
+from altegio_loyalty.admin.desk.live import may_stop, may_take_step, stop_one, take_step
 from altegio_loyalty.admin.desk.several_visits import remembered_promotion
 from altegio_loyalty.admin.looks import look_of, status_badge
 from altegio_loyalty.admin.pages import ACTS, FOLDER, Page
@@ -68,7 +68,7 @@ class Batch:
 
     def next_due(self) -> LoyaltyOperation | None:
         """What this person's page may take a step further, the longest waiting first."""
-        due = [row for row in self.open if is_due(row) and may_take_step(self.page, row)]
+        due = [row for row in self.open if row.is_due and may_take_step(self.page, row)]
         return min(due, key=lambda row: (row.next_attempt_at, row.pk), default=None)
 
     def summary(self) -> str:

@@ -29,8 +29,7 @@ from altegio_loyalty.admin.desk.filters import (
 )
 from altegio_loyalty.admin.pages import ACTS, Page, as_id
 from altegio_loyalty.models import Location
-from altegio_loyalty.moments import today_at
-from altegio_loyalty.wording import as_local
+from altegio_loyalty.moments import as_local, today
 
 #: A reading of today's visits that is older than this is renewed when the list is opened.
 FRESH = datetime.timedelta(minutes=5)
@@ -53,7 +52,7 @@ class Freshness:
     @classmethod
     def of(cls, locations: list[Location]) -> Freshness:
         moments = [location.visits_read_at for location in locations]
-        known = [moment for moment in moments if moment and as_local(moment).date() == today_at(None)]
+        known = [moment for moment in moments if moment and as_local(moment).date() == today()]
         return cls(len(moments) - len(known), min(known, default=None))
 
     @property
@@ -93,7 +92,7 @@ class DayPanel(Page):
         locations = [chosen] if chosen else mine
         readable = [location for location in locations if location.is_active]
         day, freshness = one_day(request), Freshness.of(readable)
-        is_today = day == today_at(None)
+        is_today = day == today()
         number = as_id(request.GET.get(SEARCH)) if found_none else None
         working = [location for location in readable if not location.is_paused]
         return {
@@ -183,7 +182,7 @@ class DayPanel(Page):
             day = datetime.date.fromisoformat(self.request.POST.get("day", ""))
         except ValueError:
             raise BadRequest("No such day.") from None
-        if abs((day - today_at(None)).days) > 366:
+        if abs((day - today()).days) > 366:
             raise BadRequest("That day is too far away.")
         numbers = {as_id(text) or 0 for text in self.request.POST.getlist("location")}
         locations = list(

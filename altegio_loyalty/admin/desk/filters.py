@@ -17,7 +17,7 @@ from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.locations import LocationFilter
 from altegio_loyalty.admin.pages import as_id
 from altegio_loyalty.models import Location, Visit
-from altegio_loyalty.moments import start_of, today_at
+from altegio_loyalty.moments import start_of, today
 
 DAY, SEARCH = "day", "q"
 _DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
@@ -53,10 +53,10 @@ def asked_day(request: HttpRequest) -> str:
         return asked
     if not asked and request.GET.get(SEARCH, "").strip():
         return "all"
-    today = today_at(None)
+    this_day = today()
     if asked in _DAYS:
-        return (today + datetime.timedelta(days=_DAYS[asked])).isoformat()
-    return (_as_date(asked) or today).isoformat()
+        return (this_day + datetime.timedelta(days=_DAYS[asked])).isoformat()
+    return (_as_date(asked) or this_day).isoformat()
 
 
 def _as_date(text: str) -> datetime.date | None:
@@ -108,14 +108,14 @@ class DayFilter(admin.SimpleListFilter):
     def _shown_by(value: str) -> str:
         if value not in _DAYS:
             return value
-        return (today_at(None) + datetime.timedelta(days=_DAYS[value])).isoformat()
+        return (today() + datetime.timedelta(days=_DAYS[value])).isoformat()
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Visit]) -> QuerySet[Visit]:
         asked = asked_day(request)
         if asked == "all":
             return queryset
         if asked == "week":
-            begin, end = start_of(today_at(None), None, days=-6), start_of(today_at(None), None, days=1)
+            begin, end = start_of(today(), None, days=-6), start_of(today(), None, days=1)
         else:
             day = datetime.date.fromisoformat(asked)
             begin, end = start_of(day, None), start_of(day, None, days=1)
@@ -137,10 +137,10 @@ def name_of_day(request: HttpRequest) -> str:
         return _("The last 7 days")
     if asked == "all":
         return _("Any day")
-    day, today = datetime.date.fromisoformat(asked), today_at(None)
-    if day.year != today.year:
+    day, this_day = datetime.date.fromisoformat(asked), today()
+    if day.year != this_day.year:
         return date_format(day, "DATE_FORMAT")
-    named = {-1: _("Yesterday"), 0: _("Today"), 1: _("Tomorrow")}.get((day - today).days)
+    named = {-1: _("Yesterday"), 0: _("Today"), 1: _("Tomorrow")}.get((day - this_day).days)
     # The day of the week stands at the beginning or not at all: inside a line only some languages write it large.
     return f"{named}, {date_format(day, 'j E')}" if named else date_format(day, "l, j E")
 

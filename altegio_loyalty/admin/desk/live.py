@@ -33,20 +33,9 @@ def seconds_left(operation: LoyaltyOperation) -> int | None:
     """Seconds until something is due; None where nothing is, or where it depends on something else than time."""
     if operation.status not in (Status.PENDING, Status.UNCONFIRMED) or operation.next_attempt_at is None:
         return None
-    if operation.location.is_paused or not operation.location.is_active:
+    if not operation.location.is_working:
         return None
     return max(0, round((operation.next_attempt_at - timezone.now()).total_seconds()))
-
-
-def is_due(operation: LoyaltyOperation) -> bool:
-    """Whether a worker, or the page of a person who waits, could take the operation a step further now.
-
-    One being sent is due when its lease is over: whoever was sending it has died.
-    """
-    location = operation.location
-    if operation.next_attempt_at is None or location.is_paused or not location.is_active:
-        return False
-    return kinds.is_known(operation.kind) and operation.next_attempt_at <= timezone.now()
 
 
 def as_clock(seconds: int) -> str:
@@ -166,7 +155,7 @@ class VisitState:
         state: dict[str, Any] = {
             "version": self.version,
             "open": [operation.pk for operation in self.open],
-            "is_due": any(is_due(row) and may_take_step(self.page, row) for row in self.open),
+            "is_due": any(row.is_due and may_take_step(self.page, row) for row in self.open),
         }
         if seen != self.version:
             context = {**self.context(), **live_addresses(self.page, self.visit)}
@@ -223,7 +212,7 @@ class LivePage(Page):
         """Do what is due on the visit, where no worker has done it: the claims make it safe beside any number of them."""
         visit = self._visit(visit_id)
         for operation in VisitState(self, visit).open:
-            if is_due(operation) and may_take_step(self, operation):
+            if operation.is_due and may_take_step(self, operation):
                 take_step(operation)
                 break
         return self._answer(visit)

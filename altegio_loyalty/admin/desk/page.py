@@ -19,7 +19,8 @@ from altegio_loyalty.admin.desk.offers.withdrawals import CardOffers
 from altegio_loyalty.admin.kinds import TABLE, why_nothing
 from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.models import Visit
-from altegio_loyalty.wording import as_local, isolated
+from altegio_loyalty.moments import as_local
+from altegio_loyalty.wording import isolated
 
 #: Without scripts, a page with an open operation looks again by itself after so many seconds.
 LOOK_AGAIN_SECONDS = 5

@@ -36,8 +36,7 @@ from altegio_loyalty.admin.kinds import TABLE
 from altegio_loyalty.admin.looks import figure_of, status_badge
 from altegio_loyalty.admin.pages import BoundedPaginator, Page, Unchangeable, address, outside_transactions
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
-from altegio_loyalty.moments import today_at
-from altegio_loyalty.wording import as_local
+from altegio_loyalty.moments import as_local, today
 
 _LEFT_TO_PAY, _APPLIED = gettext_lazy("left to pay"), gettext_lazy("applied")
 
@@ -152,7 +151,7 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         if visit.starts_at is None:
             return "–"
         starts_at = as_local(visit.starts_at)
-        is_today = starts_at.date() == today_at(None)
+        is_today = starts_at.date() == today()
         return date_format(starts_at, "H:i" if is_today else "j E Y, H:i")
 
     @admin.display(description=gettext_lazy("location"), ordering="location__title")

@@ -16,8 +16,8 @@ from django.utils.translation import gettext as _
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.csv_files import as_csv, csv_response
 from altegio_loyalty.admin.pages import Page
+from altegio_loyalty.moments import today
 from altegio_loyalty.states import Ending, Kind, Status
-from altegio_loyalty.statistics import today
 from altegio_loyalty.wording import reason
 
 #: So many rows are read, and sent, at once.

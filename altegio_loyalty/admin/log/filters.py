@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 
-from altegio_loyalty.moments import start_of, today_at
+from altegio_loyalty.moments import start_of, today
 
 
 class AttentionFilter(admin.SimpleListFilter):
@@ -46,5 +46,5 @@ class AskedFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() not in ("1", "7", "30"):
             return queryset
-        first = start_of(today_at(None), None, days=1 - int(self.value() or 1))
+        first = start_of(today(), None, days=1 - int(self.value() or 1))
         return queryset.filter(created_at__gte=first)

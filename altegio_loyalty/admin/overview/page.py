@@ -21,9 +21,10 @@ from altegio_loyalty.admin.csv_files import as_csv, csv_response
 from altegio_loyalty.admin.overview import charts, tables
 from altegio_loyalty.admin.pages import STYLESHEET, Page
 from altegio_loyalty.models import Location, LoyaltyOperation
+from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.states import Status
 from altegio_loyalty.statistics import Attention, Period
-from altegio_loyalty.wording import as_local, reason
+from altegio_loyalty.wording import reason
 
 PERIODS = (7, 30, 90)
 #: Those of them that the log can be narrowed to.
@@ -64,10 +65,10 @@ class PeriodForm(forms.Form):
             return chosen
         if since is None:
             raise forms.ValidationError(_("Choose the first day as well."))
-        chosen["until"] = until = until or statistics.today()
+        chosen["until"] = until = until or today()
         if since > until:
             raise forms.ValidationError(_("The first day is after the last one."))
-        if until > statistics.today():
+        if until > today():
             raise forms.ValidationError(_("The last day has not come yet."))
         if since < EARLIEST:
             raise forms.ValidationError(_("Choose days after the year 1999."))
@@ -259,7 +260,7 @@ class OverviewPage(Page):
             "periods": [(count, self.with_choice(days=count), count == self.days) for count in PERIODS],
             "since": self.period.first.isoformat(),
             "until": self.period.last.isoformat(),
-            "today": statistics.today().isoformat(),
+            "today": today().isoformat(),
             "chosen_days": self.chosen_days,
             "location_id": self.location_id,
             "location_title": self.locations[self.location_id]["title"] if self.location_id else "",

@@ -1,0 +1,80 @@
+"""Whether a location's tokens work, and what with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from altegio_loyalty import exceptions
+from altegio_loyalty.gateway import Line
+from altegio_loyalty.models import Location
+from altegio_loyalty.redaction import clean
+from altegio_loyalty.services.reading import check_api_url, shown
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a connection test. `is_good` is None where Altegio's answer does not say."""
+
+    title: str
+    is_good: bool | None
+    detail: str = ""
+
+
+@dataclass
+class ConnectionReport:
+    """What works with a location's tokens, and what is missing."""
+
+    checks: list[Check] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        return all(check.is_good is not False for check in self.checks)
+
+
+def test_connection(location: Location) -> ConnectionReport:
+    """Try the location's tokens: are they accepted, is the location visible, may the user work with loyalty.
+
+    A success ends a pause of the location. Endpoints: GET /company/{location_id}, GET /user/permissions/{location_id}.
+    """
+    report = ConnectionReport()
+    try:
+        check_api_url()
+        title = Line(location, for_person=True).ask(lambda client: client.company(location.pk))
+    except exceptions.ApiError as error:
+        report.checks.append(
+            Check(_("Altegio accepts the tokens and shows the location"), False, shown(error))
+        )
+        return report
+    report.checks.append(
+        Check(_("Altegio accepts the tokens and shows the location"), True, clean(title, 200))
+    )
+    _resume(location)
+    report.checks.append(_check_loyalty(location))
+    return report
+
+
+def _check_loyalty(location: Location) -> Check:
+    name = _("The user may work with loyalty")
+    try:
+        access = Line(location, for_person=True).ask(lambda client: client.user_permissions(location.pk))
+    except exceptions.ApiError as error:
+        return Check(name, None, shown(error))
+    if access:
+        return Check(name, True)
+    if access is None:
+        return Check(name, None, _("Altegio's answer does not say."))
+    missing = _(
+        "The right “loyalty” (loyalty_access) is missing. Give it to the user of the token in Altegio."
+    )
+    return Check(name, False, missing)
+
+
+def _resume(location: Location) -> None:
+    now = timezone.now()
+    location.refused_at, location.refused_reason, location.credentials_worked_at = None, "", now
+    Location.objects.filter(pk=location.pk, credentials_version=location.credentials_version).update(
+        refused_at=None, refused_reason="", credentials_worked_at=now
+    )

@@ -1,0 +1,205 @@
+"""A location's visits of one day, read from Altegio page by page into our own table: the screens find them there."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import time
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from altegio_loyalty import exceptions
+from altegio_loyalty.client import Record
+from altegio_loyalty.gateway import Line
+from altegio_loyalty.models import Location
+from altegio_loyalty.moments import parse_moment, start_of, today
+from altegio_loyalty.policy import is_outage
+from altegio_loyalty.services import visit_rows
+from altegio_loyalty.services.reading import check_may_ask, shown
+from altegio_loyalty.services.visit_rows import Figures
+
+#: Appointments in one request. Altegio takes more, but answers slowly and holds big answers against the limit.
+PAGE_SIZE = 100
+#: More pages than any salon's day has: a server that never stops is left here.
+MOST_PAGES = 50
+
+
+class DayReading:
+    """One reading of a location's day, a page at a time. Nothing that Altegio answers raises.
+
+    `error` is empty, or says why the reading ended early; what was read until then is kept. `pack` and `unpack` carry a
+    reading from one request of a screen to the next.
+    """
+
+    def __init__(self, location: Location, day: datetime.date) -> None:
+        self.location = location
+        self.day = day
+        self.began_at = timezone.now()
+        self.page_count = 0
+        self.new_count = 0
+        self.changed_count = 0
+        #: Rows that could not be kept: unreadable, of no visit, or of another location.
+        self.skipped_count = 0
+        self.is_finished = False
+        self.error = ""
+        #: Whether `error` is about Altegio as a whole: the next location would most likely meet it as well.
+        self.is_outage = False
+        self._figures: dict[int, dict[int, Figures]] = {}
+        self._offset: int | None = None
+        self._fingerprint = ""
+        self._is_whole = True
+
+    @property
+    def visit_count(self) -> int:
+        """How many visits were read so far."""
+        return len(self._figures)
+
+    def read_next_page(self) -> None:
+        """One call to Altegio, and what it showed is in the table. Endpoint: GET /records/{location_id}."""
+        if self.is_finished:
+            return
+        if self.page_count >= MOST_PAGES:
+            self._stop(_("Altegio shows more appointments for this day than a day can have."))
+            return
+        asked_at = timezone.now()
+        day, page = self.day.isoformat(), self.page_count + 1
+        try:
+            check_may_ask(self.location)
+            answer = Line(self.location, for_person=True).ask(
+                lambda client: client.records_page(
+                    self.location.pk, start_date=day, end_date=day, page=page, count=PAGE_SIZE
+                ),
+            )
+        except exceptions.ApiError as error:
+            self.is_outage = self.location.is_active and is_outage(error)
+            self._stop(shown(error))
+            return
+        self.page_count = page
+        if answer.row_count and answer.row_count == answer.unreadable_count:
+            self._stop(_("Altegio's list of appointments could not be read."))
+            return
+        fingerprint = _fingerprint_of(answer.records)
+        if fingerprint != self._fingerprint:
+            self.skipped_count += answer.unreadable_count
+            self._is_whole = self._is_whole and not answer.unreadable_count
+            self._keep(answer.records, asked_at)
+        if answer.row_count < PAGE_SIZE or fingerprint == self._fingerprint:
+            self._finish()
+        self._fingerprint = fingerprint
+
+    def _stop(self, error: str) -> None:
+        self.is_finished, self.error = True, error
+
+    def _keep(self, records: tuple[Record, ...], asked_at: datetime.datetime) -> None:
+        usable = [record for record in records if self._is_ours(record)]
+        first_of: dict[int, Record | None] = {}
+        for record in usable:
+            self._offset = _offset_of(record) if self._offset is None else self._offset
+            is_further = record.visit_id in self._figures and record.visit_id not in first_of
+            self._figures.setdefault(record.visit_id, {})[record.id] = visit_rows.figures_of(record)
+            first_of.setdefault(record.visit_id, record)
+            if is_further:  # its first appointment stood on an earlier page
+                first_of[record.visit_id] = None
+        rows = [
+            visit_rows.row_from(self.location, visit_id, list(self._figures[visit_id].values()), record)
+            for visit_id, record in first_of.items()
+        ]
+        changes: dict[int, str] = {}
+        for record in usable:
+            changes[record.visit_id] = max(changes.get(record.visit_id, ""), record.changed_at)
+        new_count, changed_count, foreign = visit_rows.save(self.location, rows, changes, asked_at)
+        for visit_id in foreign:
+            del self._figures[visit_id]
+        self.new_count += new_count
+        self.changed_count += changed_count
+        self.skipped_count += len(foreign)
+
+    def _is_ours(self, record: Record) -> bool:
+        if record.is_deleted:
+            return False
+        is_ours = record.id > 0 and record.visit_id > 0 and record.location_id in (0, self.location.pk)
+        self.skipped_count += not is_ours
+        return is_ours
+
+    def _finish(self) -> None:
+        """The whole day was read: what it no longer shows was moved or deleted, and its time is not known any more."""
+        self.is_finished = True
+        begin, end = start_of(self.day, self._offset), start_of(self.day, self._offset, days=1)
+        of_the_day = self.location.visits.filter(
+            starts_at__gte=begin, starts_at__lt=end, created_at__lt=self.began_at
+        )
+        gone = set(of_the_day.values_list("pk", flat=True)) - set(self._figures)
+        # A row that could not be read may be the very visit that seems to be gone.
+        if gone and self._is_whole and len(gone) <= MOST_PAGES * PAGE_SIZE:
+            self.changed_count += visit_rows.clear_times(self.location, gone, begin, end)
+        self.changed_count += visit_rows.renew_records(self.location, self._figures)
+        if self.day == today(self._offset):
+            self.location.visits_read_at = timezone.now()
+            Location.objects.filter(pk=self.location.pk).update(visits_read_at=self.location.visits_read_at)
+
+    def pack(self) -> dict[str, Any]:
+        """The reading as plain values, for `unpack`."""
+        return {
+            "location": self.location.pk,
+            "day": self.day.isoformat(),
+            "began": self.began_at.isoformat(),
+            "counts": [self.page_count, self.new_count, self.changed_count, self.skipped_count],
+            "offset": self._offset,
+            "whole": self._is_whole,
+            "fingerprint": self._fingerprint,
+            "figures": {
+                visit_id: {
+                    record_id: [amount if amount is None else str(amount) for amount in pair]
+                    for record_id, pair in figures.items()
+                }
+                for visit_id, figures in self._figures.items()
+            },
+        }
+
+    @classmethod
+    def unpack(cls, location: Location, packed: dict[str, Any]) -> DayReading:
+        """The reading goes on where it was packed. Only ever from what this site has packed and signed itself."""
+        reading = cls(location, datetime.date.fromisoformat(packed["day"]))
+        reading.began_at = datetime.datetime.fromisoformat(packed["began"])
+        reading.page_count, reading.new_count, reading.changed_count, reading.skipped_count = packed["counts"]
+        reading._offset, reading._fingerprint = packed["offset"], packed["fingerprint"]
+        reading._is_whole = packed["whole"]
+        for visit_id, figures in packed["figures"].items():
+            reading._figures[int(visit_id)] = {
+                int(record_id): (_decimal(pair[0]), _decimal(pair[1])) for record_id, pair in figures.items()
+            }
+        return reading
+
+
+def read_day(
+    location: Location, day: datetime.date | None = None, *, seconds: float | None = None
+) -> DayReading:
+    """Read the location's visits of a day, in its own local date, into our table; by default today's.
+
+    Each page is one call within the site's budget of requests. After `seconds` no further page is begun: the reading is
+    then neither finished nor has it an error, and `read_next_page` goes on. A success sets `Location.visits_read_at`, if the
+    day is today. Never raises for anything that Altegio answers. Endpoint: GET /records/{location_id}.
+    """
+    reading = DayReading(location, day or today())
+    began = time.monotonic()
+    while not reading.is_finished and (seconds is None or time.monotonic() - began < seconds):
+        reading.read_next_page()
+    return reading
+
+
+def _fingerprint_of(records: tuple[Record, ...]) -> str:
+    return hashlib.sha256(repr([(record.id, record.visit_id) for record in records]).encode()).hexdigest()
+
+
+def _offset_of(record: Record) -> int | None:
+    """How many seconds the location's time is ahead of UTC, where the appointment shows it."""
+    moment = parse_moment(record.starts_at)
+    offset = moment.utcoffset() if moment else None
+    return None if offset is None else int(offset.total_seconds())
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

@@ -1,0 +1,141 @@
+"""How visits that Altegio's lists show are brought into our own table, and which of two figures is the better one.
+
+What is left to pay is known in two ways. A visit's own page reads it exactly, with products and payments
+(`bills.keep_figures`; `Visit.read_at` says when). The list of appointments only allows an estimate from the prices of its
+lines; such a row has no `read_at`. An estimate replaces an exact figure only where that is known to be out of date: the
+appointment was changed in Altegio after it, or one of our own operations on the visit ended after it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from decimal import Decimal
+
+from django.db.models import Max, Q
+
+from altegio_loyalty.bills import storable
+from altegio_loyalty.client import Record
+from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+from altegio_loyalty.moments import parse_moment, stored
+from altegio_loyalty.redaction import clean
+
+_FACTS = ("client_id", "client_name", "client_phone", "starts_at")
+_FIGURES = ("due_amount", "covered_amount", "read_at")
+#: So many rows are written or asked for in one statement.
+_ROWS_AT_ONCE = 500
+
+#: (applied, left to pay) of one appointment; None where the list does not say it.
+Figures = tuple[Decimal | None, Decimal | None]
+
+
+def figures_of(record: Record) -> Figures:
+    covered = None
+    if record.cost is not None and record.to_pay is not None:
+        covered = max(record.cost - record.to_pay, Decimal(0))
+    return covered, Decimal(0) if record.is_paid else record.to_pay
+
+
+def _sum(amounts: list[Decimal | None]) -> Decimal | None:
+    known = [amount for amount in amounts if amount is not None]
+    return storable(sum(known, Decimal(0))) if len(known) == len(amounts) else None
+
+
+def row_from(location: Location, visit_id: int, pairs: list[Figures], record: Record | None = None) -> Visit:
+    """The visit as Altegio's list shows it; without a record it only brings new figures."""
+    row = Visit(
+        id=visit_id,
+        location=location,
+        covered_amount=_sum([covered for covered, _due in pairs]),
+        due_amount=_sum([due for _covered, due in pairs]),
+    )
+    if record is not None:
+        row.record_id, row.client_id = record.id, record.client_id or None
+        row.client_name, row.client_phone = clean(record.client_name, 200), clean(record.client_phone, 40)
+        row.starts_at = stored(parse_moment(record.starts_at) or parse_moment(record.local_start))
+    return row
+
+
+def save(
+    location: Location, rows: list[Visit], changes: dict[int, str], asked_at: datetime.datetime
+) -> tuple[int, int, list[int]]:
+    """Bring the rows into the table in a few queries, however many. A visit of another location is left alone.
+
+    Returns how many are new, how many changed, and which visits are another location's.
+    """
+    known = Visit.objects.in_bulk([row.pk for row in rows])
+    foreign = [pk for pk, there in known.items() if there.location_id != location.pk]
+    new = [row for row in rows if row.pk not in known and row.record_id]
+    Visit.objects.bulk_create(new, ignore_conflicts=True)
+    mine = [(known[row.pk], row) for row in rows if row.pk in known and row.pk not in foreign]
+    exact = _still_exact([there for there, _row in mine if there.read_at], changes, asked_at)
+    renamed = [there for there, row in mine if row.record_id and _take_facts(there, row)]
+    refigured = [there for there, row in mine if there.pk not in exact and _take(there, row, _FIGURES)]
+    if renamed:
+        Visit.objects.bulk_update(renamed, _FACTS)
+    if refigured:
+        # Somebody may have opened the visit's page while Altegio was answering: that reading is later and better.
+        not_later = Visit.objects.filter(Q(read_at__isnull=True) | Q(read_at__lt=asked_at))
+        not_later.bulk_update(refigured, _FIGURES)
+    return len(new), len({*(row.pk for row in renamed), *(row.pk for row in refigured)}), foreign
+
+
+def _take_facts(there: Visit, row: Visit) -> bool:
+    """What the list does not say of the same client or of the time stays as it was."""
+    if row.client_id == there.client_id:
+        row.client_name = row.client_name or there.client_name
+        row.client_phone = row.client_phone or there.client_phone
+    row.starts_at = row.starts_at or there.starts_at
+    return _take(there, row, _FACTS)
+
+
+def _take(there: Visit, row: Visit, names: tuple[str, ...]) -> bool:
+    """Copy the columns; whether anything differed."""
+    changed = False
+    for name in names:
+        if getattr(there, name) != getattr(row, name):
+            setattr(there, name, getattr(row, name))
+            changed = True
+    return changed
+
+
+def _still_exact(visits: list[Visit], changes: dict[int, str], asked_at: datetime.datetime) -> set[int]:
+    """Those of the visits whose exact figures nothing is known to have changed since."""
+    ended = LoyaltyOperation.objects.filter(
+        visit__in=[visit.pk for visit in visits], finished_at__isnull=False
+    )
+    ends = dict(ended.order_by().values_list("visit_id").annotate(last=Max("finished_at"))) if visits else {}
+    exact = set()
+    for visit in visits:
+        assert visit.read_at is not None
+        changed_at = stored(parse_moment(changes.get(visit.pk, "")))
+        # A change in the future is no change: some lists show the time of the appointment there.
+        was_changed = changed_at is not None and visit.read_at < changed_at <= asked_at
+        ended_at = ends.get(visit.pk)
+        if not was_changed and (ended_at is None or ended_at <= visit.read_at):
+            exact.add(visit.pk)
+    return exact
+
+
+def renew_records(location: Location, figures: dict[int, dict[int, Figures]]) -> int:
+    """Name a living appointment where the one that we know has been replaced; calls for a dead one would be refused."""
+    count, ids = 0, sorted(figures)
+    for start in range(0, len(ids), _ROWS_AT_ONCE):
+        known = location.visits.filter(pk__in=ids[start : start + _ROWS_AT_ONCE])
+        replaced = [visit for visit in known if visit.record_id not in figures[visit.pk]]
+        for visit in replaced:
+            visit.record_id = next(iter(figures[visit.pk]))
+        Visit.objects.bulk_update(replaced, ["record_id"])
+        count += len(replaced)
+    return count
+
+
+def clear_times(location: Location, gone: set[int], begin: datetime.datetime, end: datetime.datetime) -> int:
+    """Forget when these visits are, so that no day lists them; a search finds them still, and so does their log."""
+    count = 0
+    ids = sorted(gone)
+    for start in range(0, len(ids), _ROWS_AT_ONCE):
+        some = location.visits.filter(
+            pk__in=ids[start : start + _ROWS_AT_ONCE], starts_at__gte=begin, starts_at__lt=end
+        )
+        count += some.update(starts_at=None)
+    return count
