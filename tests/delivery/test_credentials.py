@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from altegio_loyalty import services
+from altegio_loyalty.client.transport import _kept
+from altegio_loyalty.delivery.calls import client_for
 from altegio_loyalty.fields import Secret
 from altegio_loyalty.models import Location, LoyaltyOperation
+from tests.client.trackers import Striking, Tracker, ending_of, spellings, steps_to_strike
 from tests.delivery.salon import WITHDRAWAL, Salon, Status
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +40,32 @@ def test_401__pauses_the_location_and_uses_no_attempt(salon: Salon, path: str) -
     assert later.status == Status.PENDING
     assert len(salon.sandbox.requests) == request_count
     assert "tokens" in later.sentence
+
+
+def test_an_error_on_any_line__on_the_way_to_a_client__leaves_no_secret(settings: Any) -> None:
+    """Neither a token, nor a key that it is stored with, nor the password of the proxy."""
+    partner, user, key, password = "partner-5f1c", "user-77ab", Fernet.generate_key().decode(), "pr0xy-61ae"
+    settings.ALTEGIO_LOYALTY = {
+        **settings.ALTEGIO_LOYALTY,
+        "ENCRYPTION_KEYS": [key],
+        "PROXY_URL": f"http://joe:{password}@127.0.0.1:9",
+    }
+    stored = [Secret(token).to_stored() for token in (partner, user)]
+    to_find = {way for secret in (partner, user, key, password) for way in spellings(secret)}
+
+    def afresh() -> None:
+        _kept.transport = None
+        client_for(
+            Location(id=1, partner_token=Secret(stored=stored[0]), user_token=Secret(stored=stored[1]))
+        )._transport.close()
+
+    modules = ("altegio_loyalty", "cryptography", "requests", "urllib3")
+    recorded = Striking(modules)
+    assert ending_of(afresh, recorded) is None
+    steps = steps_to_strike(recorded.trail, "altegio_loyalty", 50)
+    errors = [ending_of(afresh, Striking(modules, SystemExit(), at)) for at in steps]
+    assert sum(isinstance(error, SystemExit) for error in errors) > 100  # the first one had more to do
+    assert [found for error in errors if (found := Tracker().show(error).finds(to_find))] == []
 
 
 def test_401_many_times__uses_no_attempt(salon: Salon) -> None:
