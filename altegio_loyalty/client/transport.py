@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from operator import methodcaller
 from typing import Any
@@ -53,7 +53,7 @@ class Answer:
     """
 
     http_status: int
-    body: Any
+    body: Any = field(repr=False)  # a server may echo a token
     text: str
     claims_success: bool
 

@@ -35,16 +35,17 @@ def client_for(location: Location) -> AltegioClient:
 
     Raises `exceptions.Unauthorized` where the tokens are missing or cannot be read: no call with them can succeed.
     """
-    settings = get_settings()
-    limits = Limits(
-        settings.CONNECT_TIMEOUT, settings.READ_TIMEOUT, settings.TOTAL_TIMEOUT, settings.MAX_ANSWER_BYTES
-    )
     try:
         credentials = location.credentials()
     except exceptions.UndecryptableToken as error:
         raise exceptions.Unauthorized(str(error)) from None
     if not credentials.partner_token or not credentials.user_token:
         raise exceptions.Unauthorized("A token of this location is missing.")
+    # Not before: a frame that can fail holds no settings, which know the keys and the proxy's password.
+    settings = get_settings()
+    limits = Limits(
+        settings.CONNECT_TIMEOUT, settings.READ_TIMEOUT, settings.TOTAL_TIMEOUT, settings.MAX_ANSWER_BYTES
+    )
     return AltegioClient(
         shared_transport(settings.API_URL, proxy_url=Hidden(settings.PROXY_URL), limits=limits),
         credentials,

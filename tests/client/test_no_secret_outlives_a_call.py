@@ -36,6 +36,11 @@ from tests.client.rawserver import (
 )
 from tests.client.trackers import Striking, Tracker, ending_of, spellings, steps_to_strike, struck_after
 
+#: A connection that is cut short while it opens is closed by whoever collects the garbage.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
 PARTNER, USER, LOGIN, PASSWORD, PROXY = (
     'par/7c1a"9e', "usr-44d0-b81c", "jane@4f.example", 'pa"ss/0c5d', "pr0xy-61ae"
 )  # fmt: skip
@@ -131,14 +136,24 @@ def test_no_answer_that_cannot_be_used_leaves_a_secret(
 
 
 def test_a_call_that_cannot_be_sent_leaves_no_secret() -> None:
-    proxy = Hidden(f"http://joe:{PROXY}@127.0.0.1:9")
     bad = Credentials(Hidden(PARTNER + " x"), Hidden(USER))
+    proxy = Hidden(f"http://joe:{PROXY}@127.0.0.1:9")
     for credentials in (bad, TOKENS):
         with transport_to("https://127.0.0.1:9", LIMITS, proxy) as transport:
             client = AltegioClient(transport, credentials)
             error = ending_of(functools.partial(log_in, client))
         assert type(error) is exceptions.NotSent
         assert leaks_of(error) == []
+
+
+def test_a_proxy_that_echoes_its_password_leaves_none() -> None:
+    with RawServer(answering(http_answer(f"wrong: {PROXY}".encode(), "407 No"))) as server:
+        proxy = Hidden(f"http://joe:{PROXY}@127.0.0.1:{server.port}")
+        with transport_to("http://api.invalid", LIMITS, proxy) as transport:
+            error = ending_of(lambda: look(AltegioClient(transport, TOKENS)))
+        assert base64.b64encode(f"joe:{PROXY}".encode()) in server.received
+    assert type(error) is exceptions.Refused
+    assert leaks_of(error) == []
 
 
 # Wherever a call waits

@@ -114,17 +114,25 @@ class Striking:
 
 
 def ending_of(call: Callable[[], Any], trace: Striking | None = None) -> BaseException | None:
-    """What ended the call, if anything did."""
-    before = sys.gettrace()
+    """What ended the call, if anything did; None as well where the strike broke the interpreter's own books."""
+    return next(_ending(call, trace))
+
+
+def _ending(call: Callable[[], Any], trace: Striking | None) -> Iterator[BaseException | None]:
+    """A generator, since each has an error "being handled" of its own.
+
+    CPython forgets to clear that where a trace function raises at the end of an `except`. No signal is handled there.
+    """
+    ended_by, before = None, sys.gettrace()
     try:
         if trace is not None:
             sys.settrace(trace)
         call()
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is looked at
-        return error
+        ended_by = error
     finally:
         sys.settrace(before)
-    return None
+    yield ended_by if sys.exc_info()[1] is None else None
 
 
 @contextlib.contextmanager
