@@ -28,6 +28,27 @@ def retry_rules() -> policy.RetryRules:
     return policy.RetryRules(settings.RETRY_DELAY, settings.RETRY_DELAY_MAX, minute_window)
 
 
+@hides_frames
+def client_for(location: Location) -> AltegioClient:
+    """A client with the location's tokens, over this thread's kept connections.
+
+    Raises `exceptions.Unauthorized` where the tokens are missing or cannot be read: no call with them can succeed.
+    """
+    try:
+        credentials = location.credentials()
+    except exceptions.UndecryptableToken as error:
+        raise exceptions.Unauthorized(str(error)) from None
+    if not credentials.partner_token or not credentials.user_token:
+        raise exceptions.Unauthorized("A token of this location is missing.")
+    # Not before: a frame that can fail holds no settings, which know the keys and the proxy's password.
+    settings = get_settings()
+    limits = Limits(
+        settings.CONNECT_TIMEOUT, settings.READ_TIMEOUT, settings.TOTAL_TIMEOUT, settings.MAX_ANSWER_BYTES
+    )
+    transport = shared_transport(settings.API_URL, proxy_url=Hidden(settings.PROXY_URL), limits=limits)
+    return client_of(transport, credentials)
+
+
 class Line:
     """One location's line. `for_person` says that somebody waits: then the desk's share of the budget is there as well."""
 
@@ -35,26 +56,14 @@ class Line:
         self.location = location
         self.for_person = for_person
 
-    @hides_frames
     def open(self, *, turns: int = 1) -> AltegioClient:
-        """A client with the location's tokens over this thread's kept connections, and so many requests booked for it.
+        """A client for the location, and so many requests booked for it.
 
-        Raises `exceptions.Unauthorized` where the tokens are missing or cannot be read, since no call with them can
-        succeed, and what `throttle.take_turn` raises.
+        Raises what `client_for` and `throttle.take_turn` raise.
         """
-        settings = get_settings()
-        limits = Limits(
-            settings.CONNECT_TIMEOUT, settings.READ_TIMEOUT, settings.TOTAL_TIMEOUT, settings.MAX_ANSWER_BYTES
-        )
-        try:
-            credentials = self.location.credentials()
-        except exceptions.UndecryptableToken as error:
-            raise exceptions.Unauthorized(str(error)) from None
-        if not credentials.partner_token or not credentials.user_token:
-            raise exceptions.Unauthorized("A token of this location is missing.")
+        client = client_for(self.location)
         throttle.take_turn(count=turns, for_person=self.for_person)
-        transport = shared_transport(settings.API_URL, proxy_url=Hidden(settings.PROXY_URL), limits=limits)
-        return client_of(transport, credentials)
+        return client
 
     def ask(self, question: Callable[[AltegioClient], Result], *, turns: int = 1) -> Result:
         """One read: `open`, the question, and `note`. `turns` is more than 1 where others follow at once, with 0.

@@ -24,6 +24,8 @@ def derive_key(secret: str) -> str:
 class KeyRing:
     """Encrypts and decrypts texts. Raises ValueError for a key that is not 32 url-safe base64-encoded bytes."""
 
+    __slots__ = ("_fernet",)  # no tracker walks into the keys
+
     def __init__(self, keys: Sequence[str]) -> None:
         if not keys:
             raise ValueError("at least one key is needed")

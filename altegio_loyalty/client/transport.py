@@ -13,7 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from operator import methodcaller
 from typing import Any
@@ -53,7 +53,7 @@ class Answer:
     """
 
     http_status: int
-    body: Any
+    body: Any = field(repr=False)  # a server may echo a token
     text: str
     claims_success: bool
 
@@ -82,6 +82,7 @@ class Transport:
 
     __slots__ = ("_proxy_password", "_session", "_used_at", "api_url", "limits")
 
+    @hides_frames
     def __init__(self, api_url: str, *, proxy_url: str | Hidden = "", limits: Limits | None = None) -> None:
         proxy_url = Hidden.of(proxy_url)
         self.api_url = api_url.rstrip("/")
@@ -97,6 +98,7 @@ class Transport:
         self._session.mount("http://", WatchedAdapter())
         self._used_at = time.monotonic()
 
+    @hides_frames
     def close(self) -> None:
         self._session.close()
 

@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -43,24 +42,6 @@ def test_a_refused_port_is_not_sent() -> None:
 def test_a_name_that_does_not_resolve_is_not_sent() -> None:
     with transport_to("http://nobody.invalid/api/v1") as transport, pytest.raises(exceptions.NotSent):
         withdraw(AltegioClient(transport, TOKENS))
-
-
-@pytest.fixture
-def full_port() -> Any:
-    """A port whose queue of connections is full, so that connecting to it hangs."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(0)
-    filling = []
-    for _ in range(4):
-        sock = socket.socket()
-        sock.setblocking(False)
-        sock.connect_ex(listener.getsockname())
-        filling.append(sock)
-    time.sleep(0.05)
-    yield listener.getsockname()[1]
-    for sock in [*filling, listener]:
-        sock.close()
 
 
 def test_a_connect_timeout_is_not_sent(full_port: int) -> None:

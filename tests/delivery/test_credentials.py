@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 
 from altegio_loyalty import services
+from altegio_loyalty.client.transport import _kept
 from altegio_loyalty.fields import Secret
+from altegio_loyalty.gateway import client_for
 from altegio_loyalty.models import Location, LoyaltyOperation
+from tests.client.trackers import Striking, Tracker, ending_of, spellings, steps_to_strike
 from tests.delivery.salon import WITHDRAWAL, Salon, Status
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +42,41 @@ def test_401__pauses_the_location_and_uses_no_attempt(salon: Salon, path: str) -
     assert later.status == Status.PENDING
     assert len(salon.sandbox.requests) == request_count
     assert "tokens" in later.sentence
+
+
+def open_client(location: Location) -> None:
+    _kept.transport = None
+    client_for(location)._transport.close()
+
+
+@pytest.mark.parametrize("is_key_lost", [False, True], ids=["key", "key lost"])
+@pytest.mark.parametrize(
+    "ask", [open_client, lambda location: location.credentials().are_sendable], ids=["client", "check"]
+)
+def test_an_error_on_any_line__on_the_way_to_a_client__leaves_no_secret(
+    ask: Callable[[Location], Any], is_key_lost: bool, settings: Any
+) -> None:
+    """Neither a token, nor a key that it is stored with, nor the password of the proxy."""
+    partner, user, password = "partner-5f1c", "user-77ab", "pr0xy-61ae"
+    keys = [Fernet.generate_key().decode() for _ in range(2)]
+    site = {**settings.ALTEGIO_LOYALTY, "PROXY_URL": f"http://joe:{password}@127.0.0.1:9"}
+    settings.ALTEGIO_LOYALTY = {**site, "ENCRYPTION_KEYS": keys[:1]}
+    stored = [Secret(token).to_stored() for token in (partner, user)]
+    settings.ALTEGIO_LOYALTY = {**site, "ENCRYPTION_KEYS": keys[1:] if is_key_lost else keys}
+    raw = [base64.urlsafe_b64decode(key).decode("latin-1") for key in keys]
+    halves = {half for key in raw for half in (key[:16], key[16:])}  # as a Fernet holds them
+    to_find = {way for secret in (partner, user, password, *keys) for way in spellings(secret)} | halves
+
+    def afresh() -> None:
+        ask(Location(id=1, partner_token=Secret(stored=stored[0]), user_token=Secret(stored=stored[1])))
+
+    modules = ("altegio_loyalty", "cryptography", "requests", "urllib3")
+    recorded = Striking(modules)
+    assert (ending_of(afresh, recorded) is not None) is is_key_lost
+    steps = steps_to_strike(recorded.trail, "altegio_loyalty", 50)
+    errors = [ending_of(afresh, Striking(modules, SystemExit(), at)) for at in steps]
+    assert sum(isinstance(error, SystemExit) for error in errors) > 40
+    assert [found for error in errors if (found := Tracker().show(error).finds(to_find))] == []
 
 
 def test_401_many_times__uses_no_attempt(salon: Salon) -> None:

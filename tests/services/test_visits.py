@@ -20,6 +20,7 @@ from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import parse_moment, stored
 from altegio_loyalty.sandbox import FAULTS
 from altegio_loyalty.services import day as module
+from altegio_loyalty.services import visit_rows
 from tests.delivery.rawserver import RawServer, answer_of
 from tests.delivery.salon import Salon, points
 
@@ -438,18 +439,18 @@ def test_an_exact_reading_made_meanwhile_wins(salon: Salon, serving: Any) -> Non
 
     serving(answer)
     reading = services.DayReading(salon.location, TODAY)
-    original = module._still_exact
+    original = visit_rows._still_exact
 
     def opened_meanwhile(*args: Any) -> set[int]:
         found = original(*args)
         Visit.objects.update(due_amount=77, read_at=timezone.now())
         return found
 
-    module._still_exact = opened_meanwhile
+    visit_rows._still_exact = opened_meanwhile
     try:
         reading.read_next_page()
     finally:
-        module._still_exact = original
+        visit_rows._still_exact = original
     assert Visit.objects.get().due_amount == 77
 
 
