@@ -12,7 +12,6 @@ import logging
 import math
 import time
 from bisect import bisect_right
-from urllib.parse import urlsplit
 
 from django.db import DatabaseError, InterfaceError, router
 from django.db.models import F, Q
@@ -70,7 +69,7 @@ def _share(limit: int, count: int, for_person: bool) -> int:
 
 def _host() -> str:
     """Whose requests are counted together: Altegio counts by IP address, whichever version of its API is called."""
-    return (urlsplit(get_settings().API_URL).netloc or "?")[:200]
+    return get_settings().API_URL.partition("://")[2].partition("/")[0][:200] or "?"
 
 
 def _book(host: str, count: int, limits: list[tuple[int, int]]) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.client.transport import Transport
@@ -15,7 +14,7 @@ VERSIONS: Mapping[str, type[AltegioClient]] = {"v1": AltegioClient}
 
 def version_of(api_url: str) -> str:
     """The version that the address names, such as "v1", whether it is known or not."""
-    return urlsplit(api_url).path.rstrip("/").rpartition("/")[2]
+    return api_url.rstrip("/").rpartition("/")[2]
 
 
 def client_of(transport: Transport, credentials: Credentials) -> AltegioClient:
