@@ -256,6 +256,14 @@ def test_the_last_operation_stands_in_the_row(salon: Salon, desk: Client) -> Non
     assert "given up" not in shown
 
 
+@pytest.mark.parametrize("kind", LoyaltyOperation.Kind.values)
+def test_only_what_the_person_may_ask_for_is_offered(salon: Salon, sign_in: SignIn, kind: str) -> None:
+    known(salon.location)
+    page = text_of(sign_in("view_visit", kind))
+    offered = [other for other in LoyaltyOperation.Kind.values if f'<option value="{other}">' in page]
+    assert offered == [kind]
+
+
 def test_the_location_is_named_where_there_are_several(salon: Salon, desk: Client) -> None:
     known(salon.location)
     assert "field-salon" not in text_of(desk)
