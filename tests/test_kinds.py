@@ -36,7 +36,7 @@ def import_anew(place: str) -> None:
 
 @pytest.fixture
 def fifth_kind() -> Any:
-    fifth = kinds.Kind("apply_referral_program", kinds.APPLY_CARD_WITHDRAWAL.effect_on)
+    fifth = kinds.Kind("apply_what_is_not_there_yet", kinds.APPLY_CARD_WITHDRAWAL.effect_on)
     with mock.patch.dict(kinds.TABLE, {fifth.name: fifth}):  # type: ignore[arg-type]
         yield fifth
 
@@ -48,7 +48,7 @@ def test_fifth_kind__is_refused_at_import_until_the_place_has_it(place: str, fif
         import_anew(place)
 
 
-@pytest.mark.parametrize("change", [{"apply_referral_program": None}, {"apply_card_withdrawal": None}])
+@pytest.mark.parametrize("change", [{"apply_what_is_not_there_yet": None}, {"apply_card_withdrawal": None}])
 def test_request_of_the_client__is_there_for_each_kind_and_no_other(change: dict[str, Any]) -> None:
     """The client knows no kinds, so the table of kinds looks whether each has a request."""
     changed: dict[str, Any] = {**REQUESTS, **change}
