@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from itertools import product
 from typing import Any
 
@@ -112,3 +113,44 @@ def test_a_phone_that_comes_as_a_number_is_hidden(value: Any) -> None:
 def test_ordinary_words_stay() -> None:
     text = "User may not do that: user permissions are missing, the user id is 12345."
     assert redact(text) == text
+
+
+# The cost
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        '{"name":"',
+        '{"success":true,"data":{"loyalty_transactions":[],"name":"',
+        '{"phone":',
+        "User 1",
+        "Bearer ",
+        '"name":"' * 9,
+    ],
+)
+@pytest.mark.parametrize("piece", ["a", "\\", '\\"', "1", '"name":"', "\0"])
+def test_what_an_answer_costs_is_bounded_by_what_is_kept_of_it(begin: str, piece: str) -> None:
+    """Four megabytes that a server can send in a few kilobytes once cost 600 MB."""
+    text = begin + piece * (4 * 1024 * 1024 // len(piece))
+    tracemalloc.start()
+    try:
+        redact(text, secrets=["partner-token-1234", "user-token-5678"], limit=500)
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1024 * 1024
+
+
+@examples(200)
+@given(st.integers(9_500, 10_600), st.sampled_from(["", '{"name": "', '{"x": "']))
+def test_no_half_of_a_secret_stays_where_a_long_text_is_cut(distance: int, begin: str) -> None:
+    """Also where all before it was masked away, so that the end of what was looked at is kept."""
+    secret = "0123456789abcdefghijklmnopqrstuvwxyz"
+    text = begin + "b" * (distance - len(begin)) + secret + "c" * 50_000
+    hidden = f"User {secret}"
+    for kept in (redact(text, secrets=[secret], limit=500), redact(text.replace(secret, hidden), limit=500)):
+        assert len(kept) <= 500
+        assert secret[:5] not in kept
+    many = "known-secret-1 " * (distance // 15) + hidden + "c" * 50_000
+    assert secret[:5] not in redact(many, secrets=["known-secret-1 "], limit=5_000)
