@@ -142,15 +142,12 @@ def test_what_an_answer_costs_is_bounded_by_what_is_kept_of_it(begin: str, piece
     assert peak < 1024 * 1024
 
 
-@examples(200)
-@given(st.integers(9_500, 10_600), st.sampled_from(["", '{"name": "', '{"x": "']))
-def test_no_half_of_a_secret_stays_where_a_long_text_is_cut(distance: int, begin: str) -> None:
-    """Also where all before it was masked away, so that the end of what was looked at is kept."""
-    secret = "0123456789abcdefghijklmnopqrstuvwxyz"
-    text = begin + "b" * (distance - len(begin)) + secret + "c" * 50_000
-    hidden = f"User {secret}"
-    for kept in (redact(text, secrets=[secret], limit=500), redact(text.replace(secret, hidden), limit=500)):
-        assert len(kept) <= 500
+@pytest.mark.parametrize("known", [True, False])
+def test_no_half_of_a_secret_stays_where_a_long_text_is_cut(known: bool) -> None:
+    """Also where what stands before it shrank to masks, so that the end of what was looked at is kept."""
+    secret, filler = "0123456789abcdefghijklmnopqrstuvwxyz", "F1" * 200
+    for distance in range(10_300, 10_700):
+        text = filler * 25 + "x" * (distance - 10_000) + f" User {secret}" + " c" * 5_000
+        kept = redact(text, secrets=[filler, secret] if known else [filler], limit=500)
+        assert MASK in kept
         assert secret[:5] not in kept
-    many = "known-secret-1 " * (distance // 15) + hidden + "c" * 50_000
-    assert secret[:5] not in redact(many, secrets=["known-secret-1 "], limit=5_000)
