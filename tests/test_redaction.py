@@ -63,7 +63,7 @@ def test_a_known_secret_never_stays_wherever_it_stands(
 @given(secret_texts, st.integers(6, 11))
 def test_of_two_secrets_of_which_one_begins_like_the_other_nothing_stays(secret: str, size: int) -> None:
     for secrets in ([secret, secret[:size]], [secret[:size], secret]):
-        shown = redact(f"<{secret}>", secrets=secrets)
+        shown = redact(f"«{secret}»", secrets=secrets)
         assert secret[size:] not in shown.replace(MASK, "")
 
 
@@ -146,8 +146,8 @@ def test_what_an_answer_costs_is_bounded_by_what_is_kept_of_it(begin: str, piece
 def test_no_half_of_a_secret_stays_where_a_long_text_is_cut(known: bool) -> None:
     """Also where what stands before it shrank to masks, so that the end of what was looked at is kept."""
     secret, filler = "0123456789abcdefghijklmnopqrstuvwxyz", "F1" * 200
-    for distance in range(10_300, 10_700):
-        text = filler * 25 + "x" * (distance - 10_000) + f" User {secret}" + " c" * 5_000
+    for distance in range(270):
+        text = filler * 26 + "x" * distance + f" User {secret}" + " c" * 5_000
         kept = redact(text, secrets=[filler, secret] if known else [filler], limit=500)
         assert MASK in kept
         assert secret[:5] not in kept
