@@ -37,7 +37,7 @@ def import_anew(place: str) -> None:
 @pytest.fixture
 def fifth_kind() -> Any:
     fifth = kinds.Kind("apply_what_is_not_there_yet", kinds.APPLY_CARD_WITHDRAWAL.effect_on)
-    with mock.patch.dict(kinds.TABLE, {fifth.name: fifth}):  # type: ignore[arg-type]
+    with mock.patch.dict(kinds.TABLE, {fifth.name: fifth}):
         yield fifth
 
 
