@@ -9,6 +9,7 @@ from typing import Any
 
 from altegio_loyalty.sandbox.faults import Fault
 from altegio_loyalty.sandbox.wire import (
+    HTML,
     Answer,
     Literal,
     encode,
@@ -18,7 +19,6 @@ from altegio_loyalty.sandbox.wire import (
     unauthorized,
 )
 
-HTML = "text/html; charset=utf-8"
 ABSURD_NUMBERS = ("NaN", "1e999", "Infinity", "-Infinity")
 NASTY_TEXT = "\u0000\ud800<script>alert(1)</script>"
 
