@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -110,14 +111,10 @@ def _deep(fault: Fault, real: Answer, finish: Finish) -> Answer:
 
 
 def _nan(fault: Fault, real: Answer, finish: Finish) -> Answer:
-    count = 0
+    numbers = itertools.cycle(ABSURD_NUMBERS)
 
     def absurd(key: str, value: Any) -> Any:
-        nonlocal count
-        if key not in ("amount", "balance"):
-            return value
-        count += 1
-        return Literal(ABSURD_NUMBERS[(count - 1) % len(ABSURD_NUMBERS)])
+        return Literal(next(numbers)) if key in ("amount", "balance") else value
 
     return finish(replace(real, body=_changed(real.body, absurd)))
 
