@@ -16,6 +16,7 @@ from altegio_loyalty.sandbox.wire import (
     encode,
     failure,
     forbidden,
+    invalid,
     not_found,
     unauthorized,
 )
@@ -44,10 +45,6 @@ def _page(status: int, title: str) -> Answer:
     return Answer(status, html.encode(), content_type=HTML)
 
 
-def _rate_limited(fault: Fault) -> Answer:
-    return replace(rate_limit_answer(), headers=_retry_after(fault))
-
-
 def rate_limit_answer() -> Answer:
     """The vendor's 429. The number of seconds it names is as unreliable as the real one."""
     return failure(429, "Request limit exceeded, try again in 0 seconds.")
@@ -66,20 +63,16 @@ def _redirect(fault: Fault) -> Answer:
     return Answer(302, b"", headers={"Location": str(fault.parameters["location"])}, content_type=HTML)
 
 
-def _wrong_field(fault: Fault) -> Answer:
-    return failure(422, "Validation failed", {"record_id": ["The record cannot be changed."]})
-
-
 _REPLACEMENTS: dict[str, Callable[[Fault], Answer]] = {
     "status_401": lambda fault: unauthorized(),
     "status_402": lambda fault: failure(402, "The location's licence has expired."),
     "status_403": lambda fault: forbidden(),
     "status_404": lambda fault: not_found(),
-    "status_422": _wrong_field,
+    "status_422": lambda fault: invalid({"record_id": ["The record cannot be changed."]}),
     "status_500": lambda fault: failure(500, "An error occurred"),
     "status_502_html": lambda fault: _page(502, "502 Bad Gateway"),
     "status_503": _unavailable,
-    "rate_limited": _rate_limited,
+    "rate_limited": lambda fault: replace(rate_limit_answer(), headers=_retry_after(fault)),
     "html": lambda fault: _page(200, "Welcome to the hotel's network"),
     "success_false": lambda fault: failure(200, "An error occurred"),
     "error_after_effect": lambda fault: failure(500, "An error occurred"),
@@ -92,10 +85,6 @@ _REPLACEMENTS: dict[str, Callable[[Fault], Answer]] = {
 def _truncated(fault: Fault, real: Answer, finish: Finish) -> Answer:
     text = encode(finish(real).body)
     return replace(finish(real), body=text[: len(text) // 2])
-
-
-def _bare(fault: Fault, real: Answer, finish: Finish) -> Answer:
-    return replace(real, has_envelope=False)
 
 
 def _huge(fault: Fault, real: Answer, finish: Finish) -> Answer:
@@ -137,7 +126,7 @@ def _nul_text(fault: Fault, real: Answer, finish: Finish) -> Answer:
 
 _CHANGES: dict[str, Callable[[Fault, Answer, Finish], Answer]] = {
     "truncated_json": _truncated,
-    "bare": _bare,
+    "bare": lambda fault, real, finish: replace(real, has_envelope=False),
     "huge": _huge,
     "deep": _deep,
     "nan": _nan,

@@ -80,7 +80,8 @@ class DayReading:
         if answer.row_count and answer.row_count == answer.unreadable_count:
             self._stop(_("Altegio's list of appointments could not be read."))
             return
-        fingerprint = _fingerprint_of(answer.records)
+        ids = repr([(record.id, record.visit_id) for record in answer.records])
+        fingerprint = hashlib.sha256(ids.encode()).hexdigest()
         if fingerprint != self._fingerprint:
             self.skipped_count += answer.unreadable_count
             self._is_whole = self._is_whole and not answer.unreadable_count
@@ -185,10 +186,6 @@ def read_day(
     while not reading.is_finished and (seconds is None or time.monotonic() - began < seconds):
         reading.read_next_page()
     return reading
-
-
-def _fingerprint_of(records: tuple[Record, ...]) -> str:
-    return hashlib.sha256(repr([(record.id, record.visit_id) for record in records]).encode()).hexdigest()
 
 
 def _offset_of(record: Record) -> int | None:
