@@ -1,4 +1,4 @@
-"""The endpoints, one short method each, named as in the URL. See developer.alteg.io, B2B V1.
+"""Version 1 of the API: the endpoints, one short method each, named as in the URL. See developer.alteg.io, B2B V1.
 
 Every method raises a subclass of `exceptions.ApiError` and nothing else. Reads are strict: an answer that does not have
 the documented shape raises `UnreadableAnswer`. Ids are Altegio's; amounts are points, as `Decimal`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.client.hidden import Hidden, hides_frames
@@ -28,25 +28,20 @@ from altegio_loyalty.client.types import (
 from altegio_loyalty.client.vendor import Order, Reply
 
 Parsed = TypeVar("Parsed")
-
-
-class Request(NamedTuple):
-    """A POST: its path and its body."""
-
-    path: str
-    body: dict[str, Any]
+#: A POST: its path and its body.
+Request = tuple[str, dict[str, Any]]
 
 
 def _on_card(order: Order, **more: Any) -> Request:
     """POST /visit/loyalty/{verb}/{location_id}/{card_id}."""
     path = f"/visit/loyalty/{order.kind}/{order.location_id}/{order.card_id}"
-    return Request(path, {"record_id": order.record_id, "visit_id": order.visit_id, **more})
+    return path, {"record_id": order.record_id, "visit_id": order.visit_id, **more}
 
 
 def _on_program(order: Order) -> Request:
     """POST /visit/loyalty/{verb}/{location_id}/{card_id}/{program_id}."""
     path, body = _on_card(order)
-    return Request(f"{path}/{order.program_id}", body)
+    return f"{path}/{order.program_id}", body
 
 
 def _amount_on_card(order: Order) -> Request:
@@ -106,19 +101,13 @@ class AltegioClient:
             lambda body: [Record.parse(row) for row in to_objects(to_object(body).get("records"))],
         )[1]
 
-    def records(
-        self, location_id: int, *, start_date: str, end_date: str, page: int = 1, count: int = 50
-    ) -> list[Record]:
-        """GET /records/{location_id}: a page of appointments; dates as YYYY-MM-DD, both included, in the location's time."""
-        query = {"start_date": start_date, "end_date": end_date, "page": page, "count": count}
-        return self._get(
-            f"/records/{location_id}", lambda body: [Record.parse(row) for row in to_objects(body)], query
-        )[1]
-
     def records_page(
         self, location_id: int, *, start_date: str, end_date: str, page: int = 1, count: int = 50
     ) -> RecordPage:
-        """GET /records/{location_id}: the same, for a list that rather lacks a row than is not there at all."""
+        """GET /records/{location_id}: a page of appointments, which rather lacks a row than is not there at all.
+
+        Dates as YYYY-MM-DD, both included, in the location's time.
+        """
         query = {"start_date": start_date, "end_date": end_date, "page": page, "count": count}
         return self._get(f"/records/{location_id}", RecordPage.parse, query)[1]
 
@@ -183,10 +172,8 @@ def _visit_of_success(answer: Answer) -> VisitDetails | None:
     An answer that says neither "success" nor shows a visit is no success that anybody could stand on.
     """
     try:
-        return VisitDetails.parse(answer.body)
-    except Malformed as error:
+        return _read(answer, VisitDetails.parse)
+    except exceptions.UnreadableAnswer:
         if answer.claims_success:
             return None
-        raise exceptions.UnreadableAnswer(
-            f"Altegio's answer could not be read: {error}.", http_status=answer.http_status, body=answer.text
-        ) from None
+        raise
