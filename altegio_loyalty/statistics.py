@@ -150,14 +150,9 @@ class Points:
 def points(rows: OperationQuerySet, period: Period) -> Points:
     """Points that withdrawals took and that their cancels gave back, by the day on which that was asked for."""
     days = period.days
-    taking, giving = (
-        Q(
-            kind__in=[
-                kind.name for kind in kinds.TABLE.values() if kind.moves_points and kind.is_apply == takes
-            ]
-        )
-        for takes in (True, False)
-    )
+    moving = [kind for kind in kinds.TABLE.values() if kind.moves_points]
+    taking = Q(kind__in=[kind.name for kind in moving if kind.is_apply])
+    giving = Q(kind__in=[kind.name for kind in moving if not kind.is_apply])
     unknown = (taking & Q(applied_amount=None)) | (
         giving & Q(returned_amount=None) & ~Q(ending=Ending.NOTHING_TO_CANCEL)
     )
