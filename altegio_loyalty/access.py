@@ -28,17 +28,12 @@ def is_bound(user: Any) -> bool:
     return bound
 
 
-def locations_of(user: Any) -> QuerySet[LocationAccess, Any]:
-    """The ids of the locations given to the person or to one of their groups, as a subquery."""
-    given = Q(user_id=user.pk)
-    if hasattr(user, "groups"):  # a user model of the host site may know none
-        given |= Q(group__in=user.groups.all())
-    return LocationAccess.objects.filter(given).values("location_id")
-
-
 def visible_to(user: Any, rows: QuerySet[Row]) -> QuerySet[Row]:
     """Those of the rows, locations or rows that belong to one, that the person may see."""
     if not is_bound(user):
         return rows
+    given = Q(user_id=user.pk)
+    if hasattr(user, "groups"):  # a user model of the host site may know none
+        given |= Q(group__in=user.groups.all())
     column = "pk__in" if rows.model is Location else "location_id__in"
-    return rows.filter(**{column: locations_of(user)})
+    return rows.filter(**{column: LocationAccess.objects.filter(given).values("location_id")})

@@ -7,7 +7,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -15,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from altegio_loyalty import kinds
 from altegio_loyalty.models import LoyaltyOperation
-from altegio_loyalty.moments import as_local
+from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.states import Ending, Status
 from altegio_loyalty.wording import points
 
@@ -96,43 +95,35 @@ def short_time(moment: datetime | None) -> str:
     """The time of day, with the date unless it is today's."""
     if moment is None:
         return ""
-    moment, now = as_local(moment), as_local(timezone.now())
+    moment = as_local(moment)
     clock = date_format(moment, "H:i")
-    return clock if moment.date() == now.date() else f"{date_format(moment, 'SHORT_DATE_FORMAT')} {clock}"
+    return clock if moment.date() == today() else f"{date_format(moment, 'SHORT_DATE_FORMAT')} {clock}"
 
 
-@dataclass(frozen=True)
-class Figure:
-    """An amount as the list shows it; `note` says in words what the sign before it means."""
-
-    text: str
-    sign: str = ""
-    note: StrPromise | str = ""
-
-    def as_html(self, label: StrPromise) -> SafeString:
-        """`label` repeats the heading of the column, for narrow screens, which show none."""
-        heading = format_html('<span class="altegio-cell-label">{}</span> ', label)
-        if not self.note:
-            return format_html('{}<span class="altegio-figure">{}</span>', heading, self.text)
-        return format_html(
-            '{}<span class="altegio-figure" title="{}"><span aria-hidden="true">{}</span> {}'
-            '<span class="altegio-only-read"> ({})</span></span>',
-            heading,
-            self.note,
-            self.sign,
-            self.text,
-            self.note,
-        )
+def note_of(visit: Any, amount: Decimal | None) -> tuple[str, StrPromise | str]:
+    """The sign before an amount of the list, and its meaning in words: an estimate, or read before the last operation."""
+    if amount is not None and _is_out_of_date(visit):
+        return "↻", _("before the last operation")
+    if amount is None or visit.read_at:
+        return "", ""
+    return "≈", _("as the list of appointments shows it")
 
 
-def figure_of(visit: Any, amount: Decimal | None) -> Figure:
-    """The amount, marked where it is an estimate, or where something was done to the visit after it was read."""
-    if amount is None:
-        return Figure("–")
-    text = points(amount)
-    if _is_out_of_date(visit):
-        return Figure(text, "↻", _("before the last operation"))
-    return Figure(text) if visit.read_at else Figure(text, "≈", _("as the list of appointments shows it"))
+def figure_of(visit: Any, amount: Decimal | None, label: StrPromise) -> SafeString:
+    """The amount as the list shows it. `label` repeats the heading of the column, for narrow screens, which show none."""
+    heading = format_html('<span class="altegio-cell-label">{}</span> ', label)
+    text, (sign, note) = "–" if amount is None else points(amount), note_of(visit, amount)
+    if not note:
+        return format_html('{}<span class="altegio-figure">{}</span>', heading, text)
+    return format_html(
+        '{}<span class="altegio-figure" title="{}"><span aria-hidden="true">{}</span> {}'
+        '<span class="altegio-unseen"> ({})</span></span>',
+        heading,
+        note,
+        sign,
+        text,
+        note,
+    )
 
 
 def _is_out_of_date(visit: Any) -> bool:

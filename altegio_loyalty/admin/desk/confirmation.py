@@ -105,14 +105,7 @@ class Confirmation(Page):
     def shared_context(self) -> dict[str, Any]:
         """What the templates ask about the kind."""
         words = TABLE[self.kind.name]
-        return {
-            "title": words.button,
-            "words": words,
-            "kind": self.kind.name,
-            "types_amount": self.kind.takes_amount,
-            "types_program": self.kind.takes_program,
-            "is_cancel": not self.kind.is_apply,
-        }
+        return {"title": words.button, "words": words, "kind": self.kind}
 
     def page(self, template: str, context: dict[str, Any]) -> HttpResponse:
         """The page, with what its templates ask about the kind."""

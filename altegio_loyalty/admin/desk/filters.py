@@ -53,10 +53,13 @@ def asked_day(request: HttpRequest) -> str:
         return asked
     if not asked and request.GET.get(SEARCH, "").strip():
         return "all"
-    this_day = today()
-    if asked in _DAYS:
-        return (this_day + datetime.timedelta(days=_DAYS[asked])).isoformat()
-    return (_as_date(asked) or this_day).isoformat()
+    return _date_of(asked) or today().isoformat()
+
+
+def _date_of(asked: str) -> str:
+    """A day that is asked for by name or by its date, as a date; empty where it is neither."""
+    day = today() + datetime.timedelta(days=_DAYS[asked]) if asked in _DAYS else _as_date(asked)
+    return day.isoformat() if day else ""
 
 
 def _as_date(text: str) -> datetime.date | None:
@@ -91,35 +94,22 @@ class DayFilter(admin.SimpleListFilter):
         selected = False
         default = "all" if self._is_search else "today"
         for value, label in self.lookup_choices:
-            is_this = self._asked == self._shown_by(value)
+            is_this = self._asked == (_date_of(value) or value)
             selected = selected or is_this
             # The default needs no word in the address, so that a search from there looks at all days.
-            query = (
-                changelist.get_query_string(remove=[DAY])
-                if value == default
-                else changelist.get_query_string({DAY: value})
-            )
+            query = changelist.get_query_string({DAY: None if value == default else value})
             yield {"selected": is_this, "query_string": query, "display": label}
         if not selected and (day := _as_date(self._asked)):
             query = changelist.get_query_string({DAY: self._asked})
             yield {"selected": True, "query_string": query, "display": date_format(day, "DATE_FORMAT")}
 
-    @staticmethod
-    def _shown_by(value: str) -> str:
-        if value not in _DAYS:
-            return value
-        return (today() + datetime.timedelta(days=_DAYS[value])).isoformat()
-
     def queryset(self, request: HttpRequest, queryset: QuerySet[Visit]) -> QuerySet[Visit]:
         asked = asked_day(request)
         if asked == "all":
             return queryset
-        if asked == "week":
-            begin, end = start_of(today(), None, days=-6), start_of(today(), None, days=1)
-        else:
-            day = datetime.date.fromisoformat(asked)
-            begin, end = start_of(day, None), start_of(day, None, days=1)
-        return queryset.filter(starts_at__gte=begin, starts_at__lt=end)
+        last = today() if asked == "week" else datetime.date.fromisoformat(asked)
+        begin = start_of(last, days=-6 if asked == "week" else 0)
+        return queryset.filter(starts_at__gte=begin, starts_at__lt=start_of(last, days=1))
 
 
 class VisitLocationFilter(LocationFilter):
@@ -160,12 +150,11 @@ def _by_number(term: str, digits: str, *, sees_phones: bool) -> Q:
     found = Q(pk__in=[])
     if number := as_id(term):
         found |= Q(pk=number) | Q(record_id=number)
-    # The country's code is written in several ways, or not at all: the last ten digits tell a phone.
-    tail = digits[-10:]
-    if sees_phones and len(digits) < WHOLE_PHONE_DIGITS:
+    if len(digits) >= WHOLE_PHONE_DIGITS:
+        # The country's code is written in several ways, or not at all: the last ten digits tell a phone.
+        found |= Q(client_phone__endswith=digits[-10:])
+    elif sees_phones:
         found |= Q(client_phone__contains=digits)
-    elif len(digits) >= WHOLE_PHONE_DIGITS:
-        found |= Q(client_phone__endswith=tail)
     return found
 
 

@@ -46,10 +46,8 @@ class OneVisit(Confirmation):
             "nothing": why_nothing(self.kind, has_client=form.visit.client_id is not None),
             "warnings": offers.warnings(chosen),
             "token": token.hex,
-            "prefix": form.prefix,
             "other_value": OTHER,
-            "is_typing": form.types_ids or not offers.is_known or "typed" in self.request.GET,
-            "can_submit": bool(chosen and not chosen.why_not),
+            "is_typing": form.types_ids or bool(offers.error) or "typed" in self.request.GET,
         }
         return self.page("visit/operate.html", context)
 

@@ -109,7 +109,6 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         "location",
         "requested_by",
     )
-    list_display_links = ("asked_at",)
     list_filter = (AttentionFilter, "status", "kind", LocationFilter, AskedFilter)
     list_per_page = 50
     ordering = ("-id",)
@@ -124,7 +123,6 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
     )
     actions = tuple(_as_action(decision) for decision in DECISIONS.values())
     inlines = (AttemptInline,)
-    change_form_template = "admin/altegio_loyalty/loyaltyoperation/change_form.html"
 
     class Media:
         css = {"all": [STYLESHEET]}
@@ -270,7 +268,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             context["decisions"] = [
                 decision
                 for decision in DECISIONS.values()
-                if decision.fits(operation) and decision.is_allowed(request.user, operation)
+                if decision.fits(operation) and decision.is_allowed(request.user, operation.kind)
             ]
         return super().render_change_form(request, context, *args, **kwargs)
 
