@@ -24,8 +24,7 @@ def is_bound(user: Any) -> bool:
         user._altegio_is_bound = not user.has_perm("altegio_loyalty.all_locations") and (
             not get_settings().LOCATIONS_OPEN_BY_DEFAULT or LocationAccess.objects.exists()
         )
-    bound: bool = user._altegio_is_bound
-    return bound
+    return bool(user._altegio_is_bound)
 
 
 def visible_to(user: Any, rows: QuerySet[Row]) -> QuerySet[Row]:

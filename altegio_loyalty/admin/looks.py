@@ -32,12 +32,6 @@ class Look:
 
 
 _DONE = Look(_("done"), "✓", "good")
-_NOTHING_TO_CANCEL = Look(_("nothing to cancel"), "○", "quiet")
-_LESS = Look(_("less than asked"), "◐", "warning")
-_NOTHING_TAKEN = Look(_("nothing taken"), "○", "warning")
-_MORE = Look(_("more than asked"), "!", "warning")
-_NOT_SHOWN = Look(_("done, amount unknown"), "?", "warning")
-_TO_BE_LOOKED_AT = Look(_("to be looked at"), "!", "warning")
 _BY_STATUS: dict[str, Look] = {
     Status.PENDING: Look(_("waiting"), "…", "warning"),
     Status.SENDING: Look(_("being sent"), "→", "quiet"),
@@ -57,7 +51,7 @@ def look_of_status(status: str) -> Look:
 def look_of(operation: LoyaltyOperation) -> Look:
     """The look of the operation's outcome."""
     if operation.discrepancy:
-        return _TO_BE_LOOKED_AT
+        return Look(_("to be looked at"), "!", "warning")
     if not kinds.is_known(operation.kind):
         return Look(operation.get_status_display(), "•", "quiet")  # nobody here can say what its state means
     if operation.status == Status.SUCCEEDED:
@@ -69,15 +63,17 @@ def _look_of_success(operation: LoyaltyOperation) -> Look:
     if operation.ending == Ending.DECIDED_HAPPENED:
         return _DONE
     if operation.ending == Ending.NOTHING_TO_CANCEL:
-        return _NOTHING_TO_CANCEL
+        return Look(_("nothing to cancel"), "○", "quiet")
     kind, taken, asked = kinds.TABLE[operation.kind], operation.applied_amount, operation.amount
     if kind.is_apply and taken == 0:
-        return _NOTHING_TAKEN
+        return Look(_("nothing taken"), "○", "warning")
     if not kind.takes_amount or taken == asked:
         return _DONE
     if taken is None or asked is None:
-        return _NOT_SHOWN
-    return _LESS if taken < asked else _MORE
+        return Look(_("done, amount unknown"), "?", "warning")
+    if taken < asked:
+        return Look(_("less than asked"), "◐", "warning")
+    return Look(_("more than asked"), "!", "warning")
 
 
 def status_badge(operation: LoyaltyOperation) -> SafeString:

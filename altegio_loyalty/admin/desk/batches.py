@@ -21,7 +21,7 @@ from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin import kinds
 from altegio_loyalty.admin.decisions import RESOLVE, Tally
 from altegio_loyalty.admin.desk.confirmation import MOST_VISITS
-from altegio_loyalty.admin.desk.live import may_stop, may_take_step, stop_one, take_step
+from altegio_loyalty.admin.desk.live import live_addresses, may_stop, may_take_step, stop_one, take_step
 from altegio_loyalty.admin.desk.several_visits import remembered_promotion
 from altegio_loyalty.admin.looks import look_of, status_badge
 from altegio_loyalty.admin.pages import ACTS, FOLDER, Page
@@ -30,8 +30,6 @@ from altegio_loyalty.states import OPEN, Status
 
 #: So long one step may go on: short for the script, which shows the progress after each, longer for a form without it.
 SECONDS_OF_STEP, SECONDS_OF_LONG_STEP = 2.0, 10.0
-#: Without scripts the page of a batch that is not finished looks again by itself after so many seconds.
-LOOK_AGAIN_SECONDS = 5
 #: So many batches are listed.
 MOST_BATCHES = 50
 #: More rows than the form lets anybody ask for: a visit can have several of what a batch cancels.
@@ -154,13 +152,9 @@ class BatchPage(Page):
 
     def show(self, batch: uuid.UUID) -> HttpResponse:
         """How far the batch is, and the result of each visit."""
-        urls = {
-            f"{name}_url": self.address(f"visit_batch_{name}", batch) for name in ("state", "step", "stop")
-        }
         context = {
             **Batch(self, batch).context(),
-            **urls,
-            "look_again_seconds": LOOK_AGAIN_SECONDS,
+            **live_addresses(self, "visit_batch", batch),
             "batches_url": self.address("visit_batches"),
         }
         return self.render("visit/batch.html", context)

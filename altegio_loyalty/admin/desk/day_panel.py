@@ -196,19 +196,19 @@ class DayPanel(Page):
 
     def fetch(self) -> HttpResponse:
         """Fetch a visit by its number and go to its page."""
-        if (number := as_id(self.request.POST.get("visit"))) is None:
-            messages.error(self.request, _("A visit's number consists of digits only."))
-            return self._to_list()
-        location = self._fetch_location()
-        if location is None:
-            text = _("Choose the location in which visit %(visit)s is.")
-            messages.error(self.request, text % {"visit": number})
-            return self._to_list()
-        fetch = services.fetch_visit(location, number)
-        if fetch.visit is None:
-            messages.error(self.request, fetch.error)
-            return self._to_list()
-        return HttpResponseRedirect(self.address("visit_change", fetch.visit.pk))
+        number = as_id(self.request.POST.get("visit"))
+        location = self._fetch_location() if number else None
+        if number is None:
+            problem = _("A visit's number consists of digits only.")
+        elif location is None:
+            problem = _("Choose the location in which visit %(visit)s is.") % {"visit": number}
+        else:
+            fetch = services.fetch_visit(location, number)
+            if fetch.visit is not None:
+                return HttpResponseRedirect(self.address("visit_change", fetch.visit.pk))
+            problem = fetch.error
+        messages.error(self.request, problem)
+        return self._to_list()
 
     def _fetch_location(self) -> Location | None:
         """The location that was chosen, or the only one. One that the person may not see is not there."""

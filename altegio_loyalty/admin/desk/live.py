@@ -64,9 +64,9 @@ def take_step(operation: LoyaltyOperation) -> LoyaltyOperation | None:
         return None
 
 
-def live_addresses(page: Page, visit: Visit) -> dict[str, str]:
-    """Where the visit's page asks for its state, and what its buttons lead to."""
-    return {f"{name}_url": page.address(f"visit_{name}", visit.pk) for name in ("state", "stop", "step")}
+def live_addresses(page: Page, name: str, pk: object) -> dict[str, str]:
+    """Where the page of a visit, or of a batch, asks for its state, and what its buttons lead to."""
+    return {f"{what}_url": page.address(f"{name}_{what}", pk) for what in ("state", "stop", "step")}
 
 
 class VisitState:
@@ -106,7 +106,7 @@ class VisitState:
             ],
             "waiting": [self._waiting(row) for row in self.open if kinds.is_known(row.kind)],
             "operations": [self._told(operation) for operation in self.operations],
-            "has_open_operation": bool(self.open),
+            "is_open": bool(self.open),
             "version": self.version,
             "open_ids": ",".join(str(operation.pk) for operation in self.open),
         }
@@ -137,7 +137,7 @@ class VisitState:
             "is_due": any(row.is_due and may_take_step(self.page, row) for row in self.open),
         }
         if seen != self.version:
-            context = {**self.context(), **live_addresses(self.page, self.visit)}
+            context = {**self.context(), **live_addresses(self.page, "visit", self.visit.pk)}
             for part in ("verdicts", "waiting", "history"):
                 template = f"{FOLDER}/visit/{part}.html"
                 state[part] = render_to_string(template, context, self.page.request)

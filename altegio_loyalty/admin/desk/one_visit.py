@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from functools import partial
 
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseRedirect
 
 from altegio_loyalty.admin.desk.confirmation import NOT_BEGUN, Confirmation, busy_cards_of, why_not_begun
 from altegio_loyalty.admin.desk.forms import OTHER, OperationForm
+from altegio_loyalty.admin.desk.offers import Offer
 from altegio_loyalty.admin.kinds import TABLE, why_nothing
 from altegio_loyalty.models import Visit
 
@@ -51,18 +52,13 @@ class OneVisit(Confirmation):
         }
         return self.page("visit/operate.html", context)
 
-    def _other_cards(self, form: OperationForm) -> list[dict[str, Any]]:
-        """The cards that could be taken instead, as addresses: each has amounts of its own."""
+    def _other_cards(self, form: OperationForm) -> list[tuple[str, Offer]]:
+        """The cards that could be taken instead, with their addresses: each has amounts of its own."""
         if not self.kind.takes_amount or form.offers is None:
             return []
-        return [
-            {
-                "offer": offer,
-                "url": self.address("visit_operate", self.kind.name, visit=form.visit.pk, choice=offer.value),
-            }
-            for offer in form.offers.usable
-            if offer != form.chosen
-        ]
+        others = [offer for offer in form.offers.usable if offer != form.chosen]
+        here = partial(self.address, "visit_operate", self.kind.name, visit=form.visit.pk)
+        return [(here(choice=offer.value), offer) for offer in others]
 
     def _ask(self, form: OperationForm, token: uuid.UUID) -> None:
         """Ask for the operation; what stands against it is a message."""

@@ -239,27 +239,24 @@ class SeveralVisits(Confirmation):
         with transaction.atomic(using=database.alias()):
             # Always in the same order: two people with the same visits then wait for each other, and never in a circle.
             for choice in sorted(choices, key=lambda one: (one.visit.pk, one.card_id, one.program_id or 0)):
+                what = f"{choice.visit.pk}:{choice.card_id}:{choice.program_id or ''}"
                 try:
-                    self._ask(choice, token, batch)
+                    services.request_in_batch(
+                        self.kind.name,
+                        choice.visit.location_id,
+                        batch=batch,
+                        visit_id=choice.visit.pk,
+                        record_id=choice.visit.record_id,
+                        card_id=choice.card_id,
+                        program_id=choice.program_id,
+                        amount=choice.amount,
+                        requested_by=self.request.user,  # type: ignore[arg-type]
+                        idempotency_key=self.key(token, what),
+                    )
                     count += 1
                 except NOT_BEGUN as error:
                     self.problems.append(f"{choice.visit}: {why_not_begun(error)}")
         return count
-
-    def _ask(self, choice: Choice, token: uuid.UUID, batch: uuid.UUID) -> None:
-        what = f"{choice.visit.pk}:{choice.card_id}:{choice.program_id or ''}"
-        services.request_in_batch(
-            self.kind.name,
-            choice.visit.location_id,
-            batch=batch,
-            visit_id=choice.visit.pk,
-            record_id=choice.visit.record_id,
-            card_id=choice.card_id,
-            program_id=choice.program_id,
-            amount=choice.amount,
-            requested_by=self.request.user,  # type: ignore[arg-type]
-            idempotency_key=self.key(token, what),
-        )
 
     def _tell_problems(self) -> None:
         """Say what was not begun, and why."""

@@ -142,8 +142,7 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         if visit.starts_at is None:
             return "–"
         starts_at = as_local(visit.starts_at)
-        is_today = starts_at.date() == today()
-        return date_format(starts_at, "H:i" if is_today else "j E Y, H:i")
+        return date_format(starts_at, "H:i" if starts_at.date() == today() else "j E Y, H:i")
 
     @admin.display(description=gettext_lazy("location"), ordering="location__title")
     def salon(self, visit: Visit) -> str:

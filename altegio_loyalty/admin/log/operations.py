@@ -45,28 +45,20 @@ from altegio_loyalty.wording import reason as in_words
 #: So many visits are considered that a search for a name or an appointment finds.
 MOST_VISITS_FOUND = 200
 #: The sections of an operation's page, in lines.
-FACTS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
-    (
-        None,
-        (
-            ("kind_name", "asked", "applied"),
-            ("visit_link", "location"),
-            ("record_id", "card_id", "program_id"),
-            ("requested_by", "created_at"),
-            ("cancels_link",),
-            ("cancelled_by_links",),
-        ),
-    ),
-    (
-        gettext_lazy("Delivery"),
-        (
-            ("attempt_count", "lookup_count", "next_try", "expires_at"),
-            ("sent_at", "unanswered_at", "finished_at"),
-            ("ending_name",),
-            ("last_failure",),
-            ("idempotency_key",),
-        ),
-    ),
+FACTS: tuple[tuple[str, ...], ...] = (
+    ("kind_name", "asked", "applied"),
+    ("visit_link", "location"),
+    ("record_id", "card_id", "program_id"),
+    ("requested_by", "created_at"),
+    ("cancels_link",),
+    ("cancelled_by_links",),
+)
+DELIVERY: tuple[tuple[str, ...], ...] = (
+    ("attempt_count", "lookup_count", "next_try", "expires_at"),
+    ("sent_at", "unanswered_at", "finished_at"),
+    ("ending_name",),
+    ("last_failure",),
+    ("idempotency_key",),
 )
 
 
@@ -223,7 +215,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         if obj is None:
             return ()
         sections = []
-        for title, lines in FACTS:
+        for title, lines in ((None, FACTS), (_("Delivery"), DELIVERY)):
             shown = (for_person(request, names) for names in lines)
             known = [tuple(name for name in names if self._is_known(name, obj)) for names in shown]
             sections.append((title, {"fields": [names for names in known if names]}))

@@ -219,30 +219,27 @@ class OverviewPage(Page):
 
     # The period
 
-    def period_in_words(self) -> str:
-        first, last = (date_format(day, "DATE_FORMAT") for day in (self.period.first, self.period.last))
-        return first if first == last else f"{first} – {last}"
-
     def context(self) -> dict[str, Any]:
-        shown, moved = self.shown, self.shown.points.total
+        shown, total = self.shown, tables.amounts_of(self.shown.points.total)
         query = {**self.chosen_days, "location": self.location_id}
-        words = {"taken": tables.grouped(moved.taken), "back": tables.grouped(moved.given_back)}
-        words["period"] = self.period_in_words()
+        first, last = (date_format(day, "DATE_FORMAT") for day in (self.period.first, self.period.last))
+        period = first if first == last else f"{first} – {last}"
+        words = {**total, "period": period}
         description = _("%(taken)s points taken and %(back)s given back, %(period)s.") % words
         return {
             "title": _("Overview"),
             "form": self.form,
             "period": self.period,
             "periods": [(count, self.with_choice(days=count), count == self.days) for count in PERIODS],
-            "period_in_words": words["period"],
+            "period_in_words": period,
             "chosen_days": self.chosen_days,
             "today": today(),
             "location": self.locations.get(self.location_id or 0),
             "all_locations_url": self.with_choice(location=None),
             "zone": timezone.get_current_timezone_name(),
             "calls": self.calls(),
-            "total": tables.amounts_of(moved),
-            "unknown_count": moved.unknown_count,
+            "total": total,
+            "unknown_count": shown.points.total.unknown_count,
             "patterns": charts.PATTERNS,
             "chart": tables.chart(shown, description) if shown.points.cells else "",
             "days": list(tables.day_rows(shown)),
