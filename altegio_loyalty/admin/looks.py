@@ -31,15 +31,15 @@ class Look:
     tone: str
 
 
-_DONE = Look(_("done"), "✓", "good")
+_DONE = Look(Status.SUCCEEDED.label, "✓", "good")
 _BY_STATUS: dict[str, Look] = {
-    Status.PENDING: Look(_("waiting"), "…", "warning"),
-    Status.SENDING: Look(_("being sent"), "→", "quiet"),
-    Status.UNCONFIRMED: Look(_("in doubt"), "?", "warning"),
+    Status.PENDING: Look(Status.PENDING.label, "…", "warning"),
+    Status.SENDING: Look(Status.SENDING.label, "→", "quiet"),
+    Status.UNCONFIRMED: Look(Status.UNCONFIRMED.label, "?", "warning"),
     Status.SUCCEEDED: _DONE,
-    Status.REJECTED: Look(_("refused"), "✕", "bad"),
-    Status.FAILED: Look(_("not done, given up"), "✕", "bad"),
-    Status.ABANDONED: Look(_("stopped"), "■", "quiet"),
+    Status.REJECTED: Look(Status.REJECTED.label, "✕", "bad"),
+    Status.FAILED: Look(Status.FAILED.label, "✕", "bad"),
+    Status.ABANDONED: Look(Status.ABANDONED.label, "■", "quiet"),
 }
 
 

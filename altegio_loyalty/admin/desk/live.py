@@ -29,14 +29,6 @@ OPERATIONS_SHOWN = 20
 RESULT_SECONDS = 900
 
 
-def seconds_left(operation: LoyaltyOperation) -> int | None:
-    """Seconds until something is due; None where nothing is, or where it depends on something else than time."""
-    is_timed = operation.status in (Status.PENDING, Status.UNCONFIRMED) and operation.location.is_working
-    if not is_timed or operation.next_attempt_at is None:
-        return None
-    return max(0, round((operation.next_attempt_at - timezone.now()).total_seconds()))
-
-
 def may_stop(page: Page, operation: LoyaltyOperation) -> bool:
     """Whether the person may stop the operation, and it can be stopped."""
     stop = DECISIONS["stop"]
@@ -112,7 +104,11 @@ class VisitState:
         }
 
     def _waiting(self, operation: LoyaltyOperation) -> dict[str, Any]:
-        seconds = seconds_left(operation)
+        """With the seconds until something is due; without, where nothing is or where it depends on more than time."""
+        is_timed = operation.status in (Status.PENDING, Status.UNCONFIRMED) and operation.location.is_working
+        seconds = None
+        if is_timed and operation.next_attempt_at is not None:
+            seconds = max(0, round((operation.next_attempt_at - timezone.now()).total_seconds()))
         return {
             "row": operation,
             "seconds": seconds,

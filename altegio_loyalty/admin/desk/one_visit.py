@@ -8,7 +8,7 @@ from functools import partial
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseRedirect
 
-from altegio_loyalty.admin.desk.confirmation import NOT_BEGUN, Confirmation, busy_cards_of, why_not_begun
+from altegio_loyalty.admin.desk.confirmation import Confirmation, busy_cards_of
 from altegio_loyalty.admin.desk.forms import OTHER, OperationForm
 from altegio_loyalty.admin.desk.offers import Offer
 from altegio_loyalty.admin.kinds import TABLE, why_nothing
@@ -64,15 +64,7 @@ class OneVisit(Confirmation):
         """Ask for the operation; what stands against it is a message."""
         visit, wanted = form.visit, form.cleaned_data
         optional = {name: wanted[name] for name in ("program_id", "amount") if wanted[name] is not None}
-        try:
-            TABLE[self.kind.name].service(
-                visit.location_id,
-                visit_id=visit.pk,
-                record_id=visit.record_id,
-                card_id=wanted["card_id"],
-                requested_by=self.request.user,
-                idempotency_key=self.key(token, visit.pk),
-                **optional,
-            )
-        except NOT_BEGUN as error:
-            messages.error(self.request, why_not_begun(error))
+        service = TABLE[self.kind.name].service
+        problem = self.begin(service, visit, token, visit.pk, card_id=wanted["card_id"], **optional)
+        if problem:
+            messages.error(self.request, problem)

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
+from functools import partial
 from typing import Any
 
 from django.contrib import messages
@@ -24,7 +25,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from altegio_loyalty import database, services
-from altegio_loyalty.admin.desk.confirmation import NOT_BEGUN, Confirmation, busy_cards_of, why_not_begun
+from altegio_loyalty.admin.desk.confirmation import Confirmation, busy_cards_of
 from altegio_loyalty.admin.desk.forms import parse_choice
 from altegio_loyalty.admin.desk.offers import Offer, Offers
 from altegio_loyalty.admin.pages import FOLDER, as_id
@@ -235,27 +236,17 @@ class SeveralVisits(Confirmation):
 
     def _ask_for_all(self, choices: list[Choice], token: uuid.UUID, batch: uuid.UUID) -> int:
         """Write all operations in one transaction; they are sent once it commits. Returns how many there are."""
-        count = 0
+        count, request = 0, partial(services.request_in_batch, self.kind.name, batch=batch)
         with transaction.atomic(using=database.alias()):
             # Always in the same order: two people with the same visits then wait for each other, and never in a circle.
             for choice in sorted(choices, key=lambda one: (one.visit.pk, one.card_id, one.program_id or 0)):
                 what = f"{choice.visit.pk}:{choice.card_id}:{choice.program_id or ''}"
-                try:
-                    services.request_in_batch(
-                        self.kind.name,
-                        choice.visit.location_id,
-                        batch=batch,
-                        visit_id=choice.visit.pk,
-                        record_id=choice.visit.record_id,
-                        card_id=choice.card_id,
-                        program_id=choice.program_id,
-                        amount=choice.amount,
-                        requested_by=self.request.user,  # type: ignore[arg-type]
-                        idempotency_key=self.key(token, what),
-                    )
+                ids = {"card_id": choice.card_id, "program_id": choice.program_id}
+                problem = self.begin(request, choice.visit, token, what, amount=choice.amount, **ids)
+                if problem:
+                    self.problems.append(f"{choice.visit}: {problem}")
+                else:
                     count += 1
-                except NOT_BEGUN as error:
-                    self.problems.append(f"{choice.visit}: {why_not_begun(error)}")
         return count
 
     def _tell_problems(self) -> None:
