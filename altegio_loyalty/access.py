@@ -24,21 +24,15 @@ def is_bound(user: Any) -> bool:
         user._altegio_is_bound = not user.has_perm("altegio_loyalty.all_locations") and (
             not get_settings().LOCATIONS_OPEN_BY_DEFAULT or LocationAccess.objects.exists()
         )
-    bound: bool = user._altegio_is_bound
-    return bound
-
-
-def locations_of(user: Any) -> QuerySet[LocationAccess, Any]:
-    """The ids of the locations given to the person or to one of their groups, as a subquery."""
-    given = Q(user_id=user.pk)
-    if hasattr(user, "groups"):  # a user model of the host site may know none
-        given |= Q(group__in=user.groups.all())
-    return LocationAccess.objects.filter(given).values("location_id")
+    return bool(user._altegio_is_bound)
 
 
 def visible_to(user: Any, rows: QuerySet[Row]) -> QuerySet[Row]:
     """Those of the rows, locations or rows that belong to one, that the person may see."""
     if not is_bound(user):
         return rows
+    given = Q(user_id=user.pk)
+    if hasattr(user, "groups"):  # a user model of the host site may know none
+        given |= Q(group__in=user.groups.all())
     column = "pk__in" if rows.model is Location else "location_id__in"
-    return rows.filter(**{column: locations_of(user)})
+    return rows.filter(**{column: LocationAccess.objects.filter(given).values("location_id")})

@@ -10,6 +10,7 @@ altegio_loyalty.W003  (deploy) the API is called without TLS
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,8 +27,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @checks.register()
 def check_settings(**kwargs: Any) -> list[checks.CheckMessage]:
-    problems = conf.find_problems()
-    if problems:
+    if problems := conf.find_problems():
         return [
             checks.Error(
                 f"ALTEGIO_LOYALTY[{key!r}] {problem}." if key else problem,
@@ -36,64 +36,47 @@ def check_settings(**kwargs: Any) -> list[checks.CheckMessage]:
             )
             for key, problem in problems
         ]
-    return [*_check_version(), *_check_keys(), *_check_lease()]
+    return list(_check_sound(conf.get_settings()))
 
 
-def _check_version() -> list[checks.CheckMessage]:
-    version = version_of(conf.get_settings().API_URL)
-    if version in VERSIONS:
-        return []
-    return [
-        checks.Error(
+def _check_sound(settings: conf.LoyaltySettings) -> Iterator[checks.CheckMessage]:
+    """What cannot work although each key is good for itself."""
+    version = version_of(settings.API_URL)
+    if version not in VERSIONS:
+        yield checks.Error(
             f"ALTEGIO_LOYALTY['API_URL'] names version {version!r} of the API, which this release does not know.",
             hint=f"Known versions, the last part of the address: {', '.join(VERSIONS)}.",
             id="altegio_loyalty.E003",
         )
-    ]
-
-
-def _check_keys() -> list[checks.CheckMessage]:
     try:
         key_ring()
     except ImproperlyConfigured as error:
-        return [checks.Error(str(error), id="altegio_loyalty.E002")]
-    return []
-
-
-def _check_lease() -> list[checks.CheckMessage]:
-    settings = conf.get_settings()
+        yield checks.Error(str(error), id="altegio_loyalty.E002")
     longest = 2 * settings.TOTAL_TIMEOUT + PATIENCE
-    if longest < settings.LEASE_SECONDS:
-        return []
-    return [
-        checks.Warning(
+    if longest >= settings.LEASE_SECONDS:
+        yield checks.Warning(
             f"ALTEGIO_LOYALTY['LEASE_SECONDS'] is {settings.LEASE_SECONDS}, but one attempt can take {longest} seconds.",
             hint="A worker that is merely slow is then taken for dead. Raise it, or lower TOTAL_TIMEOUT.",
             id="altegio_loyalty.W001",
         )
-    ]
 
 
 @checks.register(deploy=True)
 def check_deployment(**kwargs: Any) -> list[checks.CheckMessage]:
-    if conf.find_problems():
-        return []
-    settings = conf.get_settings()
-    messages: list[checks.CheckMessage] = []
+    return [] if conf.find_problems() else list(_check_safe(conf.get_settings()))
+
+
+def _check_safe(settings: conf.LoyaltySettings) -> Iterator[checks.CheckMessage]:
+    """What works, but should not go into production."""
     if not settings.ENCRYPTION_KEYS:
-        messages.append(
-            checks.Warning(
-                "The tokens of the locations are encrypted with a key derived from SECRET_KEY.",
-                hint="Set ALTEGIO_LOYALTY['ENCRYPTION_KEYS'], or keep the old key in SECRET_KEY_FALLBACKS when it changes.",
-                id="altegio_loyalty.W002",
-            )
+        yield checks.Warning(
+            "The tokens of the locations are encrypted with a key derived from SECRET_KEY.",
+            hint="Set ALTEGIO_LOYALTY['ENCRYPTION_KEYS'], or keep the old key in SECRET_KEY_FALLBACKS when it changes.",
+            id="altegio_loyalty.W002",
         )
     api = urlsplit(settings.API_URL)
     if api.scheme == "http" and api.hostname not in _LOOPBACK:
-        messages.append(
-            checks.Warning(
-                "ALTEGIO_LOYALTY['API_URL'] is not https: the tokens travel in the clear.",
-                id="altegio_loyalty.W003",
-            )
+        yield checks.Warning(
+            "ALTEGIO_LOYALTY['API_URL'] is not https: the tokens travel in the clear.",
+            id="altegio_loyalty.W003",
         )
-    return messages

@@ -10,7 +10,7 @@ import datetime
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import accumulate
 from typing import Any
@@ -126,38 +126,29 @@ class Moved:
         return self.taken - self.given_back
 
 
-@dataclass
 class Points:
     """Points by day and location; a day or location on which none moved is left out of `cells`."""
 
-    period: Period
-    cells: dict[tuple[datetime.date, int], Moved]
-    total: Moved = field(default_factory=Moved)
-    by_day: dict[datetime.date, Moved] = field(init=False)
-    by_location: dict[int, Moved] = field(default_factory=lambda: defaultdict(Moved))
-
-    def __post_init__(self) -> None:
-        self.by_day = {day: Moved() for day in self.period.days}
-        for (day, location_id), moved in self.cells.items():
+    def __init__(self, period: Period, cells: dict[tuple[datetime.date, int], Moved]) -> None:
+        self.cells = cells
+        self.total = Moved()
+        self.by_day = {day: Moved() for day in period.days}
+        self.by_location: defaultdict[int, Moved] = defaultdict(Moved)
+        for (day, location_id), moved in cells.items():
             for sum_of in (self.total, self.by_day[day], self.by_location[location_id]):
                 sum_of.add(moved)
 
     def taken_daily(self, location_id: int) -> list[Decimal]:
         nothing = Moved()
-        return [self.cells.get((day, location_id), nothing).taken for day in self.period.days]
+        return [self.cells.get((day, location_id), nothing).taken for day in self.by_day]
 
 
 def points(rows: OperationQuerySet, period: Period) -> Points:
     """Points that withdrawals took and that their cancels gave back, by the day on which that was asked for."""
     days = period.days
-    taking, giving = (
-        Q(
-            kind__in=[
-                kind.name for kind in kinds.TABLE.values() if kind.moves_points and kind.is_apply == takes
-            ]
-        )
-        for takes in (True, False)
-    )
+    moving = [kind for kind in kinds.TABLE.values() if kind.moves_points]
+    taking = Q(kind__in=[kind.name for kind in moving if kind.is_apply])
+    giving = Q(kind__in=[kind.name for kind in moving if not kind.is_apply])
     unknown = (taking & Q(applied_amount=None)) | (
         giving & Q(returned_amount=None) & ~Q(ending=Ending.NOTHING_TO_CANCEL)
     )
@@ -190,23 +181,21 @@ def _amount(total: Decimal | None) -> Decimal:
 
 
 class _Seconds(Func):
-    """Seconds from creation to the end. Django's own difference of moments is a Python function on SQLite, and slow."""
+    """Seconds by which the first moment is later. Django's own difference is a Python function on SQLite, and slow."""
 
     output_field = FloatField()
     arity = 2
-    _template = "EXTRACT(EPOCH FROM ({end} - {start}))"
-
-    def as_sql(self, compiler: Any, connection: Any, *args: Any, **context: Any) -> Any:
-        (start, _), (end, _) = (compiler.compile(column) for column in self.get_source_expressions())
-        return context.get("template", self._template).format(start=start, end=end), []
+    template = "EXTRACT(EPOCH FROM (%(expressions)s))"
+    arg_joiner = " - "
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        template = "ROUND((julianday({end}) - julianday({start})) * 86400.0, 3)"
-        return self.as_sql(compiler, connection, template=template)
+        template = "ROUND((julianday(%(expressions)s)) * 86400.0, 3)"
+        return self.as_sql(compiler, connection, template=template, arg_joiner=") - julianday(", **context)
 
     def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        template = "TIMESTAMPDIFF(MICROSECOND, {start}, {end}) / 1000000.0"
-        return self.as_sql(compiler, connection, template=template)
+        # Its own difference is of the second moment less the first.
+        template = "TIMESTAMPDIFF(MICROSECOND, %(expressions)s) / -1000000.0"
+        return self.as_sql(compiler, connection, template=template, arg_joiner=", ", **context)
 
 
 @dataclass(frozen=True)
@@ -238,7 +227,7 @@ def outcomes(rows: OperationQuerySet, period: Period) -> Outcomes:
     found = (
         period.narrow(rows)
         .order_by()
-        .annotate(seconds=_Seconds(F("created_at"), F("finished_at")))
+        .annotate(seconds=_Seconds(F("finished_at"), F("created_at")))
         .annotate(slot=_slot("seconds__lte", TIME_LIMITS))
         .values("kind", "status", "slot")
         .annotate(operation_count=Count("pk"))

@@ -61,15 +61,23 @@ def clock(moment: datetime.datetime | None) -> str:
 def reason(text: str) -> str:
     """A stored reason in the person's language; what Altegio or a person said stays as it is."""
     kept = Reason.read(text)
-    if kept is None:
-        return _of_sentence(text)
-    return f"{in_words(kept)} {kept.detail}".strip()
+    return f"{in_words(kept)} {kept.detail}".strip() if kept else _of_sentence(text)
 
 
 def in_words(kept: Reason) -> str:
     """A reason in the person's language, without the detail for developers."""
-    tell = _REASONS.get(kept.code)
-    return tell(kept) if tell else kept.said or kept.code
+    http, said = kept.figures.get("http", "?"), _of_sentence(kept.said)
+    if kept.code == "server_error":
+        more = "" if said in ("", f"HTTP {http}") else f": {said}"
+        return f"{_(_TEMPLATES[kept.code])} (HTTP {http}{more})"
+    if kept.code in ("refused", "unauthorized") and http in _HINTS:
+        hint = _(_HINTS[http])  # what is missing, where the status tells
+        return f"{hint} ({said})" if said else hint
+    if template := _TEMPLATES.get(kept.code):
+        # The amounts are formatted for whoever reads them.
+        amounts = {name: points(Decimal(value)) for name, value in kept.figures.items() if name != "http"}
+        return _(template) % amounts
+    return said or kept.code
 
 
 def _of_sentence(text: str) -> str:
@@ -80,49 +88,15 @@ def _of_sentence(text: str) -> str:
     return text
 
 
-def _as_said(kept: Reason) -> str:
-    return _of_sentence(kept.said) or kept.code
-
-
-def _limited(kept: Reason) -> str:
-    return _(
-        "Altegio's limit of requests is used up."
-    )  # the number of seconds that Altegio names is of no use
-
-
-def _own_error(kept: Reason) -> str:
-    http = kept.figures.get("http", "?")
-    said = "" if kept.said in ("", f"HTTP {http}") else f": {kept.said}"
-    return f"{_('Altegio had an error of its own.')} (HTTP {http}{said})"
-
-
-def _refusal(kept: Reason) -> str:
-    """With what is missing, where the status tells."""
-    said, hint = _of_sentence(kept.said), _HINTS.get(kept.figures.get("http", ""))
-    if hint is None:
-        return said
-    return f"{_(hint)} ({said})" if said else _(hint)
-
-
-def _figures(template: str) -> Callable[[Reason], str]:
-    """The amounts are formatted for whoever reads them."""
-
-    def tell(kept: Reason) -> str:
-        return _(template) % {name: points(Decimal(value)) for name, value in kept.figures.items()}
-
-    return tell
-
-
 def sentence_of(operation: Told) -> str:
     """What happened, or is happening, to the operation."""
     tell = _SENTENCES.get(operation.status)
-    for name, is_known in ((operation.kind, kinds.is_known(operation.kind)), (operation.status, bool(tell))):
-        if not is_known:
-            return _("“%(name)s” is unknown to this release of the site; nothing is sent for it here.") % {
-                "name": name
-            }
-    assert tell is not None
-    return tell(operation)
+    if tell and kinds.is_known(operation.kind):
+        return tell(operation)
+    name = operation.status if kinds.is_known(operation.kind) else operation.kind
+    return _("“%(name)s” is unknown to this release of the site; nothing is sent for it here.") % {
+        "name": name
+    }
 
 
 def _succeeded(operation: Told) -> str:
@@ -135,20 +109,17 @@ def _withdrawn(operation: Told) -> str:
     taken, asked = operation.applied_amount, operation.amount
     if taken is None or asked is None:
         return _("Done, but Altegio's answer does not show how many points were taken. Look at the visit.")
-    figures = {"taken": points(taken), "asked": points(asked)}
     if taken == asked:
-        return _("Done: %(taken)s points taken.") % figures
-    if taken == 0:
-        return (
-            _("Nothing was taken (0 of %(asked)s points): the card is empty, or nothing is left to pay.")
-            % figures
+        text = _("Done: %(taken)s points taken.")
+    elif taken == 0:
+        text = _("Nothing was taken (0 of %(asked)s points): the card is empty, or nothing is left to pay.")
+    elif taken < asked:
+        text = _("Less than asked: %(taken)s of %(asked)s points taken.")
+    else:
+        text = _(
+            "The visit shows more than was asked: %(taken)s points instead of %(asked)s. A person must look."
         )
-    if taken < asked:
-        return _("Less than asked: %(taken)s of %(asked)s points taken.") % figures
-    return (
-        _("The visit shows more than was asked: %(taken)s points instead of %(asked)s. A person must look.")
-        % figures
-    )
+    return text % {"taken": points(taken), "asked": points(asked)}
 
 
 def _given_back(operation: Told) -> str:
@@ -203,15 +174,8 @@ def _pending(operation: Told) -> str:
         )
     if not operation.last_error:
         return _("Waiting to be sent.")
-    figures = {
-        "reason": reason(operation.last_error),
-        "time": clock(operation.next_attempt_at),
-    }
+    figures = {"reason": reason(operation.last_error), "time": clock(operation.next_attempt_at)}
     return _("Not done yet, it goes on by itself at %(time)s: %(reason)s") % figures
-
-
-def _sending(operation: Told) -> str:
-    return _("Being sent now.")
 
 
 def _unconfirmed(operation: Told) -> str:
@@ -231,10 +195,6 @@ def _failed(operation: Told) -> str:
     return _("Not done, and no longer tried: %(reason)s") % {"reason": reason(operation.last_error)}
 
 
-def _abandoned(operation: Told) -> str:
-    return _("Stopped before it took effect: nothing was changed.")
-
-
 _DONE: Mapping[str, Callable[[Told], str]] = {
     Kind.APPLY_CARD_WITHDRAWAL: _withdrawn,
     Kind.CANCEL_CARD_WITHDRAWAL: _given_back,
@@ -251,69 +211,57 @@ _ALREADY_THERE: Mapping[str, Callable[[Told], str]] = {
 kinds.one_for_each("wording", _ALREADY_THERE)
 _SENTENCES: Mapping[str, Callable[[Told], str]] = {
     Status.PENDING: _pending,
-    Status.SENDING: _sending,
+    Status.SENDING: lambda operation: _("Being sent now."),
     Status.UNCONFIRMED: _unconfirmed,
     Status.SUCCEEDED: _succeeded,
     Status.REJECTED: _rejected,
     Status.FAILED: _failed,
-    Status.ABANDONED: _abandoned,
+    Status.ABANDONED: lambda operation: _("Stopped before it took effect: nothing was changed."),
 }
 
+#: What a refusal means, by its HTTP status.
 _HINTS = {
     "401": gettext_noop("Altegio does not accept the tokens of this location."),
     "402": gettext_noop("The location's Altegio licence does not cover this."),
     "403": gettext_noop("The user of the token may not use loyalty in this location."),
     "404": gettext_noop("Altegio does not know this visit, card or promotion in this location."),
 }
-_STILL_SHOWN = gettext_noop("Altegio answered with success, but the visit still shows %(there)s.")
-_BEYOND_THE_LOG = gettext_noop("The visit shows %(there)s from this card, the log explains %(explained)s.")
-_REASONS: Mapping[str, Callable[[Reason], str]] = {
-    "not_sent": _as_said,
-    "no_answer": _as_said,
-    "unreadable_answer": _as_said,
-    "server_error": _own_error,
-    "rate_limited": _limited,
-    "throttled": _as_said,
-    "unauthorized": _refusal,
-    "refused": _refusal,
-    reasons.WORKER_STOPPED: lambda kept: _("The worker stopped before it could report."),
-    reasons.NOT_IN_TIME: lambda kept: _("It was not tried in time."),
-    reasons.STILL_SHOWN: _figures(_STILL_SHOWN),
-    reasons.BEYOND_THE_LOG: _figures(_BEYOND_THE_LOG),
+#: What a code says. Of any other code, what the client or Altegio said is shown.
+_TEMPLATES = {
+    "server_error": gettext_noop("Altegio had an error of its own."),
+    "rate_limited": gettext_noop("Altegio's limit of requests is used up."),  # the wait it names is of no use
+    reasons.WORKER_STOPPED: gettext_noop("The worker stopped before it could report."),
+    reasons.NOT_IN_TIME: gettext_noop("It was not tried in time."),
+    reasons.STILL_SHOWN: gettext_noop("Altegio answered with success, but the visit still shows %(there)s."),
+    reasons.BEYOND_THE_LOG: gettext_noop(
+        "The visit shows %(there)s from this card, the log explains %(explained)s."
+    ),
 }
-
 #: What the client says in English, and what earlier releases kept in the log and with a location.
-_SENTENCES_KEPT = frozenset(
-    {
-        *_HINTS.values(),
-        _STILL_SHOWN,
-        _BEYOND_THE_LOG,
-        gettext_noop("Altegio could not be reached; nothing was sent."),
-        gettext_noop("Altegio did not answer."),
-        gettext_noop("Altegio's answer could not be read."),
-        gettext_noop("Altegio's answer is not JSON."),
-        gettext_noop("Altegio had an error of its own."),
-        gettext_noop("Altegio's limit of requests is used up."),
-        gettext_noop("Altegio refused."),
-        gettext_noop("A token of this location is missing."),
-        gettext_noop("The worker stopped before it could report."),
-        gettext_noop("It was not tried in time."),
-        gettext_noop(
-            "The token is stored, but none of ENCRYPTION_KEYS can read it. Enter it again, or restore the old key."
-        ),
-        gettext_noop("The tokens hold characters that cannot stand in a request; enter them again."),
-        gettext_noop("This site has used up its requests to Altegio for the moment."),
-        gettext_noop("This site has used up its requests to Altegio for %(seconds)s seconds."),
-        gettext_noop("Altegio's answer is neither an object nor a list."),
-        gettext_noop("Altegio's answer says neither success nor failure."),
-        gettext_noop("Altegio's answer is larger than %(size)s bytes."),
-        gettext_noop("Altegio's answer could not be read: %(why)s."),
-        gettext_noop("Altegio answered without success."),
-        gettext_noop(
-            "%(taken)s of %(asked)s were found, but nobody had looked at the visit before: "
-            "they may have been there already."
-        ),
-    }
+_SENTENCES_KEPT = (
+    *_HINTS.values(),
+    *_TEMPLATES.values(),
+    gettext_noop("Altegio could not be reached; nothing was sent."),
+    gettext_noop("Altegio did not answer."),
+    gettext_noop("Altegio's answer could not be read."),
+    gettext_noop("Altegio's answer is not JSON."),
+    gettext_noop("Altegio refused."),
+    gettext_noop("A token of this location is missing."),
+    gettext_noop(
+        "The token is stored, but none of ENCRYPTION_KEYS can read it. Enter it again, or restore the old key."
+    ),
+    gettext_noop("The tokens hold characters that cannot stand in a request; enter them again."),
+    gettext_noop("This site has used up its requests to Altegio for the moment."),
+    gettext_noop("This site has used up its requests to Altegio for %(seconds)s seconds."),
+    gettext_noop("Altegio's answer is neither an object nor a list."),
+    gettext_noop("Altegio's answer says neither success nor failure."),
+    gettext_noop("Altegio's answer is larger than %(size)s bytes."),
+    gettext_noop("Altegio's answer could not be read: %(why)s."),
+    gettext_noop("Altegio answered without success."),
+    gettext_noop(
+        "%(taken)s of %(asked)s were found, but nobody had looked at the visit before: "
+        "they may have been there already."
+    ),
 )
 _PATTERNS = {
     text: re.compile(re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+?)", re.escape(text)) + r"(?!\S)")

@@ -14,14 +14,19 @@ from altegio_loyalty import exceptions, policy
 from altegio_loyalty.delivery.explained import beyond_the_log
 from altegio_loyalty.reasons import Reason
 from altegio_loyalty.redaction import clean
-from altegio_loyalty.wording import _REASONS, reason
+from altegio_loyalty.wording import _TEMPLATES, reason
 from tests.client.anything import examples
 
 texts = st.text(max_size=700)
 
 
 @examples(200)
-@given(code=st.sampled_from(sorted(_REASONS)), said=texts, detail=texts, limit=st.sampled_from([300, 500]))
+@given(
+    code=st.sampled_from([*policy._CODES.values(), *_TEMPLATES]),
+    said=texts,
+    detail=texts,
+    limit=st.sampled_from([300, 500]),
+)
 def test_whatever_was_said__fits_the_column_and_is_read_again(
     code: str, said: str, detail: str, limit: int
 ) -> None:
@@ -86,7 +91,10 @@ def test_code_that_is_unknown__is_shown_with_what_was_said() -> None:
 
 
 def test_every_failure_of_a_call__has_words_for_its_code() -> None:
-    """Whatever class it has."""
+    """Whatever class it has, in the reader's language."""
+    with translation.override("ru"):
+        for each in policy._CODES:
+            assert any("а" <= letter <= "я" for letter in reason(policy.reason_of(each()).stored()))
     for each in vars(exceptions).values():
         if isinstance(each, type) and issubclass(each, exceptions.ApiError):
-            assert policy.reason_of(each()).code in _REASONS
+            assert policy.reason_of(each()).code in policy._CODES.values()

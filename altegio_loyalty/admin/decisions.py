@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext_lazy
 
 from altegio_loyalty import exceptions, kinds, services
+from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.states import Status
 
@@ -32,7 +33,7 @@ class Decision:
 
     name: str
     label: StrPromise
-    statuses: frozenset[str]
+    statuses: tuple[Status, ...]
     carry_out: Callable[[LoyaltyOperation, Any, str], LoyaltyOperation]
     history: StrPromise
     happened: bool | None = None
@@ -44,18 +45,12 @@ class Decision:
 
     def may_be_made_by(self, user: Any) -> bool:
         """Whether the person may make this decision about any operation at all."""
-        return any(self._is_open_to(user, kind) for kind in kinds.TABLE)
+        return any(self.is_allowed(user, kind) for kind in kinds.TABLE)
 
-    def is_allowed(self, user: Any, operation: LoyaltyOperation) -> bool:
-        """Whether the person may make this decision about this operation."""
-        return self._is_open_to(user, operation.kind)
-
-    def _is_open_to(self, user: Any, kind: str) -> bool:
-        # Who may ask for an operation may also try it again or stop it.
-        is_allowed = user.has_perm(RESOLVE) or (
-            not self.needs_reason and user.has_perm(f"altegio_loyalty.{kind}")
-        )
-        return bool(is_allowed)
+    def is_allowed(self, user: Any, kind: str) -> bool:
+        """Whether the person may make it about operations of this kind: who may ask for one may also retry or stop it."""
+        may_ask = not self.needs_reason and user.has_perm(f"altegio_loyalty.{kind}")
+        return bool(may_ask or user.has_perm(RESOLVE))
 
     def fits(self, operation: LoyaltyOperation) -> bool:
         """Whether the operation, as it was read, is one to decide about in this way."""
@@ -71,43 +66,36 @@ class Decision:
         return _("it is being stopped already") if is_stopped_already else ""
 
 
-def _settle(happened: bool) -> Callable[[LoyaltyOperation, Any, str], LoyaltyOperation]:
-    return lambda row, user, reason: services.settle_operation(row, happened=happened, reason=reason, by=user)
-
-
-_WAITING_OR_IN_DOUBT = frozenset({Status.PENDING.value, Status.UNCONFIRMED.value})
-_IN_DOUBT = frozenset({Status.UNCONFIRMED.value})
-
 DECISIONS = {
     decision.name: decision
     for decision in (
         Decision(
             "retry",
             gettext_lazy("Retry now"),
-            _WAITING_OR_IN_DOUBT | {Status.FAILED.value},
+            (Status.PENDING, Status.UNCONFIRMED, Status.FAILED),
             lambda row, user, reason: services.retry_operation(row, by=user),
             gettext_lazy("Asked to try again now."),
         ),
         Decision(
             "stop",
             gettext_lazy("Stop trying"),
-            _WAITING_OR_IN_DOUBT,
+            (Status.PENDING, Status.UNCONFIRMED),
             lambda row, user, reason: services.stop_operation(row, by=user),
             gettext_lazy("Asked to stop trying."),
         ),
         Decision(
             "happened",
             gettext_lazy("It happened"),
-            _IN_DOUBT,
-            _settle(happened=True),
+            (Status.UNCONFIRMED,),
+            lambda row, user, reason: services.settle_operation(row, happened=True, reason=reason, by=user),
             gettext_lazy("Said that it happened: %(reason)s"),
             happened=True,
         ),
         Decision(
             "did_not_happen",
             gettext_lazy("It did not happen"),
-            _IN_DOUBT,
-            _settle(happened=False),
+            (Status.UNCONFIRMED,),
+            lambda row, user, reason: services.settle_operation(row, happened=False, reason=reason, by=user),
             gettext_lazy("Said that it did not happen: %(reason)s"),
             happened=False,
         ),
@@ -165,10 +153,14 @@ _RESULTS = {
 }
 
 
-def carry_out(decision: Decision, operation: LoyaltyOperation, user: Any, reason: str) -> tuple[bool, str]:
-    """Make the decision. Returns whether it was made, and its result, or the reason why not."""
+def carry_out(
+    page: Page, decision: Decision, operation: LoyaltyOperation, reason: str = ""
+) -> tuple[bool, str]:
+    """Make the decision, and note it in the history. Returns whether it was made, and its result, or why it was not."""
+    if why_not := decision.why_not(operation):
+        return False, why_not
     try:
-        operation = decision.carry_out(operation, user, reason)
+        operation = decision.carry_out(operation, page.request.user, reason)
     except exceptions.OperationNotAllowed:
         operation.refresh_from_db(fields=["status", "is_stopping"])
         return False, decision.why_not(operation) or _("it changed meanwhile, look at it again")
@@ -178,6 +170,7 @@ def carry_out(decision: Decision, operation: LoyaltyOperation, user: Any, reason
         return False, _("this site keeps a database transaction open around the page")
     except ValidationError as error:
         return False, " ".join(error.messages)
+    page.admin.log_change(page.request, operation, str(decision.history) % {"reason": reason})
     return True, _result(decision, operation)
 
 
@@ -200,6 +193,10 @@ class Tally:
 
     done: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
+
+    def note(self, is_done: bool, result: str) -> None:
+        """Count one more; of what was skipped, the result says why."""
+        (self.done if is_done else self.skipped)[result] += 1
 
     def tell(self, request: HttpRequest) -> None:
         """Tell the person in one sentence."""

@@ -66,9 +66,6 @@ TABLE = kinds.one_for_each(
         ),
     },
 )
-NO_CLIENT = _(
-    "This visit has no client in Altegio, and so no cards. Choose the client there first, then look again."
-)
 
 
 def title_of(name: str) -> str:
@@ -78,4 +75,7 @@ def title_of(name: str) -> str:
 
 def why_nothing(kind: kinds.Kind, *, has_client: bool) -> str:
     """Why a visit offers nothing of the kind."""
-    return str(NO_CLIENT if kind.is_apply and not has_client else TABLE[kind.name].nothing)
+    no_client = _(
+        "This visit has no client in Altegio, and so no cards. Choose the client there first, then look again."
+    )
+    return str(no_client if kind.is_apply and not has_client else TABLE[kind.name].nothing)

@@ -10,7 +10,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
 from django.utils.decorators import method_decorator
@@ -63,32 +63,12 @@ def is_readable(token: Secret) -> bool:
     return True
 
 
-def health_of(location: Location) -> str:
-    """Whether the location's tokens work, in words."""
-    tokens = [getattr(location, name) for name in TOKENS]
-    if not any(tokens):
-        return _("no tokens")
-    if not all(tokens):
-        return _("one of the two tokens is missing")
-    if not all(is_readable(token) for token in tokens):
-        return _("stored token cannot be read")
-    if location.refused_at:
-        figures = {"time": short_time(location.refused_at), "reason": reason(location.refused_reason)}
-        return _("refused since %(time)s: %(reason)s") % figures
-    if location.credentials_worked_at:
-        return _("works, last %(time)s") % {"time": short_time(location.credentials_worked_at)}
-    return _("never tried")
-
-
 class TokenField(forms.CharField):
     """Takes a new token and shows none, neither the stored one nor the one just typed."""
 
     def __init__(self, **kwargs: Any) -> None:
-        kwargs["widget"] = forms.PasswordInput(
-            render_value=False,
-            attrs={"autocomplete": "new-password", "spellcheck": "false", "class": "vTextField"},
-        )
-        super().__init__(**{**kwargs, "max_length": LONGEST_TOKEN})
+        attrs = {"autocomplete": "new-password", "spellcheck": "false", "class": "vTextField"}
+        super().__init__(**{**kwargs, "widget": forms.PasswordInput(attrs), "max_length": LONGEST_TOKEN})
 
     def prepare_value(self, value: Any) -> str:
         return ""
@@ -143,7 +123,6 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     actions = ("test_connections",)
     formfield_overrides = {EncryptedTextField: {"form_class": TokenField}}
     inlines = (LocationAccessInline,)
-    change_form_template = "admin/altegio_loyalty/location/change_form.html"
 
     class Media:
         css = {"all": [STYLESHEET]}
@@ -153,7 +132,20 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=gettext_lazy("connection"))
     def health(self, location: Location) -> str:
-        return health_of(location)
+        """Whether the location's tokens work, in words."""
+        tokens = [getattr(location, name) for name in TOKENS]
+        if not any(tokens):
+            return _("no tokens")
+        if not all(tokens):
+            return _("one of the two tokens is missing")
+        if not all(is_readable(token) for token in tokens):
+            return _("stored token cannot be read")
+        if location.refused_at:
+            figures = {"time": short_time(location.refused_at), "reason": reason(location.refused_reason)}
+            return _("refused since %(time)s: %(reason)s") % figures
+        if location.credentials_worked_at:
+            return _("works, last %(time)s") % {"time": short_time(location.credentials_worked_at)}
+        return _("never tried")
 
     @admin.display(description=gettext_lazy("tokens"))
     def stored_tokens(self, location: Location) -> str:
@@ -182,9 +174,9 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         # Django would load every visit and operation of the location only to say that they are in the way.
-        in_use = [str(location) for location in objs if _has_history(location)]
+        in_use = [location for location in objs if location.visits.exists() or location.operations.exists()]
         if in_use:
-            protected = [_("visits and operations of %(location)s") % {"location": name} for name in in_use]
+            protected = [_("visits and operations of %(location)s") % {"location": each} for each in in_use]
             return [], {}, set(), protected
         return super().get_deleted_objects(objs, request)
 
@@ -201,14 +193,11 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if form.changed_data:
             obj.save(update_fields=form.changed_data)
         if was_paused and not obj.is_paused:
-            messages.success(
-                request, _("“%(location)s” is resumed: its waiting operations go on.") % {"location": obj}
-            )
+            text = _("“%(location)s” is resumed: its waiting operations go on.")
+            messages.success(request, text % {"location": obj})
         elif was_paused and set(TOKENS) & set(form.changed_data):
-            messages.warning(
-                request,
-                _("“%(location)s” stays paused: these tokens are the ones refused.") % {"location": obj},
-            )
+            text = _("“%(location)s” stays paused: these tokens are the ones refused.")
+            messages.warning(request, text % {"location": obj})
 
     def get_urls(self) -> list[URLPattern]:
         route, name = "<path:object_id>/test-connection/", "location_test_connection"
@@ -277,8 +266,3 @@ _ANSWERS = {
     False: (messages.ERROR, gettext_lazy("no.")),
     None: (messages.WARNING, gettext_lazy("not known.")),
 }
-
-
-def _has_history(location: Model) -> bool:
-    assert isinstance(location, Location)
-    return location.visits.exists() or location.operations.exists()

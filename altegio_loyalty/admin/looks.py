@@ -7,7 +7,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -15,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from altegio_loyalty import kinds
 from altegio_loyalty.models import LoyaltyOperation
-from altegio_loyalty.moments import as_local
+from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.states import Ending, Status
 from altegio_loyalty.wording import points
 
@@ -32,21 +31,15 @@ class Look:
     tone: str
 
 
-_DONE = Look(_("done"), "✓", "good")
-_NOTHING_TO_CANCEL = Look(_("nothing to cancel"), "○", "quiet")
-_LESS = Look(_("less than asked"), "◐", "warning")
-_NOTHING_TAKEN = Look(_("nothing taken"), "○", "warning")
-_MORE = Look(_("more than asked"), "!", "warning")
-_NOT_SHOWN = Look(_("done, amount unknown"), "?", "warning")
-_TO_BE_LOOKED_AT = Look(_("to be looked at"), "!", "warning")
+_DONE = Look(Status.SUCCEEDED.label, "✓", "good")
 _BY_STATUS: dict[str, Look] = {
-    Status.PENDING: Look(_("waiting"), "…", "warning"),
-    Status.SENDING: Look(_("being sent"), "→", "quiet"),
-    Status.UNCONFIRMED: Look(_("in doubt"), "?", "warning"),
+    Status.PENDING: Look(Status.PENDING.label, "…", "warning"),
+    Status.SENDING: Look(Status.SENDING.label, "→", "quiet"),
+    Status.UNCONFIRMED: Look(Status.UNCONFIRMED.label, "?", "warning"),
     Status.SUCCEEDED: _DONE,
-    Status.REJECTED: Look(_("refused"), "✕", "bad"),
-    Status.FAILED: Look(_("not done, given up"), "✕", "bad"),
-    Status.ABANDONED: Look(_("stopped"), "■", "quiet"),
+    Status.REJECTED: Look(Status.REJECTED.label, "✕", "bad"),
+    Status.FAILED: Look(Status.FAILED.label, "✕", "bad"),
+    Status.ABANDONED: Look(Status.ABANDONED.label, "■", "quiet"),
 }
 
 
@@ -58,7 +51,7 @@ def look_of_status(status: str) -> Look:
 def look_of(operation: LoyaltyOperation) -> Look:
     """The look of the operation's outcome."""
     if operation.discrepancy:
-        return _TO_BE_LOOKED_AT
+        return Look(_("to be looked at"), "!", "warning")
     if not kinds.is_known(operation.kind):
         return Look(operation.get_status_display(), "•", "quiet")  # nobody here can say what its state means
     if operation.status == Status.SUCCEEDED:
@@ -70,15 +63,17 @@ def _look_of_success(operation: LoyaltyOperation) -> Look:
     if operation.ending == Ending.DECIDED_HAPPENED:
         return _DONE
     if operation.ending == Ending.NOTHING_TO_CANCEL:
-        return _NOTHING_TO_CANCEL
+        return Look(_("nothing to cancel"), "○", "quiet")
     kind, taken, asked = kinds.TABLE[operation.kind], operation.applied_amount, operation.amount
     if kind.is_apply and taken == 0:
-        return _NOTHING_TAKEN
+        return Look(_("nothing taken"), "○", "warning")
     if not kind.takes_amount or taken == asked:
         return _DONE
     if taken is None or asked is None:
-        return _NOT_SHOWN
-    return _LESS if taken < asked else _MORE
+        return Look(_("done, amount unknown"), "?", "warning")
+    if taken < asked:
+        return Look(_("less than asked"), "◐", "warning")
+    return Look(_("more than asked"), "!", "warning")
 
 
 def status_badge(operation: LoyaltyOperation) -> SafeString:
@@ -96,43 +91,35 @@ def short_time(moment: datetime | None) -> str:
     """The time of day, with the date unless it is today's."""
     if moment is None:
         return ""
-    moment, now = as_local(moment), as_local(timezone.now())
+    moment = as_local(moment)
     clock = date_format(moment, "H:i")
-    return clock if moment.date() == now.date() else f"{date_format(moment, 'SHORT_DATE_FORMAT')} {clock}"
+    return clock if moment.date() == today() else f"{date_format(moment, 'SHORT_DATE_FORMAT')} {clock}"
 
 
-@dataclass(frozen=True)
-class Figure:
-    """An amount as the list shows it; `note` says in words what the sign before it means."""
-
-    text: str
-    sign: str = ""
-    note: StrPromise | str = ""
-
-    def as_html(self, label: StrPromise) -> SafeString:
-        """`label` repeats the heading of the column, for narrow screens, which show none."""
-        heading = format_html('<span class="altegio-cell-label">{}</span> ', label)
-        if not self.note:
-            return format_html('{}<span class="altegio-figure">{}</span>', heading, self.text)
-        return format_html(
-            '{}<span class="altegio-figure" title="{}"><span aria-hidden="true">{}</span> {}'
-            '<span class="altegio-only-read"> ({})</span></span>',
-            heading,
-            self.note,
-            self.sign,
-            self.text,
-            self.note,
-        )
+def note_of(visit: Any, amount: Decimal | None) -> tuple[str, StrPromise | str]:
+    """The sign before an amount of the list, and its meaning in words: an estimate, or read before the last operation."""
+    if amount is not None and _is_out_of_date(visit):
+        return "↻", _("before the last operation")
+    if amount is None or visit.read_at:
+        return "", ""
+    return "≈", _("as the list of appointments shows it")
 
 
-def figure_of(visit: Any, amount: Decimal | None) -> Figure:
-    """The amount, marked where it is an estimate, or where something was done to the visit after it was read."""
-    if amount is None:
-        return Figure("–")
-    text = points(amount)
-    if _is_out_of_date(visit):
-        return Figure(text, "↻", _("before the last operation"))
-    return Figure(text) if visit.read_at else Figure(text, "≈", _("as the list of appointments shows it"))
+def figure_of(visit: Any, amount: Decimal | None, label: StrPromise) -> SafeString:
+    """The amount as the list shows it. `label` repeats the heading of the column, for narrow screens, which show none."""
+    heading = format_html('<span class="altegio-cell-label">{}</span> ', label)
+    text, (sign, note) = "–" if amount is None else points(amount), note_of(visit, amount)
+    if not note:
+        return format_html('{}<span class="altegio-figure">{}</span>', heading, text)
+    return format_html(
+        '{}<span class="altegio-figure" title="{}"><span aria-hidden="true">{}</span> {}'
+        '<span class="altegio-unseen"> ({})</span></span>',
+        heading,
+        note,
+        sign,
+        text,
+        note,
+    )
 
 
 def _is_out_of_date(visit: Any) -> bool:

@@ -143,5 +143,4 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     @cached_property
     def count(self) -> int:
         rows: Any = self.object_list
-        counted: int = rows.order_by()[: self.most_rows].count()
-        return counted
+        return int(rows.order_by()[: self.most_rows].count())

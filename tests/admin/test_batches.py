@@ -124,6 +124,20 @@ def test_a_promotion_must_be_chosen(salon: Salon, receptionist: Client) -> None:
     assert not LoyaltyOperation.objects.exists()
 
 
+@pytest.mark.parametrize(("kind", "is_preset"), [(PROMOTION, True), ("cancel_discount_program", False)])
+def test_the_only_promotion_is_preset_to_apply_it_alone(
+    salon: Salon, receptionist: Client, kind: str, is_preset: bool
+) -> None:
+    """To take back, the choice stays every promotion of these visits, as the page's script leaves it."""
+    visits = several(salon, 2)
+    if not is_preset:
+        receptionist.post(form_of(PROMOTION), filled(salon, visits))
+        driven(receptionist)
+    page = text_of(receptionist.get(form_of(kind), {"visit": [visit.pk for visit in visits]}))
+    assert f'<option value="{salon.program.id}"' in page
+    assert (f'<option value="{salon.program.id}" selected' in page) is is_preset
+
+
 def test_a_client_without_the_promotion_is_left_out_and_named(salon: Salon, receptionist: Client) -> None:
     visits = several(salon, 3)
     data = filled(salon, visits)

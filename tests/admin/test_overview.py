@@ -108,7 +108,7 @@ def test_who_is_bound_to_locations_sees_only_their_figures(log: Log, manager: Cl
     other = Location.objects.create(id=7, title="Harbour", refused_at=timezone.now(), refused_reason="no")
     LocationAccess.objects.create(location=other, user=get_user_model().objects.get(username="manager"))
     response = look(manager)
-    assert [call["title"] for call in response.context["calls"]] == ["paused location"]
+    assert [call["look"].word for call in response.context["calls"]] == ["paused location"]
     assert response.context["total"]["taken"] == "0"
     assert response.context["outcomes"] == []
     assert "Main Street" not in text_of(response)
@@ -157,10 +157,10 @@ def test_each_call_leads_to_as_many_operations_in_the_log(log: Log, manager: Cli
     for old in (Status.FAILED, Status.SUCCEEDED):
         log.add(old, discrepancy="Old", created_at=timezone.now() - datetime.timedelta(days=40))
     for call in look(manager).context["calls"]:
-        assert manager.get(call["url"]).context["cl"].result_count == call["count"], call["title"]
+        assert manager.get(call["url"]).context["cl"].result_count == call["count"], call["look"].word
     log.add(Status.PENDING, next_attempt_at=due)
     overdue = look(manager).context["calls"][0]
-    assert (overdue["title"], overdue["count"]) == ("overdue", 1)
+    assert (overdue["look"].word, overdue["count"]) == ("overdue", 1)
     assert "nothing runs them" in overdue["text"]
 
 
@@ -170,7 +170,7 @@ def test_what_waits_for_its_location_is_not_overdue(
 ) -> None:
     log.add(Status.PENDING, next_attempt_at=timezone.now() - datetime.timedelta(hours=1))
     Location.objects.update(**columns)
-    assert "overdue" not in [call["title"] for call in look(manager).context["calls"]]
+    assert "overdue" not in [call["look"].word for call in look(manager).context["calls"]]
 
 
 def test_a_paused_location_is_named_with_what_waits_for_it(log: Log, manager: Client) -> None:
@@ -246,13 +246,13 @@ def test_bad_dates_are_named_and_never_shown_as_something_else(
 
 def test_a_location_stays_chosen_when_the_dates_are_bad(log: Log, manager: Client) -> None:
     response = look(manager, since="x", location=log.location.pk)
-    assert response.context["location_id"] == log.location.pk
+    assert response.context["location"] == log.location
 
 
 def test_a_first_day_without_a_last_one_goes_to_today(manager: Client) -> None:
     response = look(manager, since=day(-3))
     assert len(response.context["days"]) == 4
-    assert response.context["until"] == day(0)
+    assert response.context["period"].last.isoformat() == day(0)
 
 
 def test_a_location_can_be_looked_at_alone(log: Log, manager: Client) -> None:

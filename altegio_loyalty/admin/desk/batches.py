@@ -8,8 +8,7 @@ from collections import Counter
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db import router
-from django.db.models import Count, Min, Q, QuerySet
+from django.db.models import Count, F, Min, Q, QuerySet
 from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern
@@ -17,11 +16,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
+from altegio_loyalty import database
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin import kinds
 from altegio_loyalty.admin.decisions import RESOLVE, Tally
 from altegio_loyalty.admin.desk.confirmation import MOST_VISITS
-from altegio_loyalty.admin.desk.live import may_stop, may_take_step, stop_one, take_step
+from altegio_loyalty.admin.desk.live import live_addresses, may_stop, may_take_step, stop_one, take_step
 from altegio_loyalty.admin.desk.several_visits import remembered_promotion
 from altegio_loyalty.admin.looks import look_of, status_badge
 from altegio_loyalty.admin.pages import ACTS, FOLDER, Page
@@ -30,8 +30,6 @@ from altegio_loyalty.states import OPEN, Status
 
 #: So long one step may go on: short for the script, which shows the progress after each, longer for a form without it.
 SECONDS_OF_STEP, SECONDS_OF_LONG_STEP = 2.0, 10.0
-#: Without scripts the page of a batch that is not finished looks again by itself after so many seconds.
-LOOK_AGAIN_SECONDS = 5
 #: So many batches are listed.
 MOST_BATCHES = 50
 #: More rows than the form lets anybody ask for: a visit can have several of what a batch cancels.
@@ -40,8 +38,7 @@ MOST_ROWS = 4 * MOST_VISITS
 
 def _operations_seen_by(page: Page) -> QuerySet[LoyaltyOperation]:
     """The operations of the locations that the person may see, where they are written."""
-    rows = LoyaltyOperation.objects.using(router.db_for_write(LoyaltyOperation)).filter(batch__isnull=False)
-    return visible_to(page.request.user, rows)
+    return visible_to(page.request.user, database.operations().filter(batch__isnull=False))
 
 
 def _title(page: Page, kind: str, batch: uuid.UUID) -> str:
@@ -61,33 +58,31 @@ class Batch:
         )
         if not self.operations:
             raise Http404
-
-    @property
-    def open(self) -> list[LoyaltyOperation]:
-        return [operation for operation in self.operations if operation.is_open]
+        self.open = [operation for operation in self.operations if operation.is_open]
+        #: As the template of a result has them.
+        self.rows: list[dict[str, Any]] = [
+            {"row": operation, "badge": status_badge(operation)} for operation in self.operations
+        ]
 
     def next_due(self) -> LoyaltyOperation | None:
         """What this person's page may take a step further, the longest waiting first."""
         due = [row for row in self.open if row.is_due and may_take_step(self.page, row)]
         return min(due, key=lambda row: (row.next_attempt_at, row.pk), default=None)
 
-    def summary(self) -> str:
-        """How many are finished, and how: "7 of 10 finished: 6 done, 1 refused"."""
-        total, finished = len(self.operations), len(self.operations) - len(self.open)
+    def _progress(self) -> dict[str, Any]:
+        """With how many are finished, and how: "7 of 10 finished: 6 done, 1 refused"."""
         counts = Counter(str(look_of(operation).word) for operation in self.operations)
         how = ", ".join(f"{count} {word}" for word, count in counts.most_common())
+        total = len(self.operations)
+        figures = {"total": total, "finished": total - len(self.open)}
         text = ngettext(
             "%(finished)s of %(total)s finished: %(how)s.",
             "%(finished)s of %(total)s finished: %(how)s.",
             total,
         )
-        return text % {"finished": finished, "total": total, "how": how}
-
-    def _progress(self) -> dict[str, Any]:
         return {
-            "total": len(self.operations),
-            "finished": len(self.operations) - len(self.open),
-            "summary": self.summary(),
+            **figures,
+            "summary": text % {**figures, "how": how},
             "is_open": bool(self.open),
             "is_due": self.next_due() is not None,
             "may_stop": any(may_stop(self.page, operation) for operation in self.open),
@@ -99,17 +94,14 @@ class Batch:
         return {
             **self._progress(),
             "title": _title(self.page, first.kind, self.id),
-            "rows": [{"row": row, "badge": status_badge(row)} for row in self.operations],
+            "rows": self.rows,
             "first": first,
         }
 
     def as_json(self) -> dict[str, Any]:
         """For the page's script."""
         template = f"{FOLDER}/visit/batch_result.html"
-        rows = {
-            str(row.pk): render_to_string(template, {"row": {"row": row, "badge": status_badge(row)}})
-            for row in self.operations
-        }
+        rows = {row["row"].pk: render_to_string(template, {"row": row}) for row in self.rows}
         return {**self._progress(), "rows": rows}
 
 
@@ -130,18 +122,19 @@ class BatchPage(Page):
 
     def recent(self) -> HttpResponse:
         """The batches that the person asked for; whoever decides about operations sees everybody's."""
-        rows, user = _operations_seen_by(self), self.request.user
+        rows: Any = _operations_seen_by(self)
+        user = self.request.user
         sees_all = user.has_perm(RESOLVE)
         if not sees_all:
             rows = rows.filter(requested_by=user.pk)
-        by = f"requested_by__{getattr(user, 'USERNAME_FIELD', 'pk')}"
+        by = F(f"requested_by__{getattr(user, 'USERNAME_FIELD', 'pk')}")
         batches = (
             rows.order_by()
-            .values("batch", "kind", by)
+            .values("batch", "kind", by=by)
             .annotate(
                 asked_at=Min("created_at"),
                 total=Count("pk"),
-                unfinished=Count("pk", filter=Q(status__in=OPEN)),
+                finished=Count("pk", filter=~Q(status__in=OPEN)),
                 done=Count("pk", filter=Q(status=Status.SUCCEEDED)),
             )
             .order_by("-asked_at")[:MOST_BATCHES]
@@ -150,8 +143,6 @@ class BatchPage(Page):
             {
                 **batch,
                 "title": _title(self, batch["kind"], batch["batch"]),
-                "by": batch[by],
-                "finished": batch["total"] - batch["unfinished"],
                 "url": self.address("visit_batch", batch["batch"]),
             }
             for batch in batches
@@ -161,13 +152,9 @@ class BatchPage(Page):
 
     def show(self, batch: uuid.UUID) -> HttpResponse:
         """How far the batch is, and the result of each visit."""
-        urls = {
-            f"{name}_url": self.address(f"visit_batch_{name}", batch) for name in ("state", "step", "stop")
-        }
         context = {
             **Batch(self, batch).context(),
-            **urls,
-            "look_again_seconds": LOOK_AGAIN_SECONDS,
+            **live_addresses(self, "visit_batch", batch),
             "batches_url": self.address("visit_batches"),
         }
         return self.render("visit/batch.html", context)
@@ -196,8 +183,7 @@ class BatchPage(Page):
         self._check(found)
         tally = Tally()
         for operation in [row for row in found.open if may_stop(self, row)]:
-            is_done, result = stop_one(self, operation)
-            (tally.done if is_done else tally.skipped)[result] += 1
+            tally.note(*stop_one(self, operation))
         if tally.done or tally.skipped:
             tally.tell(self.request)
         return HttpResponseRedirect(self.address("visit_batch", batch))

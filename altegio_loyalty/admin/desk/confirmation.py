@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib.admin import ModelAdmin
@@ -48,28 +49,6 @@ def busy_cards_of(visits: list[Visit]) -> dict[int, set[int]]:
     return busy
 
 
-def why_not_begun(error: Exception) -> str:
-    """Why a service did not begin an operation, for the person who asked for it."""
-    if isinstance(error, ValidationError):
-        return " ".join(error.messages)
-    if isinstance(error, exceptions.IdempotencyConflict):
-        return _("This page was used already for something else. Open it again for another operation.")
-    if isinstance(error, exceptions.TransactionOpen):
-        return _("Not begun: this site keeps a database transaction open around the page.")
-    other = error.operation if isinstance(error, exceptions.OperationInProgress) else None
-    about = f" {capfirst(other.get_kind_display())}: {other.sentence}" if other else ""
-    return _("Not begun: another operation with this card is not finished yet.") + about
-
-
-#: What a service raises where it begins nothing.
-NOT_BEGUN = (
-    ValidationError,
-    exceptions.IdempotencyConflict,
-    exceptions.OperationInProgress,
-    exceptions.TransactionOpen,
-)
-
-
 class Confirmation(Page):
     """One request to a confirmation page."""
 
@@ -98,21 +77,43 @@ class Confirmation(Page):
         except ValueError:
             raise PermissionDenied from None
 
-    def key(self, token: uuid.UUID, what: object) -> str:
-        """The idempotency key of one operation of the page."""
-        return f"admin:{self.request.user.pk}:{token.hex}:{what}"
+    def begin(
+        self,
+        service: Callable[..., LoyaltyOperation],
+        visit: Visit,
+        token: uuid.UUID,
+        what: object,
+        **wanted: Any,
+    ) -> str:
+        """Ask the service for an operation; returns why it was not begun, for the person who asked, or an empty text.
+
+        `token` and `what` tell one operation of the page from all others, however often the page is sent.
+        """
+        try:
+            service(
+                visit.location_id,
+                visit_id=visit.pk,
+                record_id=visit.record_id,
+                requested_by=self.request.user,
+                idempotency_key=f"admin:{self.request.user.pk}:{token.hex}:{what}",
+                **wanted,
+            )
+        except ValidationError as error:
+            return " ".join(error.messages)
+        except exceptions.IdempotencyConflict:
+            return _("This page was used already for something else. Open it again for another operation.")
+        except exceptions.TransactionOpen:
+            return _("Not begun: this site keeps a database transaction open around the page.")
+        except exceptions.OperationInProgress as error:
+            other = error.operation
+            about = f" {capfirst(other.get_kind_display())}: {other.sentence}" if other else ""
+            return _("Not begun: another operation with this card is not finished yet.") + about
+        return ""
 
     def shared_context(self) -> dict[str, Any]:
         """What the templates ask about the kind."""
         words = TABLE[self.kind.name]
-        return {
-            "title": words.button,
-            "words": words,
-            "kind": self.kind.name,
-            "types_amount": self.kind.takes_amount,
-            "types_program": self.kind.takes_program,
-            "is_cancel": not self.kind.is_apply,
-        }
+        return {"title": words.button, "words": words, "kind": self.kind}
 
     def page(self, template: str, context: dict[str, Any]) -> HttpResponse:
         """The page, with what its templates ask about the kind."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -19,14 +18,7 @@ from django.utils.translation import ngettext
 
 from altegio_loyalty import services
 from altegio_loyalty.access import visible_to
-from altegio_loyalty.admin.desk.filters import (
-    DAY,
-    SEARCH,
-    chosen_location,
-    locations_for,
-    name_of_day,
-    one_day,
-)
+from altegio_loyalty.admin.desk import filters
 from altegio_loyalty.admin.pages import ACTS, Page, as_id
 from altegio_loyalty.models import Location
 from altegio_loyalty.moments import as_local, today
@@ -42,31 +34,24 @@ SECONDS_BETWEEN_STEPS = 300
 _SALT = "altegio_loyalty.day_reading"
 
 
-@dataclass(frozen=True)
 class Freshness:
     """When the locations' visits of today were read, the least recently read one counting."""
 
-    never_count: int
-    oldest: datetime.datetime | None
-
-    @classmethod
-    def of(cls, locations: list[Location]) -> Freshness:
+    def __init__(self, locations: list[Location]) -> None:
+        self.count = len(locations)
         moments = [location.visits_read_at for location in locations]
-        known = [moment for moment in moments if moment and as_local(moment).date() == today()]
-        return cls(len(moments) - len(known), min(known, default=None))
+        self.read = [moment for moment in moments if moment and as_local(moment).date() == today()]
 
     @property
     def is_fresh(self) -> bool:
-        if self.never_count or self.oldest is None:
-            return False
-        return timezone.now() - self.oldest < FRESH
+        return 0 < len(self.read) == self.count and timezone.now() - min(self.read) < FRESH
 
-    def sentence(self, count: int) -> str:
-        if self.oldest is None:
+    def sentence(self) -> str:
+        if not self.read:
             return _("Not read from Altegio yet today.")
-        clock = date_format(as_local(self.oldest), "H:i")
-        if self.never_count:
-            figures = {"read": count - self.never_count, "count": count, "time": clock}
+        clock = date_format(as_local(min(self.read)), "H:i")
+        if len(self.read) < self.count:
+            figures = {"read": len(self.read), "count": self.count, "time": clock}
             return _("%(read)s of %(count)s locations read from Altegio, the first at %(time)s.") % figures
         return _("Read from Altegio at %(time)s.") % {"time": clock}
 
@@ -88,30 +73,34 @@ class DayPanel(Page):
     def context(self, *, found_none: bool) -> dict[str, Any]:
         """What the list's template needs. Reads nothing from Altegio."""
         request = self.request
-        chosen, mine = chosen_location(request), locations_for(request)
+        chosen, mine = filters.chosen_location(request), filters.locations_for(request)
         locations = [chosen] if chosen else mine
         readable = [location for location in locations if location.is_active]
-        day, freshness = one_day(request), Freshness.of(readable)
+        day, freshness = filters.one_day(request), Freshness(readable)
         is_today = day == today()
-        number = as_id(request.GET.get(SEARCH)) if found_none else None
-        working = [location for location in readable if not location.is_paused]
+        number = as_id(request.GET.get(filters.SEARCH)) if found_none else None
+        paused = [location for location in readable if location.is_paused]
+        is_stale = is_today and bool(readable) and not freshness.is_fresh
+        is_search, working_count = bool(request.GET.get(filters.SEARCH)), len(readable) - len(paused)
         return {
-            "heading": name_of_day(request),
+            "heading": filters.name_of_day(request),
             "day": day.isoformat() if day else "",
             "is_today": is_today,
             "has_no_location": not mine,
-            "hidden": [(name, value) for name, value in request.GET.items() if name not in (DAY, "p", "e")],
+            "hidden": [
+                (name, value) for name, value in request.GET.items() if name not in (filters.DAY, "p", "e")
+            ],
             "query": request.GET.urlencode(),
             "any_day_query": self._any_day_query(),
             "refresh_url": self.address("visit_refresh") if day and readable else "",
             "step_url": self.address("visit_refresh_step"),
             "batches_url": self.address("visit_batches"),
             "locations": readable,
-            "read": freshness.sentence(len(readable)) if is_today and readable else "",
-            "is_stale": is_today and bool(readable) and not freshness.is_fresh,
-            "reads_by_itself": self._reads_by_itself(is_today, working, freshness),
+            "read": freshness.sentence() if is_today and readable else "",
+            "is_stale": is_stale,
+            "reads_by_itself": is_stale and not is_search and 0 < working_count <= MOST_READ_BY_ITSELF,
             "fresh_seconds": int(FRESH.total_seconds()),
-            "paused": [location for location in readable if location.is_paused],
+            "paused": paused,
             "chosen": chosen,
             "fetch_number": str(number or ""),
             "fetch_url": self.address("visit_fetch"),
@@ -120,15 +109,11 @@ class DayPanel(Page):
     def _any_day_query(self) -> str:
         """The same search on all days, where it is narrowed to one."""
         given = self.request.GET
-        if not given.get(SEARCH, "").strip() or given.get(DAY, "all") == "all":
+        if not given.get(filters.SEARCH, "").strip() or given.get(filters.DAY, "all") == "all":
             return ""
         query = given.copy()
-        query[DAY] = "all"
+        query[filters.DAY] = "all"
         return query.urlencode()
-
-    def _reads_by_itself(self, is_today: bool, working: list[Location], freshness: Freshness) -> bool:
-        is_plain = is_today and not self.request.GET.get(SEARCH)
-        return is_plain and 0 < len(working) <= MOST_READ_BY_ITSELF and not freshness.is_fresh
 
     # A day
 
@@ -162,7 +147,8 @@ class DayPanel(Page):
             raise BadRequest("One location at a time.")
         reading = self._reading(locations[0], day)
         reading.read_next_page()
-        state = "" if reading.is_finished else self._pack(reading)
+        packed = {**reading.pack(), "user": str(self.request.user.pk)}
+        state = "" if reading.is_finished else signing.dumps(packed, salt=_SALT, compress=True)
         clock = date_format(as_local(timezone.now()), "H:i")
         return JsonResponse(
             {
@@ -206,28 +192,23 @@ class DayPanel(Page):
             raise BadRequest("This is another reading.")
         return services.DayReading.unpack(location, state)
 
-    def _pack(self, reading: services.DayReading) -> str:
-        packed = {**reading.pack(), "user": str(self.request.user.pk)}
-        return signing.dumps(packed, salt=_SALT, compress=True)
-
     # One visit
 
     def fetch(self) -> HttpResponse:
         """Fetch a visit by its number and go to its page."""
-        if (number := as_id(self.request.POST.get("visit"))) is None:
-            messages.error(self.request, _("A visit's number consists of digits only."))
-            return self._to_list()
-        location = self._fetch_location()
-        if location is None:
-            messages.error(
-                self.request, _("Choose the location in which visit %(visit)s is.") % {"visit": number}
-            )
-            return self._to_list()
-        fetch = services.fetch_visit(location, number)
-        if fetch.visit is None:
-            messages.error(self.request, fetch.error)
-            return self._to_list()
-        return HttpResponseRedirect(self.address("visit_change", fetch.visit.pk))
+        number = as_id(self.request.POST.get("visit"))
+        location = self._fetch_location() if number else None
+        if number is None:
+            problem = _("A visit's number consists of digits only.")
+        elif location is None:
+            problem = _("Choose the location in which visit %(visit)s is.") % {"visit": number}
+        else:
+            fetch = services.fetch_visit(location, number)
+            if fetch.visit is not None:
+                return HttpResponseRedirect(self.address("visit_change", fetch.visit.pk))
+            problem = fetch.error
+        messages.error(self.request, problem)
+        return self._to_list()
 
     def _fetch_location(self) -> Location | None:
         """The location that was chosen, or the only one. One that the person may not see is not there."""

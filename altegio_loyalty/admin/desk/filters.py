@@ -10,7 +10,6 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.formats import date_format
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from altegio_loyalty.access import visible_to
@@ -20,7 +19,13 @@ from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.moments import start_of, today
 
 DAY, SEARCH = "day", "q"
-_DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
+#: The days that are asked for by name: how far from today, and what they are called.
+_DAYS = {
+    "today": (0, gettext_lazy("Today")),
+    "yesterday": (-1, gettext_lazy("Yesterday")),
+    "tomorrow": (1, gettext_lazy("Tomorrow")),
+}
+_SEVERAL_DAYS = {"week": gettext_lazy("The last 7 days"), "all": gettext_lazy("Any day")}
 _WHAT_STANDS_IN_PHONES = re.compile(r"[\s()+.\-]")
 #: Whoever may not see phones must know one to find its client by it; fewer digits would let it be guessed one by one.
 WHOLE_PHONE_DIGITS = 9
@@ -49,14 +54,17 @@ def chosen_location(request: HttpRequest) -> Location | None:
 def asked_day(request: HttpRequest) -> str:
     """What the list shows: "all", "week", or one day as a date. A search without a day looks at all of them."""
     asked = request.GET.get(DAY, "")
-    if asked in ("all", "week"):
+    if asked in _SEVERAL_DAYS:
         return asked
     if not asked and request.GET.get(SEARCH, "").strip():
         return "all"
-    this_day = today()
-    if asked in _DAYS:
-        return (this_day + datetime.timedelta(days=_DAYS[asked])).isoformat()
-    return (_as_date(asked) or this_day).isoformat()
+    return _date_of(asked) or today().isoformat()
+
+
+def _date_of(asked: str) -> str:
+    """A day that is asked for by name or by its date, as a date; empty where it is neither."""
+    day = today() + datetime.timedelta(days=_DAYS[asked][0]) if asked in _DAYS else _as_date(asked)
+    return day.isoformat() if day else ""
 
 
 def _as_date(text: str) -> datetime.date | None:
@@ -79,47 +87,28 @@ class DayFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         self._is_search = bool(request.GET.get(SEARCH, "").strip())
         self._asked = asked_day(request)
-        return [
-            ("today", gettext_lazy("Today")),
-            ("yesterday", gettext_lazy("Yesterday")),
-            ("tomorrow", gettext_lazy("Tomorrow")),
-            ("week", gettext_lazy("The last 7 days")),
-            ("all", gettext_lazy("Any day")),
-        ]
+        return [*((name, label) for name, (_days, label) in _DAYS.items()), *_SEVERAL_DAYS.items()]
 
     def choices(self, changelist: Any) -> Any:
         selected = False
         default = "all" if self._is_search else "today"
         for value, label in self.lookup_choices:
-            is_this = self._asked == self._shown_by(value)
+            is_this = self._asked == (_date_of(value) or value)
             selected = selected or is_this
             # The default needs no word in the address, so that a search from there looks at all days.
-            query = (
-                changelist.get_query_string(remove=[DAY])
-                if value == default
-                else changelist.get_query_string({DAY: value})
-            )
+            query = changelist.get_query_string({DAY: None if value == default else value})
             yield {"selected": is_this, "query_string": query, "display": label}
         if not selected and (day := _as_date(self._asked)):
             query = changelist.get_query_string({DAY: self._asked})
             yield {"selected": True, "query_string": query, "display": date_format(day, "DATE_FORMAT")}
 
-    @staticmethod
-    def _shown_by(value: str) -> str:
-        if value not in _DAYS:
-            return value
-        return (today() + datetime.timedelta(days=_DAYS[value])).isoformat()
-
     def queryset(self, request: HttpRequest, queryset: QuerySet[Visit]) -> QuerySet[Visit]:
         asked = asked_day(request)
         if asked == "all":
             return queryset
-        if asked == "week":
-            begin, end = start_of(today(), None, days=-6), start_of(today(), None, days=1)
-        else:
-            day = datetime.date.fromisoformat(asked)
-            begin, end = start_of(day, None), start_of(day, None, days=1)
-        return queryset.filter(starts_at__gte=begin, starts_at__lt=end)
+        last = today() if asked == "week" else datetime.date.fromisoformat(asked)
+        begin = start_of(last, days=-6 if asked == "week" else 0)
+        return queryset.filter(starts_at__gte=begin, starts_at__lt=start_of(last, days=1))
 
 
 class VisitLocationFilter(LocationFilter):
@@ -133,14 +122,12 @@ class VisitLocationFilter(LocationFilter):
 def name_of_day(request: HttpRequest) -> str:
     """What the list shows, as a heading."""
     asked = asked_day(request)
-    if asked == "week":
-        return _("The last 7 days")
-    if asked == "all":
-        return _("Any day")
+    if asked in _SEVERAL_DAYS:
+        return str(_SEVERAL_DAYS[asked])
     day, this_day = datetime.date.fromisoformat(asked), today()
     if day.year != this_day.year:
         return date_format(day, "DATE_FORMAT")
-    named = {-1: _("Yesterday"), 0: _("Today"), 1: _("Tomorrow")}.get((day - this_day).days)
+    named = dict(_DAYS.values()).get((day - this_day).days)
     # The day of the week stands at the beginning or not at all: inside a line only some languages write it large.
     return f"{named}, {date_format(day, 'j E')}" if named else date_format(day, "l, j E")
 
@@ -160,12 +147,11 @@ def _by_number(term: str, digits: str, *, sees_phones: bool) -> Q:
     found = Q(pk__in=[])
     if number := as_id(term):
         found |= Q(pk=number) | Q(record_id=number)
-    # The country's code is written in several ways, or not at all: the last ten digits tell a phone.
-    tail = digits[-10:]
-    if sees_phones and len(digits) < WHOLE_PHONE_DIGITS:
+    if len(digits) >= WHOLE_PHONE_DIGITS:
+        # The country's code is written in several ways, or not at all: the last ten digits tell a phone.
+        found |= Q(client_phone__endswith=digits[-10:])
+    elif sees_phones:
         found |= Q(client_phone__contains=digits)
-    elif len(digits) >= WHOLE_PHONE_DIGITS:
-        found |= Q(client_phone__endswith=tail)
     return found
 
 

@@ -22,10 +22,10 @@ OTHER = "other"
 
 def parse_choice(kind: Kind, value: str) -> tuple[int, int | None] | None:
     """Card and promotion of a posted choice, "card" or "card:promotion"; None where it is neither."""
-    ids = [as_id(part) for part in value.split(":")]
-    if kind.takes_program:
-        return (ids[0], ids[1]) if len(ids) == 2 and ids[0] and ids[1] else None
-    return (ids[0], None) if len(ids) == 1 and ids[0] else None
+    card, colon, program = value.partition(":")
+    card_id, program_id = as_id(card), as_id(program)
+    is_whole = bool(program_id) if kind.takes_program else not colon
+    return (card_id, program_id) if card_id and is_whole else None
 
 
 class OperationForm(forms.Form):
@@ -58,26 +58,26 @@ class OperationForm(forms.Form):
         self.offers = offers
         self.asked_choice = choice
         #: Each of the page's two forms is whole in itself: one to choose from, one to type numbers into.
-        self.types_ids = self.is_bound and self.add_prefix("card_id") in self.data
-        self._keep_fields()
-
-    def _keep_fields(self) -> None:
+        self.types_ids = self.add_prefix("card_id") in self.data
         dropped = {"choice", "part"} if self.types_ids else {"card_id", "program_id"}
-        if not self.kind.takes_program:
+        if not kind.takes_program:
             dropped.add("program_id")
-        if not self.kind.takes_amount:
+        if not kind.takes_amount:
             dropped |= {"part", "amount"}
         for name in dropped:
             del self.fields[name]
         if "part" in self.fields:
             self.fields["amount"].required = False
 
+    def _posted(self, name: str) -> str:
+        return str(self.data.get(self.add_prefix(name), ""))
+
     @property
     def chosen(self) -> Offer | None:
         """The offer that is chosen when the page comes up: the one asked for, else the first that can be had."""
         if self.offers is None:
             return None
-        wanted = str(self.data.get(self.add_prefix("choice"), "")) if self.is_bound else self.asked_choice
+        wanted = self._posted("choice") if self.is_bound else self.asked_choice
         by_value = {offer.value: offer for offer in self.offers.selectable}
         return by_value.get(wanted) or next(iter([*self.offers.usable, *self.offers.all]), None)
 
@@ -87,25 +87,12 @@ class OperationForm(forms.Form):
         if self.offers is None or self.chosen is None:
             return []
         parts = self.offers.parts(self.chosen)
-        posted = str(self.data.get(self.add_prefix("part"), "")) if self.is_bound else ""
-        preset = posted or (parts[0].value if parts else OTHER)
+        preset = self._posted("part") or (parts[0].value if parts else OTHER)
         return [(part, part.value == preset) for part in parts]
 
     @property
     def other_is_chosen(self) -> bool:
         return not any(is_preset for _part, is_preset in self.parts)
-
-    @property
-    def typed(self) -> dict[str, str]:
-        """What was typed under "advanced", to come back with the page."""
-        names = ("card_id", "program_id", "amount")
-        return (
-            {name: str(self.data.get(self.add_prefix(name), "")) for name in names} if self.types_ids else {}
-        )
-
-    @property
-    def typed_amount(self) -> str:
-        return "" if self.types_ids else str(self.data.get(self.add_prefix("amount"), ""))
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db import router
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from altegio_loyalty import exceptions, kinds, services
+from altegio_loyalty import database, exceptions, kinds, services
 from altegio_loyalty.admin.decisions import DECISIONS, carry_out
 from altegio_loyalty.admin.looks import look_of, status_badge
 from altegio_loyalty.admin.pages import ACTS, FOLDER, Page, as_id
@@ -29,28 +29,15 @@ OPERATIONS_SHOWN = 20
 RESULT_SECONDS = 900
 
 
-def seconds_left(operation: LoyaltyOperation) -> int | None:
-    """Seconds until something is due; None where nothing is, or where it depends on something else than time."""
-    if operation.status not in (Status.PENDING, Status.UNCONFIRMED) or operation.next_attempt_at is None:
-        return None
-    if not operation.location.is_working:
-        return None
-    return max(0, round((operation.next_attempt_at - timezone.now()).total_seconds()))
-
-
-def as_clock(seconds: int) -> str:
-    return f"{seconds // 60}:{seconds % 60:02d}"
-
-
 def may_stop(page: Page, operation: LoyaltyOperation) -> bool:
     """Whether the person may stop the operation, and it can be stopped."""
     stop = DECISIONS["stop"]
-    return stop.fits(operation) and stop.is_allowed(page.request.user, operation)
+    return stop.fits(operation) and stop.is_allowed(page.request.user, operation.kind)
 
 
 def may_take_step(page: Page, operation: LoyaltyOperation) -> bool:
     """Whether the person's page may take the operation a step further: as much as trying it again now."""
-    return operation.is_open and DECISIONS["retry"].is_allowed(page.request.user, operation)
+    return operation.is_open and DECISIONS["retry"].is_allowed(page.request.user, operation.kind)
 
 
 def stop_one(page: Page, operation: LoyaltyOperation) -> tuple[bool, str]:
@@ -58,10 +45,7 @@ def stop_one(page: Page, operation: LoyaltyOperation) -> tuple[bool, str]:
     stop = DECISIONS["stop"]
     if not stop.fits(operation):
         return False, _("It is not waiting any more.")
-    is_done, result = carry_out(stop, operation, page.request.user, "")
-    if is_done:
-        page.admin.log_change(page.request, operation, str(stop.history))
-    return is_done, result
+    return carry_out(page, stop, operation)
 
 
 def take_step(operation: LoyaltyOperation) -> LoyaltyOperation | None:
@@ -72,9 +56,9 @@ def take_step(operation: LoyaltyOperation) -> LoyaltyOperation | None:
         return None
 
 
-def live_addresses(page: Page, visit: Visit) -> dict[str, str]:
-    """Where the visit's page asks for its state, and what its buttons lead to."""
-    return {f"{name}_url": page.address(f"visit_{name}", visit.pk) for name in ("state", "stop", "step")}
+def live_addresses(page: Page, name: str, pk: object) -> dict[str, str]:
+    """Where the page of a visit, or of a batch, asks for its state, and what its buttons lead to."""
+    return {f"{what}_url": page.address(f"{name}_{what}", pk) for what in ("state", "stop", "step")}
 
 
 class VisitState:
@@ -83,31 +67,18 @@ class VisitState:
     def __init__(self, page: Page, visit: Visit) -> None:
         self.page = page
         self.visit = visit
-        rows = (
-            LoyaltyOperation.objects.using(router.db_for_write(LoyaltyOperation))
-            .filter(visit=visit)
-            .with_last_event()
-        )
-        self.operations = list(
-            rows.select_related("location", "requested_by").order_by("-pk")[:OPERATIONS_SHOWN]
-        )
+        rows = database.operations().filter(visit=visit).with_last_event().order_by("-pk")
+        self.operations = list(rows.select_related("location", "requested_by")[:OPERATIONS_SHOWN])
         self.open = [operation for operation in self.operations if operation.is_open]
+        #: Whether the person may follow a link into the log.
+        self.may_see_log = page.may("view_loyaltyoperation")
 
     @property
     def shown_results(self) -> list[LoyaltyOperation]:
         """Those with a result at the top of the page: what is not finished, and what has just ended."""
-        newest = [operation for operation in self.operations[:1] if self._is_fresh(operation)]
+        since = timezone.now() - datetime.timedelta(seconds=RESULT_SECONDS)
+        newest = [row for row in self.operations[:1] if row.finished_at is None or row.finished_at > since]
         return [*newest, *(operation for operation in self.open if operation not in newest)]
-
-    @staticmethod
-    def _is_fresh(operation: LoyaltyOperation) -> bool:
-        ended = operation.finished_at
-        return ended is None or (timezone.now() - ended).total_seconds() < RESULT_SECONDS
-
-    @property
-    def may_see_log(self) -> bool:
-        """Whether the person may follow a link into the log."""
-        return self.page.may("view_loyaltyoperation")
 
     @property
     def version(self) -> str:
@@ -127,17 +98,21 @@ class VisitState:
             ],
             "waiting": [self._waiting(row) for row in self.open if kinds.is_known(row.kind)],
             "operations": [self._told(operation) for operation in self.operations],
-            "has_open_operation": bool(self.open),
+            "is_open": bool(self.open),
             "version": self.version,
             "open_ids": ",".join(str(operation.pk) for operation in self.open),
         }
 
     def _waiting(self, operation: LoyaltyOperation) -> dict[str, Any]:
-        seconds = seconds_left(operation)
+        """With the seconds until something is due; without, where nothing is or where it depends on more than time."""
+        is_timed = operation.status in (Status.PENDING, Status.UNCONFIRMED) and operation.location.is_working
+        seconds = None
+        if is_timed and operation.next_attempt_at is not None:
+            seconds = max(0, round((operation.next_attempt_at - timezone.now()).total_seconds()))
         return {
             "row": operation,
             "seconds": seconds,
-            "clock": as_clock(seconds) if seconds is not None else "",
+            "clock": "" if seconds is None else f"{seconds // 60}:{seconds % 60:02d}",
             "may_stop": may_stop(self.page, operation),
         }
 
@@ -158,7 +133,7 @@ class VisitState:
             "is_due": any(row.is_due and may_take_step(self.page, row) for row in self.open),
         }
         if seen != self.version:
-            context = {**self.context(), **live_addresses(self.page, self.visit)}
+            context = {**self.context(), **live_addresses(self.page, "visit", self.visit.pk)}
             for part in ("verdicts", "waiting", "history"):
                 template = f"{FOLDER}/visit/{part}.html"
                 state[part] = render_to_string(template, context, self.page.request)
@@ -195,12 +170,10 @@ class LivePage(Page):
     def stop(self, visit_id: int) -> HttpResponse:
         """Stop trying one operation of the visit."""
         visit = self._visit(visit_id)
-        rows = LoyaltyOperation.objects.using(router.db_for_write(LoyaltyOperation)).select_related(
-            "location"
-        )
+        rows = database.operations().select_related("location")
         number = as_id(self.request.POST.get("operation")) or 0
         operation = get_object_or_404(rows, visit=visit, pk=number)
-        if not DECISIONS["stop"].is_allowed(self.request.user, operation):
+        if not DECISIONS["stop"].is_allowed(self.request.user, operation.kind):
             raise PermissionDenied
         is_done, result = stop_one(self, operation)
         problem = "" if is_done else _("Not stopped: %(reason)s") % {"reason": result}

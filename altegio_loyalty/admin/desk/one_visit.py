@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from functools import partial
 
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseRedirect
 
-from altegio_loyalty.admin.desk.confirmation import NOT_BEGUN, Confirmation, busy_cards_of, why_not_begun
+from altegio_loyalty.admin.desk.confirmation import Confirmation, busy_cards_of
 from altegio_loyalty.admin.desk.forms import OTHER, OperationForm
+from altegio_loyalty.admin.desk.offers import Offer
 from altegio_loyalty.admin.kinds import TABLE, why_nothing
 from altegio_loyalty.models import Visit
 
@@ -46,37 +47,21 @@ class OneVisit(Confirmation):
             "nothing": why_nothing(self.kind, has_client=form.visit.client_id is not None),
             "warnings": offers.warnings(chosen),
             "token": token.hex,
-            "prefix": form.prefix,
             "other_value": OTHER,
-            "is_typing": form.types_ids or not offers.is_known or "typed" in self.request.GET,
-            "can_submit": bool(chosen and not chosen.why_not),
+            "is_typing": form.types_ids or bool(offers.error) or "typed" in self.request.GET,
         }
         return self.page("visit/operate.html", context)
 
-    def _other_cards(self, form: OperationForm) -> list[dict[str, Any]]:
-        """The cards that could be taken instead, as addresses: each has amounts of its own."""
+    def _other_cards(self, form: OperationForm) -> list[tuple[str, Offer]]:
+        """The cards that could be taken instead, with their addresses: each has amounts of its own."""
         if not self.kind.takes_amount or form.offers is None:
             return []
-        return [
-            {
-                "offer": offer,
-                "url": self.address("visit_operate", self.kind.name, visit=form.visit.pk, choice=offer.value),
-            }
-            for offer in form.offers.usable
-            if offer != form.chosen
-        ]
+        others = [offer for offer in form.offers.usable if offer != form.chosen]
+        here = partial(self.address, "visit_operate", self.kind.name, visit=form.visit.pk)
+        return [(here(choice=offer.value), offer) for offer in others]
 
     def _ask(self, form: OperationForm, token: uuid.UUID) -> None:
         """Ask for the operation; what stands against it is a message."""
-        visit = form.visit
-        try:
-            TABLE[self.kind.name].service(
-                visit.location_id,
-                visit_id=visit.pk,
-                record_id=visit.record_id,
-                requested_by=self.request.user,
-                idempotency_key=self.key(token, visit.pk),
-                **form.arguments,
-            )
-        except NOT_BEGUN as error:
-            messages.error(self.request, why_not_begun(error))
+        service = TABLE[self.kind.name].service
+        if problem := self.begin(service, form.visit, token, form.visit.pk, **form.arguments):
+            messages.error(self.request, problem)

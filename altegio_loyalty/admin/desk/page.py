@@ -22,9 +22,6 @@ from altegio_loyalty.models import Visit
 from altegio_loyalty.moments import as_local
 from altegio_loyalty.wording import isolated
 
-#: Without scripts, a page with an open operation looks again by itself after so many seconds.
-LOOK_AGAIN_SECONDS = 5
-
 
 class VisitPage(Page):
     """One request to the page of a visit."""
@@ -42,8 +39,7 @@ class VisitPage(Page):
             "phone": self._phone(),
             **self._live_context(state),
             **state.context(),
-            **live_addresses(self, self.visit),
-            "look_again_seconds": LOOK_AGAIN_SECONDS,
+            **live_addresses(self, "visit", self.visit.pk),
             "log_url": state.may_see_log and self.address("loyaltyoperation_changelist", q=self.visit.pk),
             **extra_context,
         }

@@ -12,23 +12,25 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
+from functools import partial
+from typing import Any
 
 from django.contrib import messages
+from django.contrib.admin import ModelAdmin
 from django.core.exceptions import ValidationError
-from django.db import router, transaction
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from altegio_loyalty import services
-from altegio_loyalty.admin.desk.confirmation import NOT_BEGUN, Confirmation, busy_cards_of, why_not_begun
+from altegio_loyalty import database, services
+from altegio_loyalty.admin.desk.confirmation import Confirmation, busy_cards_of
 from altegio_loyalty.admin.desk.forms import parse_choice
 from altegio_loyalty.admin.desk.offers import Offer, Offers
 from altegio_loyalty.admin.pages import FOLDER, as_id
 from altegio_loyalty.client.types import CENT
-from altegio_loyalty.kinds import Kind
-from altegio_loyalty.models import LoyaltyOperation, Visit
+from altegio_loyalty.models import Visit
 from altegio_loyalty.services.validation import check_amount
 
 #: So many visits are read before the page comes up, and for no longer than this.
@@ -85,21 +87,31 @@ class Choice:
 class SeveralVisits(Confirmation):
     """One request to the confirmation page of several visits."""
 
+    def __init__(self, admin: ModelAdmin[Any], request: HttpRequest, kind: str) -> None:
+        super().__init__(admin, request, kind)
+        self.posted = request.POST
+        #: What about the posted page cannot be understood, or was not begun.
+        self.problems: list[str] = []
+        self.program = as_id(self.posted.get("program_id")) or as_id(self.posted.get("program"))
+        self.gives_promotion = self.kind.is_apply and self.kind.takes_program
+        self.same: Decimal | None = None
+
     def respond(self, visits: list[Visit]) -> HttpResponse:
         """Show the form, or ask for all that was chosen; the page of the batch then shows what becomes of it."""
         if self.request.method != "POST":
             return self._form_page(self._read_some(visits), uuid.uuid4())
         token = self.token()
-        choices, problems = Choices(self.kind, self.request.POST, visits).find()
+        choices = self._choices(visits)
         if not choices:
-            problems = problems or [_("Nothing was chosen, so nothing was done.")]
-            return self._form_page(self._read_some(visits), token, problems)
-        batch = batch_of(token, self.request.user.pk)
-        count = self._ask_for_all(choices, token, batch, problems)
-        tell_problems(self.request, problems)
+            self.problems = self.problems or [_("Nothing was chosen, so nothing was done.")]
+            return self._form_page(self._read_some(visits), token)
+        # The same for the same page sent twice, and never another person's.
+        batch = uuid.uuid5(token, str(self.request.user.pk))
+        count = self._ask_for_all(choices, token, batch)
+        self._tell_problems()
         if not count:
             return self.to_list()
-        remember_promotion(self.request, batch, self._title_of_program())
+        self._remember_promotion(batch)
         return HttpResponseRedirect(self.address("visit_batch", batch))
 
     def row(self) -> HttpResponse:
@@ -112,7 +124,7 @@ class SeveralVisits(Confirmation):
         return TemplateResponse(self.request, f"{FOLDER}/visit/batch_row.html", context)
 
     def _read_some(self, visits: list[Visit]) -> list[Row]:
-        posted = self.request.POST if self.request.method == "POST" else None
+        posted = self.posted if self.request.method == "POST" else None
         rows = [Row(visit, posted=posted) for visit in visits]
         busy = busy_cards_of(visits)
         began = time.monotonic()
@@ -122,21 +134,20 @@ class SeveralVisits(Confirmation):
                 break  # where one visit cannot be read, the next one most likely cannot be read either
         return rows
 
-    def _form_page(
-        self, rows: list[Row], token: uuid.UUID, problems: list[str] | None = None
-    ) -> HttpResponse:
+    def _form_page(self, rows: list[Row], token: uuid.UUID) -> HttpResponse:
         unread = [row.visit.pk for row in rows if row.offers is None]
         programs = self._programs(rows)
-        posted = self.request.POST
+        # The only promotion is the one to apply; to take back, the choice stays every promotion of these visits.
+        preset = programs[0][0] if self.gives_promotion and len(programs) == 1 else ""
         context = {
             "rows": rows,
             "token": token.hex,
-            "problems": problems or [],
+            "problems": self.problems,
             "programs": programs,
-            "program": posted.get("program", "") or (programs[0][0] if len(programs) == 1 else ""),
-            "program_id": posted.get("program_id", ""),
-            "how": posted.get("how", ALL),
-            "same": posted.get("same", ""),
+            "program": self.posted.get("program", "") or preset,
+            "program_id": self.posted.get("program_id", ""),
+            "how": self.posted.get("how", ALL),
+            "same": self.posted.get("same", ""),
             "unread_count": len(unread),
             "read_count": len(rows) - len(unread),
             "rest_url": self.address("visit_operate", self.kind.name, visit=unread) if unread else "",
@@ -147,77 +158,30 @@ class SeveralVisits(Confirmation):
     @staticmethod
     def _programs(rows: list[Row]) -> list[tuple[str, str]]:
         """The promotions that the rows offer, the most frequent first."""
-        names: dict[str, str] = {}
-        counts: Counter[str] = Counter()
-        for row in rows:
-            for offer in row.usable:
-                if offer.program_id is not None:
-                    names[str(offer.program_id)] = offer.name
-                    counts[str(offer.program_id)] += 1
+        offers = [offer for row in rows for offer in row.usable if offer.program_id is not None]
+        names = {str(offer.program_id): offer.name for offer in offers}
+        counts = Counter(str(offer.program_id) for offer in offers)
         return [(program, names[program]) for program, _count in counts.most_common()]
 
-    def _title_of_program(self) -> str:
-        program = self.request.POST.get("program", "")
-        return self.request.POST.get(f"title{program}", "")[:200] if program else ""
+    # What the posted page asks for
 
-    def _ask_for_all(
-        self, choices: list[Choice], token: uuid.UUID, batch: uuid.UUID, problems: list[str]
-    ) -> int:
-        """Write all operations in one transaction; they are sent once it commits. Returns how many there are."""
-        count = 0
-        with transaction.atomic(using=router.db_for_write(LoyaltyOperation)):
-            # Always in the same order: two people with the same visits then wait for each other, and never in a circle.
-            for choice in sorted(choices, key=lambda one: (one.visit.pk, one.card_id, one.program_id or 0)):
-                try:
-                    self._ask(choice, token, batch)
-                    count += 1
-                except NOT_BEGUN as error:
-                    problems.append(f"{choice.visit}: {why_not_begun(error)}")
-        return count
-
-    def _ask(self, choice: Choice, token: uuid.UUID, batch: uuid.UUID) -> None:
-        what = f"{choice.visit.pk}:{choice.card_id}:{choice.program_id or ''}"
-        services.request_in_batch(
-            self.kind.name,
-            choice.visit.location_id,
-            batch=batch,
-            visit_id=choice.visit.pk,
-            record_id=choice.visit.record_id,
-            card_id=choice.card_id,
-            program_id=choice.program_id,
-            amount=choice.amount,
-            requested_by=self.request.user,  # type: ignore[arg-type]
-            idempotency_key=self.key(token, what),
-        )
-
-
-class Choices:
-    """What the posted page asks for, and what about it cannot be understood."""
-
-    def __init__(self, kind: Kind, posted: QueryDict, visits: list[Visit]) -> None:
-        self.kind = kind
-        self.posted = posted
-        self.visits = visits
-        self.problems: list[str] = []
-        self.program = as_id(posted.get("program_id")) or as_id(posted.get("program"))
-        self.gives_promotion = kind.is_apply and kind.takes_program
-        self.same: Decimal | None = None
-
-    def find(self) -> tuple[list[Choice], list[str]]:
+    def _choices(self, visits: list[Visit]) -> list[Choice]:
+        how = self.posted.get("how")
         typed = [self.posted.get(name, "").strip() for name in ("program_id", "program")]
         if any(number and as_id(number) is None for number in typed):
-            return [], [_("A promotion's number is a positive whole number.")]
-        if self.kind.takes_amount and self.posted.get("how") not in (ALL, HALF, SAME):
-            return [], [_("Choose how many points.")]
-        if self.gives_promotion and self.program is None:
-            return [], [_("Choose the promotion first.")]
-        if self.kind.takes_amount and self.posted.get("how") == SAME:
+            self.problems.append(_("A promotion's number is a positive whole number."))
+        elif self.kind.takes_amount and how not in (ALL, HALF, SAME):
+            self.problems.append(_("Choose how many points."))
+        elif self.gives_promotion and self.program is None:
+            self.problems.append(_("Choose the promotion first."))
+        elif self.kind.takes_amount and how == SAME:
             try:
                 self.same = check_amount(self.posted.get("same", ""))
             except ValidationError as error:
-                return [], error.messages
-        choices = [choice for visit in self.visits for choice in self._of(visit)]
-        return choices, self.problems
+                self.problems += error.messages
+        if self.problems:
+            return []
+        return [choice for visit in visits for choice in self._of(visit)]
 
     def _of(self, visit: Visit) -> Iterator[Choice]:
         prefix = f"visit{visit.pk}"
@@ -268,29 +232,41 @@ class Choices:
             return limit
         return max((limit / 2).quantize(CENT, rounding=ROUND_DOWN), CENT)
 
+    # What becomes of it
 
-def tell_problems(request: HttpRequest, problems: list[str]) -> None:
-    """Say what was not begun, and why."""
-    for problem in problems[:MOST_PROBLEMS]:
-        messages.warning(request, problem)
-    more = len(problems) - MOST_PROBLEMS
-    if more > 0:
-        text = ngettext("%(count)s more was not begun.", "%(count)s more were not begun.", more)
-        messages.warning(request, text % {"count": more})
+    def _ask_for_all(self, choices: list[Choice], token: uuid.UUID, batch: uuid.UUID) -> int:
+        """Write all operations in one transaction; they are sent once it commits. Returns how many there are."""
+        count, request = 0, partial(services.request_in_batch, self.kind.name, batch=batch)
+        with transaction.atomic(using=database.alias()):
+            # Always in the same order: two people with the same visits then wait for each other, and never in a circle.
+            for choice in sorted(choices, key=lambda one: (one.visit.pk, one.card_id, one.program_id or 0)):
+                what = f"{choice.visit.pk}:{choice.card_id}:{choice.program_id or ''}"
+                ids = {"card_id": choice.card_id, "program_id": choice.program_id}
+                problem = self.begin(request, choice.visit, token, what, amount=choice.amount, **ids)
+                if problem:
+                    self.problems.append(f"{choice.visit}: {problem}")
+                else:
+                    count += 1
+        return count
 
+    def _tell_problems(self) -> None:
+        """Say what was not begun, and why."""
+        for problem in self.problems[:MOST_PROBLEMS]:
+            messages.warning(self.request, problem)
+        more = len(self.problems) - MOST_PROBLEMS
+        if more > 0:
+            text = ngettext("%(count)s more was not begun.", "%(count)s more were not begun.", more)
+            messages.warning(self.request, text % {"count": more})
 
-def batch_of(token: uuid.UUID, user_id: object) -> uuid.UUID:
-    """The batch of a one-time token: the same for the same page sent twice, and never another person's."""
-    return uuid.uuid5(token, str(user_id))
-
-
-def remember_promotion(request: HttpRequest, batch: uuid.UUID, title: str) -> None:
-    """Keep the promotion's title for the person who chose it: the log itself only knows Altegio's numbers."""
-    if title:
-        titles = {**request.session.get(_SESSION_KEY, {}), batch.hex: title}
-        request.session[_SESSION_KEY] = dict(list(titles.items())[-_MOST_TITLES:])
+    def _remember_promotion(self, batch: uuid.UUID) -> None:
+        """Keep the promotion's title for the person who chose it: the log itself only knows Altegio's numbers."""
+        program = self.posted.get("program", "")
+        title = self.posted.get(f"title{program}", "")[:200]
+        if program and title:
+            titles = {**self.request.session.get(_SESSION_KEY, {}), batch.hex: title}
+            self.request.session[_SESSION_KEY] = dict(list(titles.items())[-_MOST_TITLES:])
 
 
 def remembered_promotion(request: HttpRequest, batch: uuid.UUID) -> str:
-    """The title that `remember_promotion` kept; empty for another person's batch, or an old one."""
+    """The title of the promotion that was chosen; empty for another person's batch, or an old one."""
     return str(request.session.get(_SESSION_KEY, {}).get(batch.hex, ""))

@@ -17,23 +17,16 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from altegio_loyalty.access import visible_to
+from altegio_loyalty.admin.desk import filters
 from altegio_loyalty.admin.desk.batches import BatchPage
 from altegio_loyalty.admin.desk.confirmation import MOST_VISITS
 from altegio_loyalty.admin.desk.day_panel import DayPanel
-from altegio_loyalty.admin.desk.filters import (
-    DAY,
-    DayFilter,
-    VisitLocationFilter,
-    locations_for,
-    one_day,
-    search,
-)
 from altegio_loyalty.admin.desk.live import LivePage
 from altegio_loyalty.admin.desk.one_visit import OneVisit
 from altegio_loyalty.admin.desk.page import VisitPage
 from altegio_loyalty.admin.desk.several_visits import SeveralVisits
 from altegio_loyalty.admin.kinds import TABLE
-from altegio_loyalty.admin.looks import figure_of, status_badge
+from altegio_loyalty.admin.looks import figure_of, note_of, status_badge
 from altegio_loyalty.admin.pages import BoundedPaginator, Page, Unchangeable, address, outside_transactions
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import as_local, today
@@ -77,10 +70,8 @@ def _row_of_several(page: Page, kind: str) -> HttpResponse:
 class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
     """A list that finds the visit, and a page of its own instead of a form: a visit is changed in Altegio."""
 
-    change_list_template = "admin/altegio_loyalty/visit/change_list.html"
     list_display = ("client", "time", "salon", "due", "applied", "last_operation")
-    list_display_links = ("client",)
-    list_filter = (DayFilter, VisitLocationFilter)
+    list_filter = (filters.DayFilter, filters.VisitLocationFilter)
     list_select_related = ("location",)
     list_per_page = 50
     paginator = BoundedPaginator
@@ -96,10 +87,10 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         return visible_to(request.user, visits)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        return ("starts_at", "pk") if one_day(request) else ("-starts_at", "-pk")
+        return ("starts_at", "pk") if filters.one_day(request) else ("-starts_at", "-pk")
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        if len(locations_for(request)) > 1:
+        if len(filters.locations_for(request)) > 1:
             return self.list_display
         return tuple(name for name in self.list_display if name != "salon")
 
@@ -109,11 +100,11 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         if not search_term.strip():
             return queryset, False
         sees_phones = request.user.has_perm(f"{self.opts.app_label}.view_client_phone")
-        return search(queryset, search_term, sees_phones=sees_phones), False
+        return filters.search(queryset, search_term, sees_phones=sees_phones), False
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
         """Only what the filters offer: a masked phone must not be guessed letter by letter through the address."""
-        return lookup in (DAY, VisitLocationFilter.parameter_name)
+        return lookup in (filters.DAY, filters.VisitLocationFilter.parameter_name)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "location":
@@ -141,7 +132,7 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
             # Only to keep Django from offering "show all" beside a list that a day narrows.
             changelist.full_result_count = changelist.result_count
             _add_last_operations(visits)
-            has_two_sorts = any(figure_of(visit, visit.due_amount).note for visit in visits)
+            has_two_sorts = any(note_of(visit, visit.due_amount)[1] for visit in visits)
             context["figures_need_a_word"] = has_two_sorts
             context["panel"] = DayPanel(self, request).context(found_none=not visits)
         return response
@@ -151,8 +142,7 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         if visit.starts_at is None:
             return "–"
         starts_at = as_local(visit.starts_at)
-        is_today = starts_at.date() == today()
-        return date_format(starts_at, "H:i" if is_today else "j E Y, H:i")
+        return date_format(starts_at, "H:i" if starts_at.date() == today() else "j E Y, H:i")
 
     @admin.display(description=gettext_lazy("location"), ordering="location__title")
     def salon(self, visit: Visit) -> str:
@@ -160,11 +150,11 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=_LEFT_TO_PAY, ordering="due_amount")
     def due(self, visit: Visit) -> str:
-        return figure_of(visit, visit.due_amount).as_html(_LEFT_TO_PAY)
+        return figure_of(visit, visit.due_amount, _LEFT_TO_PAY)
 
     @admin.display(description=_APPLIED, ordering="covered_amount")
     def applied(self, visit: Visit) -> str:
-        return figure_of(visit, visit.covered_amount).as_html(_APPLIED)
+        return figure_of(visit, visit.covered_amount, _APPLIED)
 
     @admin.display(description=gettext_lazy("last operation"), empty_value="")
     def last_operation(self, visit: Any) -> str:

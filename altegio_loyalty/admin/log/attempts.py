@@ -29,8 +29,6 @@ class AttemptInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
     model = OperationAttempt
     formset = NewestAttempts
     template = "admin/altegio_loyalty/loyaltyoperation/attempts.html"
-    can_delete = False
-    extra = 0
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("made_by")

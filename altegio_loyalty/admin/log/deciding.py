@@ -5,10 +5,10 @@ from __future__ import annotations
 from django.contrib import messages
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.core.exceptions import BadRequest, PermissionDenied
-from django.db import router
 from django.http import HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
 
+from altegio_loyalty import database
 from altegio_loyalty.admin.decisions import DECISIONS, Decision, DecisionForm, Tally, carry_out
 from altegio_loyalty.admin.looks import status_badge
 from altegio_loyalty.admin.pages import Page, as_id
@@ -46,7 +46,7 @@ class DecisionPage(Page):
             messages.error(self.request, text)
             return None
         operations = self._fresh(ids)
-        allowed = [row for row in operations if decision.is_allowed(self.request.user, row)]
+        allowed = [row for row in operations if decision.is_allowed(self.request.user, row.kind)]
         if operations and not allowed:
             raise PermissionDenied
         reason = ""
@@ -59,26 +59,17 @@ class DecisionPage(Page):
         if missing := len(set(ids)) - len(operations):
             tally.skipped[_("it is not here any more")] = missing
         for operation in operations:
-            self._decide_one(decision, operation, reason, tally)
+            if decision.is_allowed(self.request.user, operation.kind):
+                tally.note(*carry_out(self, decision, operation, reason))
+            else:
+                tally.note(False, _("you may not decide about this kind of operation"))
         tally.tell(self.request)
         return None
 
     def _fresh(self, ids: list[int]) -> list[LoyaltyOperation]:
         """The operations as they are now, where they are written: neither as the page showed them nor from a replica."""
-        rows = self.admin.get_queryset(self.request).using(router.db_for_write(LoyaltyOperation))
+        rows = self.admin.get_queryset(self.request).using(database.alias())
         return list(rows.filter(pk__in=ids).order_by("pk"))
-
-    def _decide_one(self, decision: Decision, operation: LoyaltyOperation, reason: str, tally: Tally) -> None:
-        if not decision.is_allowed(self.request.user, operation):
-            tally.skipped[_("you may not decide about this kind of operation")] += 1
-            return
-        if why_not := decision.why_not(operation):
-            tally.skipped[why_not] += 1
-            return
-        is_done, result = carry_out(decision, operation, self.request.user, reason)
-        (tally.done if is_done else tally.skipped)[result] += 1
-        if is_done:
-            self.admin.log_change(self.request, operation, str(decision.history) % {"reason": reason})
 
     def _ask(
         self, decision: Decision, operations: list[LoyaltyOperation], form: DecisionForm
@@ -94,7 +85,6 @@ class DecisionPage(Page):
             for operation in operations
         ]
         context = {
-            "media": self.admin.media + form.media,
             "title": decision.label,
             "decision": decision,
             "rows": rows,

@@ -24,13 +24,6 @@ from altegio_loyalty.wording import reason
 ROWS_AT_ONCE = 1000
 
 
-def _iso(moment: datetime.datetime | None, zone: datetime.tzinfo) -> str | None:
-    if moment is None:
-        return None
-    aware = moment if timezone.is_aware(moment) else timezone.make_aware(moment, zone)
-    return aware.astimezone(zone).isoformat(timespec="seconds")
-
-
 def _word(choices: Any) -> Callable[[Any], Any]:
     words = {value: str(label) for value, label in choices}
     return lambda value: words.get(value, value)
@@ -38,16 +31,18 @@ def _word(choices: Any) -> Callable[[Any], Any]:
 
 def _columns() -> list[tuple[str, str, Callable[[Any], Any] | None]]:
     """(heading, column of the table, how it reads). Texts and time zone are those of the request, not of the sending."""
-    zone = timezone.get_current_timezone()
+    zone, language = timezone.get_current_timezone(), get_language()
 
-    def when(moment: Any) -> str | None:
-        return _iso(moment, zone)
+    def when(moment: datetime.datetime | None) -> str | None:
+        if moment is None:
+            return None
+        aware = moment if timezone.is_aware(moment) else timezone.make_aware(moment, zone)
+        return aware.astimezone(zone).isoformat(timespec="seconds")
 
     def reworded(text: str) -> str:
         with override(language):
             return reason(text)
 
-    language = get_language()
     return [
         (_("Number"), "pk", None),
         (_("Asked at"), "created_at", when),

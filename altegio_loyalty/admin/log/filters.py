@@ -23,13 +23,13 @@ class AttentionFilter(admin.SimpleListFilter):
             ("open", gettext_lazy("Not finished")),
         ]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         narrowed = {
-            "needed": lambda rows: rows.needing_attention(),
-            "discrepancy": lambda rows: rows.exclude(discrepancy=""),
-            "open": lambda rows: rows.open(),
-        }.get(self.value() or "")
-        return narrowed(queryset) if narrowed else queryset
+            "needed": queryset.needing_attention(),
+            "discrepancy": queryset.exclude(discrepancy=""),
+            "open": queryset.open(),
+        }
+        return narrowed.get(self.value() or "", queryset)
 
 
 class AskedFilter(admin.SimpleListFilter):
@@ -44,7 +44,7 @@ class AskedFilter(admin.SimpleListFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() not in ("1", "7", "30"):
+        days = self.value()
+        if days not in ("1", "7", "30"):
             return queryset
-        first = start_of(today(), None, days=1 - int(self.value() or 1))
-        return queryset.filter(created_at__gte=first)
+        return queryset.filter(created_at__gte=start_of(today(), days=1 - int(days)))

@@ -45,28 +45,20 @@ from altegio_loyalty.wording import reason as in_words
 #: So many visits are considered that a search for a name or an appointment finds.
 MOST_VISITS_FOUND = 200
 #: The sections of an operation's page, in lines.
-FACTS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
-    (
-        None,
-        (
-            ("kind_name", "asked", "applied"),
-            ("visit_link", "location"),
-            ("record_id", "card_id", "program_id"),
-            ("requested_by", "created_at"),
-            ("cancels_link",),
-            ("cancelled_by_links",),
-        ),
-    ),
-    (
-        gettext_lazy("Delivery"),
-        (
-            ("attempt_count", "lookup_count", "next_try", "expires_at"),
-            ("sent_at", "unanswered_at", "finished_at"),
-            ("ending_name",),
-            ("last_failure",),
-            ("idempotency_key",),
-        ),
-    ),
+FACTS: tuple[tuple[str, ...], ...] = (
+    ("kind_name", "asked", "applied"),
+    ("visit_link", "location"),
+    ("record_id", "card_id", "program_id"),
+    ("requested_by", "created_at"),
+    ("cancels_link",),
+    ("cancelled_by_links",),
+)
+DELIVERY: tuple[tuple[str, ...], ...] = (
+    ("attempt_count", "lookup_count", "next_try", "expires_at"),
+    ("sent_at", "unanswered_at", "finished_at"),
+    ("ending_name",),
+    ("last_failure",),
+    ("idempotency_key",),
 )
 
 
@@ -109,7 +101,6 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         "location",
         "requested_by",
     )
-    list_display_links = ("asked_at",)
     list_filter = (AttentionFilter, "status", "kind", LocationFilter, AskedFilter)
     list_per_page = 50
     ordering = ("-id",)
@@ -124,7 +115,6 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
     )
     actions = tuple(_as_action(decision) for decision in DECISIONS.values())
     inlines = (AttemptInline,)
-    change_form_template = "admin/altegio_loyalty/loyaltyoperation/change_form.html"
 
     class Media:
         css = {"all": [STYLESHEET]}
@@ -225,7 +215,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         if obj is None:
             return ()
         sections = []
-        for title, lines in FACTS:
+        for title, lines in ((None, FACTS), (_("Delivery"), DELIVERY)):
             shown = (for_person(request, names) for names in lines)
             known = [tuple(name for name in names if self._is_known(name, obj)) for names in shown]
             sections.append((title, {"fields": [names for names in known if names]}))
@@ -270,7 +260,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             context["decisions"] = [
                 decision
                 for decision in DECISIONS.values()
-                if decision.fits(operation) and decision.is_allowed(request.user, operation)
+                if decision.fits(operation) and decision.is_allowed(request.user, operation.kind)
             ]
         return super().render_change_form(request, context, *args, **kwargs)
 

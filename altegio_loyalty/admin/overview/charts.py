@@ -58,6 +58,14 @@ class _Scale:
 
     highest: float
     lowest: float
+    step: float
+
+    @classmethod
+    def of(cls, days: Sequence[Day]) -> _Scale:
+        up = float(max((day.up for day in days), default=0))
+        down = float(max((day.down for day in days), default=0))
+        step = step_for(max(up, down))
+        return cls(max(math.ceil(up / step), 1) * step, math.ceil(down / step) * step, step)
 
     @property
     def zero(self) -> float:
@@ -66,22 +74,15 @@ class _Scale:
     def height(self, amount: float) -> float:
         return PLOT * amount / (self.highest + self.lowest)
 
-    def lines(self, step: float) -> Iterator[tuple[float, float]]:
+    def lines(self) -> Iterator[tuple[float, float]]:
         """(amount, y) of each line of the scale, from the top."""
-        for number in range(round(self.highest / step), -round(self.lowest / step) - 1, -1):
-            yield abs(number * step), self.zero - self.height(number * step)
-
-
-def _scale_for(days: Sequence[Day]) -> tuple[_Scale, float]:
-    up = float(max((day.up for day in days), default=0))
-    down = float(max((day.down for day in days), default=0))
-    step = step_for(max(up, down))
-    return _Scale(max(math.ceil(up / step), 1) * step, math.ceil(down / step) * step), step
+        for number in range(round(self.highest / self.step), -round(self.lowest / self.step) - 1, -1):
+            yield abs(number * self.step), self.zero - self.height(number * self.step)
 
 
 def day_chart(days: Sequence[Day], *, name: str, title: str, description: str) -> SafeString:
     """Bars up and down from a line, one pair for each day. `name` makes the ids of its title and description unique."""
-    scale, step = _scale_for(days)
+    scale = _Scale.of(days)
     return format_html(
         '<svg class="altegio-chart" width="100%" height="{height}" role="img" aria-labelledby="{name}-title {name}-desc">'
         '<title id="{name}-title">{title}</title><desc id="{name}-desc">{description}</desc>'
@@ -90,25 +91,24 @@ def day_chart(days: Sequence[Day], *, name: str, title: str, description: str) -
         name=name,
         title=title,
         description=description,
-        lines=_lines(scale, step),
-        amounts=_amounts(scale, step),
+        lines=_lines(scale),
+        amounts=_amounts(scale),
         bars=_bars(days, scale),
         zero=f"{scale.zero:.1f}",
         dates=_dates(days),
     )
 
 
-def _lines(scale: _Scale, step: float) -> SafeString:
+def _lines(scale: _Scale) -> SafeString:
     line = '<line class="altegio-line" x1="0" x2="100%" y1="{0}" y2="{0}"/>'
-    return format_html_join("", line, ((f"{y:.1f}",) for _amount, y in scale.lines(step)))
+    return format_html_join("", line, ((f"{y:.1f}",) for _amount, y in scale.lines()))
 
 
-def _amounts(scale: _Scale, step: float) -> SafeString:
+def _amounts(scale: _Scale) -> SafeString:
     # Above the lines and over the bars, since a margin in pixels beside a plot in shares is not to be had.
     text = '<text class="altegio-scale" x="2" y="{}">{}</text>'
-    return format_html_join(
-        "", text, ((f"{y - 3:.1f}", _in_short(amount)) for amount, y in scale.lines(step) if amount)
-    )
+    rows = ((f"{y - 3:.1f}", _in_short(amount)) for amount, y in scale.lines() if amount)
+    return format_html_join("", text, rows)
 
 
 def _in_short(amount: float) -> str:
@@ -136,20 +136,16 @@ def _bars(days: Sequence[Day], scale: _Scale) -> SafeString:
 def _dates(days: Sequence[Day]) -> SafeString:
     """At most MOST_DATES of the days by name; of these every second one only where there is room."""
     apart = max(math.ceil(len(days) / MOST_DATES), 1)
-    shown = list(enumerate(days))[::apart]
-    return format_html_join(
-        "",
-        '<text class="altegio-date{}" x="{}" y="{}">{}</text>',
+    dates = (
         (
-            (
-                " altegio-date-extra" if place % 2 else "",
-                _share((number + 0.5) / len(days)),
-                ABOVE + PLOT + BELOW - 6,
-                day.label,
-            )
-            for place, (number, day) in enumerate(shown)
-        ),
+            " altegio-date-extra" if number // apart % 2 else "",
+            _share((number + 0.5) / len(days)),
+            ABOVE + PLOT + BELOW - 6,
+            days[number].label,
+        )
+        for number in range(0, len(days), apart)
     )
+    return format_html_join("", '<text class="altegio-date{}" x="{}" y="{}">{}</text>', dates)
 
 
 def share_bar(part: float, whole: float, look: str = "taken") -> SafeString:

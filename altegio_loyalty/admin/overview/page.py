@@ -18,8 +18,9 @@ from django.utils.translation import gettext_lazy, ngettext
 from altegio_loyalty import statistics
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.csv_files import as_csv, csv_response
+from altegio_loyalty.admin.looks import Look, look_of_status
 from altegio_loyalty.admin.overview import charts, tables
-from altegio_loyalty.admin.pages import STYLESHEET, Page
+from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.models import Location, LoyaltyOperation
 from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.states import Status
@@ -48,9 +49,9 @@ class PeriodForm(forms.Form):
         label=gettext_lazy("Location"), coerce=int, empty_value=None, required=False
     )
 
-    def __init__(self, parameters: Any, locations: Iterable[dict[str, Any]]) -> None:
+    def __init__(self, parameters: Any, locations: Iterable[Location]) -> None:
         super().__init__(parameters, auto_id="altegio-%s")
-        titles = [("", _("All locations"))] + [(row["pk"], row["title"]) for row in locations]
+        titles = [("", _("All locations"))] + [(row.pk, row.title) for row in locations]
         self.fields["location"].choices = titles  # type: ignore[attr-defined]
         self.fields["location"].error_messages["invalid_choice"] = _("That is none of your locations.")
         self.fields["days"].error_messages["invalid_choice"] = _("Choose 7, 30 or 90 days, or dates.")
@@ -99,8 +100,7 @@ class OverviewPage(Page):
         seen = visible_to(request.user, Location.objects.all())
         # Narrowed by the locations that the person sees, so that who may see what is asked once.
         self.operations = LoyaltyOperation.objects.filter(location__in=seen.order_by())
-        columns = ("pk", "title", "is_active", "refused_at", "refused_reason")
-        self.locations = {row["pk"]: row for row in seen.order_by("title", "pk").values(*columns)}
+        self.locations = seen.only("title", "is_active", "refused_at", "refused_reason").in_bulk()
         self.form = PeriodForm(request.GET, self.locations.values())
         self.period, self.days, self.location_id = self.form.chosen()
 
@@ -140,20 +140,15 @@ class OverviewPage(Page):
         days = {} if "days" in changes else self.chosen_days
         return self.address("loyaltyoperation_overview", **{**days, "location": self.location_id, **changes})
 
-    # Figures
-
-    @property
-    def _narrowed(self) -> Any:
-        return self.operations.filter(location_id=self.location_id) if self.location_id else self.operations
-
     @cached_property
     def shown(self) -> tables.Shown:
         """The figures of the period, for the tables."""
+        rows = self.operations.filter(location_id=self.location_id) if self.location_id else self.operations
         return tables.Shown(
             period=self.period,
-            titles={pk: row["title"] for pk, row in self.locations.items()},
-            points=statistics.points(self._narrowed, self.period),
-            outcomes=statistics.outcomes(self._narrowed, self.period),
+            titles={pk: location.title for pk, location in self.locations.items()},
+            points=statistics.points(rows, self.period),
+            outcomes=statistics.outcomes(rows, self.period),
         )
 
     # What needs a person
@@ -161,127 +156,90 @@ class OverviewPage(Page):
     def calls(self) -> list[dict[str, Any]]:
         """What needs a person now, in all of the person's locations, the most urgent first."""
         by_location = statistics.attention(self.operations)
-        calls = [self._overdue(by_location), self._in_doubt(by_location), *self._paused(by_location)]
-        return [call for call in [*calls, *self._recent(by_location)] if call and call["count"]]
-
-    def _in_doubt(self, by_location: dict[int, Attention]) -> dict[str, Any]:
-        count = sum(location.in_doubt for location in by_location.values())
-        return {
-            "count": count,
-            "symbol": "?",
-            "tone": "warning",
-            "title": _("in doubt"),
-            "text": _("Altegio did not answer. They are being looked up; a person can settle them."),
-            "url": self.log(status__exact=Status.UNCONFIRMED.value),
-        }
-
-    def _overdue(self, by_location: dict[int, Attention]) -> dict[str, Any] | None:
-        late = [
-            found
-            for pk, found in by_location.items()
-            if found.overdue and self._is_working(self.locations.get(pk))
+        found, days = by_location.values(), {"days": statistics.RECENT_DAYS}
+        calls = [
+            self._overdue(by_location),
+            self._call(
+                sum(location.in_doubt for location in found),
+                look_of_status(Status.UNCONFIRMED),
+                _("Altegio did not answer. They are being looked up; a person can settle them."),
+                status__exact=Status.UNCONFIRMED.value,
+            ),
+            self._paused(by_location),
+            self._call(
+                sum(location.given_up for location in found),
+                Look(_("given up"), "✕", "bad"),
+                _("Not done, in the last %(days)s days. They can be tried again.") % days,
+                status__exact=Status.FAILED.value,
+                asked=statistics.RECENT_DAYS,
+            ),
+            self._call(
+                sum(location.flagged for location in found),
+                Look(_("at odds with the visit"), "!", "warning"),
+                _("In the last %(days)s days the visit showed more than the log explains.") % days,
+                attention="discrepancy",
+                asked=statistics.RECENT_DAYS,
+            ),
         ]
-        moments = [found.overdue_since for found in late if found.overdue_since]
-        if not moments:
-            return None
+        return [call for call in calls if call["count"]]
+
+    def _call(self, count: int, look: Look, text: str, **query: Any) -> dict[str, Any]:
+        """One thing that needs a person; the log, narrowed by the query, shows which operations."""
+        return {"count": count, "look": look, "text": text, "url": self.log(**query) if query else ""}
+
+    def _overdue(self, by_location: dict[int, Attention]) -> dict[str, Any]:
+        working = (
+            by_location[pk] for pk, row in self.locations.items() if pk in by_location and row.is_working
+        )
+        late = [found for found in working if found.overdue]
+        since = min((found.overdue_since for found in late if found.overdue_since), default=None)
         text = _(
             "Due since %(time)s, and nothing runs them: are a worker and beat, or the cron job, running?"
         )
-        return {
-            "count": sum(found.overdue for found in late),
-            "symbol": "!",
-            "tone": "bad",
-            "title": _("overdue"),
-            "text": text % {"time": date_format(as_local(min(moments)), "SHORT_DATETIME_FORMAT")},
-            "url": self.log(attention="open"),
-        }
+        time = date_format(as_local(since), "SHORT_DATETIME_FORMAT") if since else ""
+        count, look = sum(found.overdue for found in late), Look(_("overdue"), "!", "bad")
+        return self._call(count, look, text % {"time": time}, attention="open")
 
-    @staticmethod
-    def _is_working(location: dict[str, Any] | None) -> bool:
-        return bool(location and location["is_active"] and not location["refused_at"])
-
-    def _paused(self, by_location: dict[int, Attention]) -> list[dict[str, Any]]:
-        paused = [row for row in self.locations.values() if row["is_active"] and row["refused_at"]]
-        if not paused:
-            return []
+    def _paused(self, by_location: dict[int, Attention]) -> dict[str, Any]:
+        paused = [row for row in self.locations.values() if row.is_active and row.is_paused]
         named = [
             {
-                "title": row["title"],
-                "reason": reason(row["refused_reason"]),
-                "url": self.address("location_change", row["pk"]) if self.may("view_location") else "",
-                "waiting_count": by_location.get(row["pk"], Attention()).open,
-                "log_url": self.log(location=row["pk"], attention="open"),
+                "title": row.title,
+                "reason": reason(row.refused_reason),
+                "url": self.address("location_change", row.pk) if self.may("view_location") else "",
+                "waiting_count": by_location.get(row.pk, Attention()).open,
+                "log_url": self.log(location=row.pk, attention="open"),
             }
             for row in paused[:MOST_NAMED]
         ]
-        return [
-            {
-                "count": len(paused),
-                "symbol": "‖",
-                "tone": "bad",
-                "title": ngettext("paused location", "paused locations", len(paused)),
-                "text": _("Altegio refuses their tokens; their operations wait for new ones."),
-                "locations": named,
-                "more_count": len(paused) - len(named),
-            }
-        ]
-
-    def _recent(self, by_location: dict[int, Attention]) -> list[dict[str, Any]]:
-        rows, days = by_location.values(), {"days": statistics.RECENT_DAYS}
-        return [
-            {
-                "count": sum(location.given_up for location in rows),
-                "symbol": "✕",
-                "tone": "bad",
-                "title": _("given up"),
-                "text": _("Not done, in the last %(days)s days. They can be tried again.") % days,
-                "url": self.log(status__exact=Status.FAILED.value, asked=statistics.RECENT_DAYS),
-            },
-            {
-                "count": sum(location.flagged for location in rows),
-                "symbol": "!",
-                "tone": "warning",
-                "title": _("at odds with the visit"),
-                "text": _("In the last %(days)s days the visit showed more than the log explains.") % days,
-                "url": self.log(attention="discrepancy", asked=statistics.RECENT_DAYS),
-            },
-        ]
+        look = Look(ngettext("paused location", "paused locations", len(paused)), "‖", "bad")
+        text = _("Altegio refuses their tokens; their operations wait for new ones.")
+        more = {"locations": named, "more_count": len(paused) - len(named)}
+        return {**self._call(len(paused), look, text), **more}
 
     # The period
 
-    def period_in_words(self) -> str:
-        first, last = (date_format(day, "DATE_FORMAT") for day in (self.period.first, self.period.last))
-        return first if first == last else f"{first} – {last}"
-
-    def _choice(self) -> dict[str, Any]:
-        return {
-            "form": self.form,
-            "problems": self.form.problems,
-            "periods": [(count, self.with_choice(days=count), count == self.days) for count in PERIODS],
-            "since": self.period.first.isoformat(),
-            "until": self.period.last.isoformat(),
-            "today": today().isoformat(),
-            "chosen_days": self.chosen_days,
-            "location_id": self.location_id,
-            "location_title": self.locations[self.location_id]["title"] if self.location_id else "",
-            "all_locations_url": self.with_choice(location=None),
-            "period_in_words": self.period_in_words(),
-            "zone": timezone.get_current_timezone_name(),
-        }
-
     def context(self) -> dict[str, Any]:
-        shown, moved = self.shown, self.shown.points.total
+        shown, total = self.shown, tables.amounts_of(self.shown.points.total)
         query = {**self.chosen_days, "location": self.location_id}
-        words = {"taken": tables.grouped(moved.taken), "back": tables.grouped(moved.given_back)}
-        words["period"] = self.period_in_words()
+        first, last = (date_format(day, "DATE_FORMAT") for day in (self.period.first, self.period.last))
+        period = first if first == last else f"{first} – {last}"
+        words = {**total, "period": period}
         description = _("%(taken)s points taken and %(back)s given back, %(period)s.") % words
         return {
-            **self._choice(),
             "title": _("Overview"),
-            "stylesheets": (STYLESHEET, "altegio_loyalty/overview.css"),
+            "form": self.form,
+            "period": self.period,
+            "periods": [(count, self.with_choice(days=count), count == self.days) for count in PERIODS],
+            "period_in_words": period,
+            "chosen_days": self.chosen_days,
+            "today": today(),
+            "location": self.locations.get(self.location_id or 0),
+            "all_locations_url": self.with_choice(location=None),
+            "zone": timezone.get_current_timezone_name(),
             "calls": self.calls(),
-            "total": tables.amounts_of(moved),
-            "unknown_count": moved.unknown_count,
+            "total": total,
+            "unknown_count": shown.points.total.unknown_count,
             "patterns": charts.PATTERNS,
             "chart": tables.chart(shown, description) if shown.points.cells else "",
             "days": list(tables.day_rows(shown)),

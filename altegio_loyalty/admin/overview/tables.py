@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -57,28 +56,19 @@ def percent(part: int, whole: int) -> str:
 # Points
 
 
-def words_of(day: datetime.date, moved: Moved) -> str:
-    """A day of the chart, for who points at its bar."""
-    words = {
-        "day": date_format(day, "DATE_FORMAT"),
-        "taken": grouped(moved.taken),
-        "back": grouped(moved.given_back),
-    }
-    return _("%(day)s: %(taken)s taken, %(back)s given back") % words
+def amounts_of(moved: Moved) -> dict[str, str]:
+    return {"taken": grouped(moved.taken), "back": grouped(moved.given_back), "net": grouped(moved.net)}
 
 
 def chart(shown: Shown, description: str) -> str:
-    """The points by day, as a picture."""
-    days = [
-        charts.Day(date_format(day, "j M"), moved.taken, moved.given_back, words_of(day, moved))
-        for day, moved in shown.points.by_day.items()
-    ]
+    """The points by day, as a picture, with each day's in words for who points at its bar."""
+    days = []
+    for day, moved in shown.points.by_day.items():
+        words = {"day": date_format(day, "DATE_FORMAT"), **amounts_of(moved)}
+        text = _("%(day)s: %(taken)s taken, %(back)s given back") % words
+        days.append(charts.Day(date_format(day, "j M"), moved.taken, moved.given_back, text))
     title = _("Points taken and given back by day")
     return charts.day_chart(days, name="altegio-days", title=title, description=description)
-
-
-def amounts_of(moved: Moved) -> dict[str, str]:
-    return {"taken": grouped(moved.taken), "given_back": grouped(moved.given_back), "net": grouped(moved.net)}
 
 
 def day_rows(shown: Shown) -> Iterator[dict[str, Any]]:

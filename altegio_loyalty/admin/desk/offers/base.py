@@ -67,10 +67,6 @@ class Offers:
         raise NotImplementedError
 
     @property
-    def is_known(self) -> bool:
-        return not self.error
-
-    @property
     def usable(self) -> list[Offer]:
         """What would not fail if it were asked for now."""
         return [offer for offer in self.all if not offer.why_not]
