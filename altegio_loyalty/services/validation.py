@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
@@ -16,7 +17,12 @@ from altegio_loyalty.client.types import CENT, LARGEST_AMOUNT, LARGEST_ID
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.wording import reason
 
-DELIVER_CHOICES = ("now", "on_commit")
+Amount: TypeAlias = int | float | str | Decimal
+Deliver: TypeAlias = Literal["now", "on_commit"]
+#: As `request.user` is typed. Somebody who is not signed in is refused at run time.
+Person: TypeAlias = AbstractBaseUser | AnonymousUser
+
+DELIVER_CHOICES = get_args(Deliver)
 
 
 def check_settings() -> None:

@@ -186,7 +186,7 @@ class SeveralVisits(Confirmation):
             card_id=choice.card_id,
             program_id=choice.program_id,
             amount=choice.amount,
-            requested_by=self.request.user,  # type: ignore[arg-type]
+            requested_by=self.request.user,
             idempotency_key=self.key(token, what),
         )
 
