@@ -26,7 +26,7 @@ def import_anew(place: str) -> None:
 @pytest.fixture
 def fifth_kind() -> Any:
     fifth = kinds.Kind("apply_referral_program", kinds.APPLY_CARD_WITHDRAWAL.effect_on)
-    with mock.patch.dict(kinds.TABLE, {fifth.name: fifth}):  # type: ignore[arg-type]
+    with mock.patch.dict(kinds.TABLE, {fifth.name: fifth}):
         yield fifth
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -184,7 +185,7 @@ def test_only_what_is_done_has_a_time(here: Visit) -> None:
 @pytest.mark.parametrize(("share", "slot"), [(0.5, 2), (0.95, 2), (0.96, 4), (1, 4)])
 def test_a_share_is_done_by_the_end_of_its_slot(share: float, slot: int) -> None:
     times = [0, 40, 55, 0, 5, *[0] * 12]
-    assert statistics.Outcomes(statistics.Counter(), times).slot_of_share(share) == slot
+    assert statistics.Outcomes(Counter(), times).slot_of_share(share) == slot
 
 
 def test_outcomes_and_times_are_one_query(here: Visit, django_assert_num_queries: Any) -> None:

@@ -105,14 +105,14 @@ def test_the_overview_counts_it(row: Any, person: Client) -> None:
         name = "Apply_referral_program"  # the heading of its column
     shown(person.get(addresses(row)["the overview"]), name)
     for figure in ("days", "locations", "outcomes", "times"):
-        response = person.get(reverse(LOG + "figure", args=[figure]))
+        response: Any = person.get(reverse(LOG + "figure", args=[figure]))
         text = b"".join(response.streaming_content).decode()
         assert response.status_code == 200
         assert figure != "outcomes" or row.shown_name == NEWER_ENDING or row.shown_name in text
 
 
 def test_the_export_names_it(row: Any, person: Client) -> None:
-    response = person.get(reverse(LOG + "export"))
+    response: Any = person.get(reverse(LOG + "export"))
     assert row.shown_name in b"".join(response.streaming_content).decode()
 
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from altegio_loyalty.models import Location, Visit
-from altegio_loyalty.services import visits as reading
+from altegio_loyalty.services import day as reading
 from tests.browser.conftest import wait_for_list
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

@@ -125,7 +125,8 @@ def test_database_error_on_one_row__does_not_stop_the_others(salon: Salon) -> No
 
     with connection.execute_wrapper(refuse_one):
         salon.sweep(bad)
-    first.refresh_from_db(), last.refresh_from_db()
+    first.refresh_from_db()
+    last.refresh_from_db()
     assert (first.status, bad.status, last.status) == (Status.SUCCEEDED, Status.SENDING, Status.SUCCEEDED)
     salon.age(bad, 61)
     salon.run_to_the_end(bad)
