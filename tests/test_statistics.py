@@ -24,8 +24,10 @@ DAY = datetime.date(2026, 3, 10)
 NUMBERS = itertools.count(1)
 
 
-def at(*moment: int, zone: str = "UTC") -> datetime.datetime:
-    return datetime.datetime(*moment, tzinfo=ZoneInfo(zone))  # type: ignore[arg-type,misc]
+def at(
+    year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0, *, zone: str = "UTC"
+) -> datetime.datetime:
+    return datetime.datetime(year, month, day, hour, minute, second, tzinfo=ZoneInfo(zone))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from types import ModuleType
 from typing import cast
 
 import pytest
@@ -33,8 +34,8 @@ def test_no_screen_knows_a_kind_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("module", [kinds_on_screens, offers])
-def test_a_kind_without_its_row_stops_the_start(monkeypatch: pytest.MonkeyPatch, module: object) -> None:
+def test_a_kind_without_its_row_stops_the_start(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
     table = cast("dict[str, kinds.Kind]", kinds.TABLE)
     monkeypatch.setitem(table, "apply_referral_program", kinds.APPLY_DISCOUNT_PROGRAM)
     with pytest.raises(TypeError, match="apply_referral_program"):
-        importlib.reload(module)  # type: ignore[arg-type]
+        importlib.reload(module)

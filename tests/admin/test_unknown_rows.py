@@ -53,17 +53,17 @@ def person() -> Client:
 
 
 @pytest.fixture(params=NEWER)
-def row(request: pytest.FixtureRequest, salon: Salon) -> LoyaltyOperation:
+def row(request: pytest.FixtureRequest, salon: Salon) -> Any:
     columns, name = NEWER[request.param]
     is_over = columns.get("status") in ("succeeded", "failed", NEWER_STATUS)
     if is_over:
         columns = {**columns, "finished_at": timezone.now(), "next_attempt_at": None, "open_key": None}
     else:
         columns = {**columns, "next_attempt_at": timezone.now() - datetime.timedelta(minutes=1)}
-    operation = waiting(salon, salon.visit(), batch=uuid.uuid4())
+    operation: Any = waiting(salon, salon.visit(), batch=uuid.uuid4())
     LoyaltyOperation.objects.filter(pk=operation.pk).update(**columns)
     operation.refresh_from_db()
-    operation.shown_name = name  # type: ignore[attr-defined]
+    operation.shown_name = name
     return operation
 
 
