@@ -7,11 +7,15 @@ import re
 from collections.abc import Iterable
 
 MASK = "[hidden]"
+#: So many times the length that is kept is looked at.
+_LOOKED_AT = 20
+#: No half of a token that is known by its surroundings alone stays, if it is not longer than this.
+_LONGEST_UNKNOWN = 200
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _AUTHORIZATION = re.compile(r"\bBearer\s+[^\s\"'<>,]+", re.IGNORECASE)
 _USER_TOKEN = re.compile(r"\bUser\s+(?=[^\s\"'<>]*\d)[^\s\"'<>,]{16,}", re.IGNORECASE)
 # A JSON string up to its end, or to the end of the text where that was cut; or a number.
-_VALUE = r"\"\s*:\s*)(?:\"(?:[^\"\\]|\\.)*(?:\"|\\?\Z)|-?\d[\d.eE+-]*)"
+_VALUE = r"\"\s*:\s*)(?:\"(?:[^\"\\]|\\.)*+(?:\"|\\?\Z)|-?\d[\d.eE+-]*)"
 _TOKEN_FIELD = re.compile(
     r"(\"(?:partner_token|user_token|password|login)" + _VALUE, re.IGNORECASE | re.DOTALL
 )
@@ -40,8 +44,14 @@ def redact(text: str, *, secrets: Iterable[str] = (), limit: int = 500) -> str:
     """
     # As it is and as JSON writes it; the longest first, since one may begin like another.
     spellings = {way for secret in secrets if secret for way in (secret, *_in_json(secret))}
+    longest = max(map(len, spellings), default=0) + _LONGEST_UNKNOWN
+    # What an answer costs is bounded by what is kept of it; what was cut may have left half of a secret at the end.
+    is_cut = len(text) > _LOOKED_AT * limit + longest
+    text = text[: _LOOKED_AT * limit + longest]
     for secret in sorted(spellings, key=len, reverse=True):
         text = text.replace(secret, MASK)
+    if is_cut:
+        text = text[: len(text) - longest] + "\N{HORIZONTAL ELLIPSIS}"
     text = _AUTHORIZATION.sub(f"Bearer {MASK}", text)
     text = _USER_TOKEN.sub(f"User {MASK}", text)
     text = _TOKEN_FIELD.sub(rf'\1"{MASK}"', text)

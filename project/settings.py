@@ -51,7 +51,7 @@ WSGI_APPLICATION = "project.wsgi.application"
 TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [],
+        "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -155,7 +155,6 @@ LOGGING: dict[str, Any] = {
 # From here on it is for trying out: a local Altegio, a broker in a folder, a header that leads to them.
 
 INSTALLED_APPS += ["project.demo"]
-TEMPLATES[0]["DIRS"] += [stand_ins.TEMPLATES_DIR]
 TEMPLATES[0]["OPTIONS"]["context_processors"] += ["project.demo.branding.sandbox_link"]
 
 USES_SANDBOX = ALTEGIO_API_URL.startswith(SANDBOX_URL)

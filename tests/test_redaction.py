@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from itertools import product
 from typing import Any
 
@@ -62,7 +63,7 @@ def test_a_known_secret_never_stays_wherever_it_stands(
 @given(secret_texts, st.integers(6, 11))
 def test_of_two_secrets_of_which_one_begins_like_the_other_nothing_stays(secret: str, size: int) -> None:
     for secrets in ([secret, secret[:size]], [secret[:size], secret]):
-        shown = redact(f"<{secret}>", secrets=secrets)
+        shown = redact(f"«{secret}»", secrets=secrets)
         assert secret[size:] not in shown.replace(MASK, "")
 
 
@@ -112,3 +113,41 @@ def test_a_phone_that_comes_as_a_number_is_hidden(value: Any) -> None:
 def test_ordinary_words_stay() -> None:
     text = "User may not do that: user permissions are missing, the user id is 12345."
     assert redact(text) == text
+
+
+# The cost
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        '{"name":"',
+        '{"success":true,"data":{"loyalty_transactions":[],"name":"',
+        '{"phone":',
+        "User 1",
+        "Bearer ",
+        '"name":"' * 9,
+    ],
+)
+@pytest.mark.parametrize("piece", ["a", "\\", '\\"', "1", '"name":"', "\0"])
+def test_what_an_answer_costs_is_bounded_by_what_is_kept_of_it(begin: str, piece: str) -> None:
+    """Four megabytes that a server can send in a few kilobytes once cost 600 MB."""
+    text = begin + piece * (4 * 1024 * 1024 // len(piece))
+    tracemalloc.start()
+    try:
+        redact(text, secrets=["partner-token-1234", "user-token-5678"], limit=500)
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1024 * 1024
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_no_half_of_a_secret_stays_where_a_long_text_is_cut(known: bool) -> None:
+    """Also where what stands before it shrank to masks, so that the end of what was looked at is kept."""
+    secret, filler = "0123456789abcdefghijklmnopqrstuvwxyz", "F1" * 200
+    for distance in range(270):
+        text = filler * 26 + "x" * distance + f" User {secret}" + " c" * 5_000
+        kept = redact(text, secrets=[filler, secret] if known else [filler], limit=500)
+        assert MASK in kept
+        assert secret[:5] not in kept

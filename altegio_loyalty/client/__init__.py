@@ -2,19 +2,10 @@
 
 from altegio_loyalty.client.hidden import Hidden
 from altegio_loyalty.client.transport import Answer, Limits, Transport, shared_transport
-from altegio_loyalty.client.types import (
-    Card,
-    Credentials,
-    LoyaltyTransaction,
-    Program,
-    Record,
-    RecordPage,
-    VisitDetails,
-    VisitLine,
-)
+from altegio_loyalty.client.types import Card, Credentials, LoyaltyTransaction, Record, VisitDetails
 from altegio_loyalty.client.v1 import AltegioClient
 from altegio_loyalty.client.vendor import Order, Reply, Vendor
-from altegio_loyalty.client.versions import client_of, version_of
+from altegio_loyalty.client.versions import client_of
 
 __all__ = [
     "AltegioClient",
@@ -25,15 +16,11 @@ __all__ = [
     "Limits",
     "LoyaltyTransaction",
     "Order",
-    "Program",
     "Record",
-    "RecordPage",
     "Reply",
     "Transport",
     "Vendor",
     "VisitDetails",
-    "VisitLine",
     "client_of",
     "shared_transport",
-    "version_of",
 ]

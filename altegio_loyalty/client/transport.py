@@ -6,6 +6,7 @@ Knows nothing of Django. What a failure means for points is in its class; see `a
 from __future__ import annotations
 
 import email.utils
+import functools
 import http.client
 import http.cookiejar
 import json
@@ -149,16 +150,9 @@ class Transport:
             )
             with response:
                 content = self._read(response, exchange)
-        except exceptions.ApiError:
-            raise
-        except (
-            requests.RequestException,
-            HTTPError,
-            http.client.HTTPException,
-            OSError,
-            ValueError,
-        ) as error:
-            # ValueError: http.client and urllib3 raise it, or a subclass, for headers and URLs beyond repair.
+        except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+            # OSError: requests' own are such. ValueError: http.client and urllib3 raise it, or a subclass, for headers and
+            # URLs beyond repair.
             failure = _failure(error, exchange, secrets)
         finally:
             current.exchange = None
@@ -181,18 +175,16 @@ class Transport:
         )
 
     def _read(self, response: requests.Response, exchange: Exchange) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
+        content = bytearray()
         for piece in response.iter_content(65536):
             exchange.seconds_left()
-            size += len(piece)
-            if size > self.limits.answer_bytes:
+            content += piece
+            if len(content) > self.limits.answer_bytes:
                 raise exceptions.UnreadableAnswer(
                     f"Altegio's answer is larger than {self.limits.answer_bytes} bytes.",
                     http_status=response.status_code,
                 )
-            pieces.append(piece)
-        return b"".join(pieces)
+        return bytes(content)
 
 
 def _root_cause(error: BaseException) -> BaseException:
@@ -232,15 +224,14 @@ def _parse(content: bytes) -> Any:
 def _judge(response: requests.Response, content: bytes, secrets: list[Hidden]) -> Answer:
     status = response.status_code
     text = _redact(content.decode("utf-8", "replace"), secrets, PREVIEW_CHARACTERS)
+    unreadable = functools.partial(exceptions.UnreadableAnswer, http_status=status, body=text)
     try:
         body = _parse(content)
     except (ValueError, ArithmeticError, RecursionError):
         # ArithmeticError: a decimal with an exponent beyond the machine's.
         body = None
         if 200 <= status < 300:
-            raise exceptions.UnreadableAnswer(
-                "Altegio's answer is not JSON.", http_status=status, body=text
-            ) from None
+            raise unreadable("Altegio's answer is not JSON.") from None
     message = _redact(_message(body), secrets, 300)
     if error := _http_error(status):
         raise error(
@@ -250,15 +241,11 @@ def _judge(response: requests.Response, content: bytes, secrets: list[Hidden]) -
             retry_after=_retry_after(response.headers),
         )
     if not isinstance(body, (dict, list)):
-        raise exceptions.UnreadableAnswer(
-            "Altegio's answer is neither an object nor a list.", http_status=status, body=text
-        )
+        raise unreadable("Altegio's answer is neither an object nor a list.")
     says_success = isinstance(body, dict) and "success" in body
     if isinstance(body, dict) and says_success and not to_flag(body["success"]):
         if body["success"] not in (False, 0, "0", "false"):
-            raise exceptions.UnreadableAnswer(
-                "Altegio's answer says neither success nor failure.", http_status=status, body=text
-            )
+            raise unreadable("Altegio's answer says neither success nor failure.")
         raise exceptions.Refused(
             message or "Altegio answered without success.", http_status=status, body=text
         )

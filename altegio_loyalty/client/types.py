@@ -138,7 +138,6 @@ class LoyaltyTransaction:
     amount: Decimal
     is_withdrawal: bool
     is_discount: bool
-    title: str
 
     @classmethod
     def parse(cls, row: Mapping[str, Any]) -> LoyaltyTransaction:
@@ -161,7 +160,6 @@ class LoyaltyTransaction:
             amount=abs(to_money(row.get("amount"))),
             is_withdrawal=is_withdrawal,
             is_discount=is_discount,
-            title=to_text(kind.get("title")),
         )
 
 
@@ -169,8 +167,6 @@ class LoyaltyTransaction:
 class VisitLine:
     """One service or product of a visit. `cost` is the price of the line before loyalty."""
 
-    item_id: int
-    record_id: int
     title: str
     quantity: Decimal
     cost: Decimal
@@ -178,8 +174,6 @@ class VisitLine:
     @classmethod
     def parse(cls, row: Mapping[str, Any]) -> VisitLine:
         return cls(
-            item_id=to_id(row.get("item_id")),
-            record_id=to_id(row.get("record_id")),
             title=to_text(row.get("item_title")),
             quantity=_to_money_or(1, row.get("amount")),
             cost=_to_money_or(0, row.get("cost")),
@@ -204,9 +198,7 @@ class VisitDetails:
         if "loyalty_transactions" not in visit:
             raise Malformed("the answer does not show the visit's loyalty transactions")
         payments = to_objects(visit.get("payment_transactions") or [])
-        transactions = tuple(
-            LoyaltyTransaction.parse(row) for row in to_objects(visit["loyalty_transactions"])
-        )
+        transactions = tuple(map(LoyaltyTransaction.parse, to_objects(visit["loyalty_transactions"])))
         if sum(row.amount for row in transactions) > LARGEST_AMOUNT:
             raise Malformed("the amounts are out of all proportion")
         return cls(
@@ -319,7 +311,6 @@ class Record:
     changed_at: str = ""
     is_deleted: bool = False
     is_paid: bool = False
-    attendance: int = 0
     cost: Decimal | None = None
     to_pay: Decimal | None = None
 
@@ -339,16 +330,9 @@ class Record:
             changed_at=to_text(row.get("last_change_date")),
             is_deleted=to_flag(row.get("deleted")),
             is_paid=row.get("paid_full") in (True, 1, 2, "1", "2"),  # 2 is more than paid
-            attendance=_parse_attendance(row),
             cost=cost,
             to_pay=to_pay,
         )
-
-
-def _parse_attendance(row: Mapping[str, Any]) -> int:
-    """-1 did not come, 0 awaited, 1 came, 2 confirmed; whatever else stands there counts as awaited."""
-    text = str(row.get("visit_attendance", row.get("attendance")))
-    return int(text) if text in ("-1", "0", "1", "2") else 0
 
 
 def _parse_costs(row: Mapping[str, Any]) -> tuple[Decimal | None, Decimal | None]:

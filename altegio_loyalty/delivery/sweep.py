@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -79,10 +78,6 @@ class Report:
     stopped: str = ""
     #: Only the time of one sweep was over: another one can go on at once.
     is_cut_short: bool = False
-
-    @property
-    def states(self) -> Counter[str]:
-        return Counter(self.state_of.values())
 
 
 class Sweep:

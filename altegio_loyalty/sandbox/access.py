@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 import re
-import threading
 
 _HEADER = re.compile(r"Bearer ([^\s,]+)(?:,\s*User (\S+))?")
 
 
 class Access:
-    """The tokens in force and the user's login."""
+    """The tokens in force, the partner's and the user's, and the user's login."""
 
     def __init__(self, partner_token: str, user_token: str, login: str, password: str) -> None:
         self.login = login
         self.password = password
-        self._lock = threading.Lock()
-        self._tokens = (partner_token, user_token)
-        self._first = self._tokens
-        self._pairs = 1
-
-    @property
-    def tokens(self) -> tuple[str, str]:
-        """The partner's and the user's token."""
-        with self._lock:
-            return self._tokens
+        self.tokens = self._first = (partner_token, user_token)
+        self.pairs = 1
+        """How many pairs of tokens there have been."""
 
     def rotate(self) -> tuple[str, str]:
-        """New tokens; the old ones stop working at once."""
-        with self._lock:
-            self._pairs += 1
-            self._tokens = (f"{self._first[0]}-{self._pairs}", f"{self._first[1]}-{self._pairs}")
-            return self._tokens
-
-    def restore(self, partner_token: str, user_token: str, pairs: int) -> None:
-        """The tokens of an earlier run."""
-        with self._lock:
-            self._tokens, self._pairs = (partner_token, user_token), pairs
-
-    @property
-    def pairs(self) -> int:
-        """How many pairs of tokens there have been."""
-        return self._pairs
+        """New tokens; the old ones stop working at once. Called with the ledger's lock held."""
+        self.pairs += 1
+        self.tokens = (f"{self._first[0]}-{self.pairs}", f"{self._first[1]}-{self.pairs}")
+        return self.tokens
 
     def knows(self, authorization: str) -> bool:
         """Whether the header holds both tokens: `Bearer <partner>, User <user>`."""

@@ -218,7 +218,7 @@ class Altegio:
             return None
         try:
             partner_token, user_token = state["tokens"]
-            self.access.restore(partner_token, user_token, state["token_pairs"])
+            self.access.tokens, self.access.pairs = (partner_token, user_token), state["token_pairs"]
             return from_plain(state["books"])
         except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise statefile.broken(self._state_file) from error

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from altegio_loyalty.sandbox.books import (
     ROW_TITLES,
-    SERVICE,
     Books,
     Card,
     Line,
     Location,
+    Payment,
     Program,
     Row,
     Visit,
@@ -27,7 +26,7 @@ def visit_details(books: Books, visit: Visit) -> Json:
     """The object of four keys that visit/details and the four loyalty POSTs answer with."""
     chain_id = books.locations[visit.location_id].chain_id
     return {
-        "payment_transactions": [_payment(books, visit, index) for index in range(len(visit.payments))],
+        "payment_transactions": [_payment(books, visit, payment) for payment in visit.payments],
         "loyalty_transactions": [_transaction(row, chain_id) for row in visit.rows],
         "kkm_transaction_details_container": {"last_operation_type": 1, "transactions": []},
         "items": [_item(line) for line in visit.lines],
@@ -44,14 +43,15 @@ def loyalty_transactions(books: Books, visit: Visit) -> list[Json]:
 def card(books: Books, item: Card) -> Json:
     chain = {"id": item.chain_id, "title": "Chain 1"}
     kind = {"id": item.type_id, "title": item.title, "salon_group_id": item.chain_id}
-    sold = _spent(books, item)
+    visits = [visit for visit in books.visits.values() if visit.client_id == item.client_id]
+    sold = sum((visit.cost for visit in visits), Decimal())
     return {
         "id": item.id,
         "balance": item.balance,
         "points": 0,
         "paid_amount": sold,
         "sold_amount": sold,
-        "visits_count": sum(1 for visit in books.visits.values() if visit.client_id == item.client_id),
+        "visits_count": len(visits),
         "number": item.number,
         "type_id": item.type_id,
         "salon_group_id": item.chain_id,
@@ -76,7 +76,7 @@ def record(books: Books, visit: Visit, record_id: int) -> Json:
         "client": _client(books, visit),
         "clients_count": 1,
         "date": starts_at.strftime("%Y-%m-%d %H:%M:%S"),
-        "datetime": _with_colon(starts_at),
+        "datetime": starts_at.isoformat(timespec="seconds"),
         "create_date": starts_at.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "last_change_date": starts_at.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "comment": "",
@@ -99,7 +99,7 @@ def visit(books: Books, item: Visit) -> Json:
     starts_at = item.starts_at.astimezone(books.locations[item.location_id].zone)
     return {
         "attendance": item.attendance,
-        "datetime": _with_colon(starts_at),
+        "datetime": starts_at.isoformat(timespec="seconds"),
         "comment": 0,
         "records": [record(books, item, record_id) for record_id in item.record_ids],
     }
@@ -171,7 +171,7 @@ def _transaction(row: Row, chain_id: int) -> Json:
 
 
 def _item(line: Line) -> Json:
-    is_service = line.item_type_id == SERVICE
+    is_service = not line.is_product
     return {
         "id": line.sale_id,
         "item_id": line.item_id,
@@ -212,8 +212,7 @@ def _sale(line: Line) -> Json:
     return {"id": line.sale_id, "good_id": line.item_id, "title": line.title, "cost": line.cost}
 
 
-def _payment(books: Books, visit: Visit, index: int) -> Json:
-    payment = visit.payments[index]
+def _payment(books: Books, visit: Visit, payment: Payment) -> Json:
     paid_at = payment.at.astimezone(books.locations[visit.location_id].zone)
     return {
         "id": payment.id,
@@ -258,12 +257,3 @@ def _client(books: Books, visit: Visit) -> Json | None:
         return None
     client = books.clients[visit.client_id]
     return {"id": client.id, "name": client.name, "phone": client.phone, "email": "", "card": ""}
-
-
-def _spent(books: Books, item: Card) -> Decimal:
-    visits = [visit for visit in books.visits.values() if visit.client_id == item.client_id]
-    return sum((visit.cost for visit in visits), Decimal())
-
-
-def _with_colon(moment: datetime) -> str:
-    return moment.replace(microsecond=0).isoformat()

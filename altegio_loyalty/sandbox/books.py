@@ -211,34 +211,18 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 
 
 def to_plain(books: Books) -> dict[str, Any]:
-    """The books as values that JSON can hold."""
-    tables = {name: [_plain(item) for item in getattr(books, name).values()] for name in _TABLES}
-    return {**tables, "effects": [_plain(effect) for effect in books.effects], "next_ids": books.next_ids}
+    """The books as plain values; amounts and times are still to be written as texts."""
+    plain = dataclasses.asdict(books)
+    return {**plain, **{name: list(plain[name].values()) for name in _TABLES}}
 
 
 def from_plain(plain: dict[str, Any]) -> Books:
-    """The books that `to_plain` wrote. Raises KeyError, TypeError or ValueError on anything else."""
+    """The books that `to_plain` gave, out of JSON. Raises KeyError, TypeError or ValueError on anything else."""
     tables = {name: {row["id"]: _read(kind, row) for row in plain[name]} for name, kind in _TABLES.items()}
     effects = [_read(Effect, row) for row in plain["effects"]]
     return Books(**tables, effects=effects, next_ids={**FIRST_IDS, **plain["next_ids"]})
 
 
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return value
-
-
 def _read(kind: type[Any], plain: dict[str, Any]) -> Any:
-    readers = {item.name: _READERS.get(str(item.type), _as_is) for item in dataclasses.fields(kind)}
-    return kind(**{name: readers[name](value) for name, value in plain.items()})
-
-
-def _as_is(value: Any) -> Any:
-    return value
+    types = {item.name: str(item.type) for item in dataclasses.fields(kind)}
+    return kind(**{name: _READERS.get(types[name], lambda same: same)(plain[name]) for name in plain})

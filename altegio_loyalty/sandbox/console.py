@@ -14,20 +14,14 @@ from urllib.parse import parse_qsl, urlsplit
 from altegio_loyalty.sandbox.altegio import Altegio
 from altegio_loyalty.sandbox.faults import FAULTS
 from altegio_loyalty.sandbox.ledger import NotInBooks, RefusedRepeat
-from altegio_loyalty.sandbox.page import CSP, render
+from altegio_loyalty.sandbox.page import policy, render
 from altegio_loyalty.sandbox.snapshot import Json, fault_state, snapshot
-from altegio_loyalty.sandbox.wire import Answer, Request, failure
+from altegio_loyalty.sandbox.wire import HTML, Answer, Request, failure
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 SEEN_AT = {"/_sandbox/faults": "/#faults", "/_sandbox/screen": "/#books", "/_sandbox/rights": "/#books"}
 """Where on the page the result of a form is seen."""
-
-PAGE_HEADERS = {
-    "Content-Security-Policy": CSP,
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 class Console:
@@ -63,9 +57,12 @@ class Console:
 
     def _page(self, problem: str = "") -> Answer:
         html = render(snapshot(self._altegio), problem).encode("utf-8", errors="replace")
-        return Answer(
-            400 if problem else 200, html, headers=PAGE_HEADERS, content_type="text/html; charset=utf-8"
-        )
+        headers = {
+            "Content-Security-Policy": policy(),
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return Answer(400 if problem else 200, html, headers=headers, content_type=HTML)
 
     def _act(self, request: Request, action: Callable[[Json], Json]) -> Answer:
         is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
@@ -97,21 +94,10 @@ class Console:
             raise ValueError(
                 "refuse_connections would close this page too; switch it on from Python, or use down."
             )
-        readers: dict[str, Callable[[Any], Any]] = {
-            "times": int,
-            "probability": float,
-            "seed": int,
-            "effect": _yes,
-        }
-        if name in FAULTS:
-            readers |= {
-                key: type(usual) for key, usual in FAULTS[name].parameters.items() if usual is not None
-            }
-        return fault_state(
-            self._altegio.fail(
-                name, **{key: readers.get(key, _as_is)(value) for key, value in fields.items()}
-            )
-        )
+        own = FAULTS[name].parameters if name in FAULTS else {}
+        readers = _READERS | {key: type(usual) for key, usual in own.items() if usual is not None}
+        options = {key: readers[key](value) if key in readers else value for key, value in fields.items()}
+        return fault_state(self._altegio.fail(name, **options))
 
     def _heal(self, fields: Json) -> Json:
         self._altegio.heal(fields.get("name") or None)
@@ -173,5 +159,4 @@ def _yes(value: Any) -> bool:
     return value if isinstance(value, bool) else str(value).lower() in ("1", "true", "yes", "on")
 
 
-def _as_is(value: Any) -> Any:
-    return value
+_READERS: dict[str, Callable[[Any], Any]] = {"times": int, "probability": float, "seed": int, "effect": _yes}

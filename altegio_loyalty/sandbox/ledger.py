@@ -115,9 +115,8 @@ class Ledger:
         chain_id: int = DEFAULT_CHAIN,
     ) -> Program:
         with self.change():
-            program = Program(
-                self._new_id("program", id, self.books.programs), title, Decimal(percent), chain_id
-            )
+            program_id = self._new_id("program", id, self.books.programs)
+            program = Program(program_id, title, Decimal(percent), chain_id)
             self.books.programs[program.id] = program
             return program
 
@@ -292,18 +291,14 @@ class Ledger:
     def withdrawn(self, visit: Visit | int, card: Card | int) -> Decimal:
         """What the card has paid on the visit so far."""
         with self.lock:
-            rows = self.visit(_id(visit)).rows
-            return sum(
-                (row.amount for row in rows if row.is_withdrawal and row.card_id == _id(card)), Decimal()
-            )
+            rows = [row for row in self.visit(_id(visit)).rows if row.is_withdrawal]
+            return sum((row.amount for row in rows if row.card_id == _id(card)), Decimal())
 
     def discounted(self, visit: Visit | int, program: Program | int) -> Decimal:
         """What the promotion has taken off the visit so far."""
         with self.lock:
-            rows = self.visit(_id(visit)).rows
-            return sum(
-                (row.amount for row in rows if row.is_discount and row.program_id == _id(program)), Decimal()
-            )
+            rows = [row for row in self.visit(_id(visit)).rows if row.is_discount]
+            return sum((row.amount for row in rows if row.program_id == _id(program)), Decimal())
 
     @property
     def effects(self) -> list[Effect]:
@@ -346,11 +341,8 @@ class Ledger:
         return row
 
     def _promotion_rows(self, visit: Visit, card: Card, program: Program) -> list[Row]:
-        return [
-            row
-            for row in visit.rows
-            if row.is_discount and (row.card_id, row.program_id) == (card.id, program.id)
-        ]
+        ids = (card.id, program.id)
+        return [row for row in visit.rows if row.is_discount and (row.card_id, row.program_id) == ids]
 
     def _remove(self, visit: Visit, gone: list[Row]) -> Decimal:
         ids = {row.id for row in gone}

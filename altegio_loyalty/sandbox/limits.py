@@ -31,8 +31,3 @@ class RateLimit:
                     return False
             taken.append(now)
             return True
-
-    def forget(self) -> None:
-        """Every address has its full budget again."""
-        with self._lock:
-            self._taken.clear()

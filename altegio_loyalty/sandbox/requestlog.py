@@ -64,10 +64,6 @@ class RequestLog:
         with self._lock:
             return list(self._entries)
 
-    def clear(self) -> None:
-        with self._lock:
-            self._entries.clear()
-
 
 def _body(request: Request) -> Any:
     if not request.body:

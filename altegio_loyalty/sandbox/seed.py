@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from altegio_loyalty.sandbox.ledger import DEFAULT_CHAIN, Ledger
+from altegio_loyalty.sandbox.ledger import Ledger
 
 LOCATIONS = ((4564, "Salon on Main Street"), (4565, "Salon at the Harbour"), (4566, "Salon at the Airport"))
 
@@ -53,13 +53,12 @@ FIRST_CARD = 9_210_520
 
 
 def demo_books(today: date) -> dict[str, Any]:
-    """Plain values: `chain_id`, `locations`, `programs`, `clients` (with `cards`) and today's `visits`.
+    """Plain values: `locations`, `programs`, `clients` (with `cards`) and today's `visits`.
 
     Times are UTC. The third visit of each location has no client: a walk-in, who has no card to pay with.
     """
     clients = _clients()
     return {
-        "chain_id": DEFAULT_CHAIN,
         "locations": [{"id": number, "title": title, "timezone": "UTC"} for number, title in LOCATIONS],
         "programs": [{"id": number, "title": title, "percent": cut} for number, title, cut in PROGRAMS],
         "clients": clients,
@@ -85,7 +84,8 @@ def fill(ledger: Ledger, today: date) -> int:
             _add_client(ledger, client)
         new = [visit for visit in books["visits"] if visit["id"] not in ledger.books.visits]
         for visit in new:
-            _add_visit(ledger, visit)
+            more = {name: visit[name] for name in ("id", "record_id", "starts_at", "lines")}
+            ledger.add_visit(visit["location_id"], visit["client_id"], **more)
         return len(new)
 
 
@@ -96,7 +96,7 @@ def _clients() -> list[dict[str, Any]]:
         client["phone"] = f"+1315555{175 + index:04d}"
         for balance, title, program_ids in cards:
             client["cards"].append(
-                {"id": card_id, "title": title, "balance": balance, "program_ids": list(program_ids)}
+                {"id": card_id, "title": title, "balance": balance, "programs": program_ids}
             )
             card_id += 1
         clients.append(client)
@@ -115,7 +115,7 @@ def _visit(today: date, place: int, turn: int, clients: list[dict[str, Any]]) ->
         "client_name": client["name"] if client else "",
         "client_phone": client["phone"] if client else "",
         "starts_at": starts_at,
-        "lines": [list(line) for line in VISIT_LINES[turn]],
+        "lines": VISIT_LINES[turn],
     }
 
 
@@ -124,21 +124,4 @@ def _add_client(ledger: Ledger, client: dict[str, Any]) -> None:
         ledger.add_client(id=client["id"], name=client["name"], phone=client["phone"])
     for card in client["cards"]:
         if card["id"] not in ledger.books.cards:
-            ledger.add_card(
-                client["id"],
-                id=card["id"],
-                title=card["title"],
-                balance=card["balance"],
-                programs=card["program_ids"],
-            )
-
-
-def _add_visit(ledger: Ledger, visit: dict[str, Any]) -> None:
-    ledger.add_visit(
-        visit["location_id"],
-        visit["client_id"],
-        id=visit["id"],
-        record_id=visit["record_id"],
-        starts_at=visit["starts_at"],
-        lines=[tuple(line) for line in visit["lines"]],
-    )
+            ledger.add_card(client["id"], **card)

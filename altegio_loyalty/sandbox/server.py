@@ -7,7 +7,6 @@ import socket
 import threading
 import weakref
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from altegio_loyalty.sandbox.access import Access
@@ -94,9 +93,7 @@ class Sandbox(Altegio):
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
         if self._held_port is not None:
             self._held_port.close()

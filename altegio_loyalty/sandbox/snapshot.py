@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from altegio_loyalty.sandbox.altegio import Altegio
-from altegio_loyalty.sandbox.books import Books, Card, Location, Visit
+from altegio_loyalty.sandbox.books import Books, Card, Location, Row, Visit
 from altegio_loyalty.sandbox.faults import Fault
 from altegio_loyalty.sandbox.requestlog import ReceivedRequest
 
@@ -74,15 +74,14 @@ def _visit(books: Books, location: Location, visit: Visit) -> Json:
         "starts_at": visit.starts_at.astimezone(location.zone).isoformat(),
         "client": client.name if client else "",
         "lines": [{"title": line.title, "cost": str(line.cost)} for line in visit.lines],
-        "rows": [_row(books, visit, index) for index in range(len(visit.rows))],
+        "rows": [_row(books, row) for row in visit.rows],
         "cost": str(visit.cost),
         "left_to_pay": str(visit.left_to_pay),
         "cards": [_card(books, card) for card in cards],
     }
 
 
-def _row(books: Books, visit: Visit, index: int) -> Json:
-    row = visit.rows[index]
+def _row(books: Books, row: Row) -> Json:
     program = books.programs.get(row.program_id)
     return {
         "id": row.id,
@@ -106,14 +105,5 @@ def _card(books: Books, card: Card) -> Json:
 
 
 def _request(entry: ReceivedRequest) -> Json:
-    return {
-        "at": entry.at.isoformat(),
-        "method": entry.method,
-        "path": entry.path,
-        "operation": entry.operation,
-        "query": entry.query,
-        "body": entry.body,
-        "ip": entry.ip,
-        "status": entry.status,
-        "fault": entry.fault,
-    }
+    shown = {name: value for name, value in vars(entry).items() if name != "headers"}
+    return {**shown, "at": entry.at.isoformat()}

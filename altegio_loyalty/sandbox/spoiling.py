@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -9,16 +10,17 @@ from typing import Any
 
 from altegio_loyalty.sandbox.faults import Fault
 from altegio_loyalty.sandbox.wire import (
+    HTML,
     Answer,
     Literal,
     encode,
     failure,
     forbidden,
+    invalid,
     not_found,
     unauthorized,
 )
 
-HTML = "text/html; charset=utf-8"
 ABSURD_NUMBERS = ("NaN", "1e999", "Infinity", "-Infinity")
 NASTY_TEXT = "\u0000\ud800<script>alert(1)</script>"
 
@@ -43,10 +45,6 @@ def _page(status: int, title: str) -> Answer:
     return Answer(status, html.encode(), content_type=HTML)
 
 
-def _rate_limited(fault: Fault) -> Answer:
-    return replace(rate_limit_answer(), headers=_retry_after(fault))
-
-
 def rate_limit_answer() -> Answer:
     """The vendor's 429. The number of seconds it names is as unreliable as the real one."""
     return failure(429, "Request limit exceeded, try again in 0 seconds.")
@@ -65,20 +63,16 @@ def _redirect(fault: Fault) -> Answer:
     return Answer(302, b"", headers={"Location": str(fault.parameters["location"])}, content_type=HTML)
 
 
-def _wrong_field(fault: Fault) -> Answer:
-    return failure(422, "Validation failed", {"record_id": ["The record cannot be changed."]})
-
-
 _REPLACEMENTS: dict[str, Callable[[Fault], Answer]] = {
     "status_401": lambda fault: unauthorized(),
     "status_402": lambda fault: failure(402, "The location's licence has expired."),
     "status_403": lambda fault: forbidden(),
     "status_404": lambda fault: not_found(),
-    "status_422": _wrong_field,
+    "status_422": lambda fault: invalid({"record_id": ["The record cannot be changed."]}),
     "status_500": lambda fault: failure(500, "An error occurred"),
     "status_502_html": lambda fault: _page(502, "502 Bad Gateway"),
     "status_503": _unavailable,
-    "rate_limited": _rate_limited,
+    "rate_limited": lambda fault: replace(rate_limit_answer(), headers=_retry_after(fault)),
     "html": lambda fault: _page(200, "Welcome to the hotel's network"),
     "success_false": lambda fault: failure(200, "An error occurred"),
     "error_after_effect": lambda fault: failure(500, "An error occurred"),
@@ -91,10 +85,6 @@ _REPLACEMENTS: dict[str, Callable[[Fault], Answer]] = {
 def _truncated(fault: Fault, real: Answer, finish: Finish) -> Answer:
     text = encode(finish(real).body)
     return replace(finish(real), body=text[: len(text) // 2])
-
-
-def _bare(fault: Fault, real: Answer, finish: Finish) -> Answer:
-    return replace(real, has_envelope=False)
 
 
 def _huge(fault: Fault, real: Answer, finish: Finish) -> Answer:
@@ -110,14 +100,10 @@ def _deep(fault: Fault, real: Answer, finish: Finish) -> Answer:
 
 
 def _nan(fault: Fault, real: Answer, finish: Finish) -> Answer:
-    count = 0
+    numbers = itertools.cycle(ABSURD_NUMBERS)
 
     def absurd(key: str, value: Any) -> Any:
-        nonlocal count
-        if key not in ("amount", "balance"):
-            return value
-        count += 1
-        return Literal(ABSURD_NUMBERS[(count - 1) % len(ABSURD_NUMBERS)])
+        return Literal(next(numbers)) if key in ("amount", "balance") else value
 
     return finish(replace(real, body=_changed(real.body, absurd)))
 
@@ -140,7 +126,7 @@ def _nul_text(fault: Fault, real: Answer, finish: Finish) -> Answer:
 
 _CHANGES: dict[str, Callable[[Fault, Answer, Finish], Answer]] = {
     "truncated_json": _truncated,
-    "bare": _bare,
+    "bare": lambda fault, real, finish: replace(real, has_envelope=False),
     "huge": _huge,
     "deep": _deep,
     "nan": _nan,

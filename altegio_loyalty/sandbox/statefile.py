@@ -39,7 +39,7 @@ def broken(path: Path) -> StateFileError:
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Replaces the file in one step: a crash leaves the old books or the new, never half.
+    """Replaces the file in one step: a crash leaves the old books or the new, never half. Amounts and times become texts.
 
     Raises StateFileError.
     """
@@ -47,7 +47,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(state, file)
+                json.dump(state, file, default=str)
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink()

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 PREFIX = "/api/v1"
 V2_MEDIA_TYPES = ("vnd.api.v2+json", "vnd.yclients.v2+json")
+HTML = "text/html; charset=utf-8"
 
 
 @dataclass(frozen=True)

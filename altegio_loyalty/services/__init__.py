@@ -8,12 +8,12 @@ from altegio_loyalty.delivery.explained import flag_surplus
 from altegio_loyalty.services.connecting import Check, ConnectionReport, test_connection
 from altegio_loyalty.services.day import DayReading, read_day
 from altegio_loyalty.services.decisions import retry_operation, settle_operation, stop_operation
-from altegio_loyalty.services.delivering import deliver_now
 from altegio_loyalty.services.operations import (
     apply_card_withdrawal,
     apply_discount_program,
     cancel_card_withdrawal,
     cancel_discount_program,
+    deliver_now,
     request_in_batch,
 )
 from altegio_loyalty.services.reading import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -27,7 +27,7 @@ class Check:
 class ConnectionReport:
     """What works with a location's tokens, and what is missing."""
 
-    checks: list[Check] = field(default_factory=list)
+    checks: list[Check]
 
     @property
     def is_good(self) -> bool:
@@ -39,21 +39,14 @@ def test_connection(location: Location) -> ConnectionReport:
 
     A success ends a pause of the location. Endpoints: GET /company/{location_id}, GET /user/permissions/{location_id}.
     """
-    report = ConnectionReport()
+    accepted = _("Altegio accepts the tokens and shows the location")
     try:
         check_api_url()
         title = Line(location, for_person=True).ask(lambda client: client.company(location.pk))
     except exceptions.ApiError as error:
-        report.checks.append(
-            Check(_("Altegio accepts the tokens and shows the location"), False, shown(error))
-        )
-        return report
-    report.checks.append(
-        Check(_("Altegio accepts the tokens and shows the location"), True, clean(title, 200))
-    )
+        return ConnectionReport([Check(accepted, False, shown(error))])
     _resume(location)
-    report.checks.append(_check_loyalty(location))
-    return report
+    return ConnectionReport([Check(accepted, True, clean(title, 200)), _check_loyalty(location)])
 
 
 def _check_loyalty(location: Location) -> Check:
@@ -62,14 +55,12 @@ def _check_loyalty(location: Location) -> Check:
         access = Line(location, for_person=True).ask(lambda client: client.user_permissions(location.pk))
     except exceptions.ApiError as error:
         return Check(name, None, shown(error))
-    if access:
-        return Check(name, True)
     if access is None:
         return Check(name, None, _("Altegio's answer does not say."))
     missing = _(
         "The right “loyalty” (loyalty_access) is missing. Give it to the user of the token in Altegio."
     )
-    return Check(name, False, missing)
+    return Check(name, access, "" if access else missing)
 
 
 def _resume(location: Location) -> None:

@@ -13,12 +13,11 @@ from django.utils.translation import gettext as _
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.client import Record
-from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import Location
 from altegio_loyalty.moments import parse_moment, start_of, today
 from altegio_loyalty.policy import is_outage
 from altegio_loyalty.services import visit_rows
-from altegio_loyalty.services.reading import check_may_ask, shown
+from altegio_loyalty.services.reading import ask, shown
 from altegio_loyalty.services.visit_rows import Figures
 
 #: Appointments in one request. Altegio takes more, but answers slowly and holds big answers against the limit.
@@ -67,8 +66,8 @@ class DayReading:
         asked_at = timezone.now()
         day, page = self.day.isoformat(), self.page_count + 1
         try:
-            check_may_ask(self.location)
-            answer = Line(self.location, for_person=True).ask(
+            answer = ask(
+                self.location,
                 lambda client: client.records_page(
                     self.location.pk, start_date=day, end_date=day, page=page, count=PAGE_SIZE
                 ),
@@ -81,7 +80,8 @@ class DayReading:
         if answer.row_count and answer.row_count == answer.unreadable_count:
             self._stop(_("Altegio's list of appointments could not be read."))
             return
-        fingerprint = _fingerprint_of(answer.records)
+        ids = repr([(record.id, record.visit_id) for record in answer.records])
+        fingerprint = hashlib.sha256(ids.encode()).hexdigest()
         if fingerprint != self._fingerprint:
             self.skipped_count += answer.unreadable_count
             self._is_whole = self._is_whole and not answer.unreadable_count
@@ -96,20 +96,18 @@ class DayReading:
     def _keep(self, records: tuple[Record, ...], asked_at: datetime.datetime) -> None:
         usable = [record for record in records if self._is_ours(record)]
         first_of: dict[int, Record | None] = {}
+        changes: dict[int, str] = {}
         for record in usable:
             self._offset = _offset_of(record) if self._offset is None else self._offset
             is_further = record.visit_id in self._figures and record.visit_id not in first_of
             self._figures.setdefault(record.visit_id, {})[record.id] = visit_rows.figures_of(record)
-            first_of.setdefault(record.visit_id, record)
-            if is_further:  # its first appointment stood on an earlier page
-                first_of[record.visit_id] = None
+            # None: its first appointment stood on an earlier page.
+            first_of.setdefault(record.visit_id, None if is_further else record)
+            changes[record.visit_id] = max(changes.get(record.visit_id, ""), record.changed_at)
         rows = [
             visit_rows.row_from(self.location, visit_id, list(self._figures[visit_id].values()), record)
             for visit_id, record in first_of.items()
         ]
-        changes: dict[int, str] = {}
-        for record in usable:
-            changes[record.visit_id] = max(changes.get(record.visit_id, ""), record.changed_at)
         new_count, changed_count, foreign = visit_rows.save(self.location, rows, changes, asked_at)
         for visit_id in foreign:
             del self._figures[visit_id]
@@ -188,10 +186,6 @@ def read_day(
     while not reading.is_finished and (seconds is None or time.monotonic() - began < seconds):
         reading.read_next_page()
     return reading
-
-
-def _fingerprint_of(records: tuple[Record, ...]) -> str:
-    return hashlib.sha256(repr([(record.id, record.visit_id) for record in records]).encode()).hexdigest()
 
 
 def _offset_of(record: Record) -> int | None:

@@ -1,4 +1,4 @@
-"""The four operations. Each writes its row, commits it, and only then calls Altegio."""
+"""The four operations, and their next step. Each writes its row, commits it, and only then calls Altegio."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import uuid
 from decimal import Decimal
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
-from altegio_loyalty import database, tasks
+from altegio_loyalty import database, delivery, tasks
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import Claim
@@ -168,6 +166,15 @@ def request_in_batch(
     )
 
 
+def deliver_now(operation_id: int) -> LoyaltyOperation | None:
+    """Send the operation or look it up, whichever is due, and return it as it is afterwards; None where there is none.
+
+    Does nothing where nothing is due, and is safe beside any number of workers: the claims alone decide who acts. Failures
+    of the API never raise. Raises `TransactionOpen` inside a transaction.
+    """
+    return delivery.deliver(operation_id, for_person=True)
+
+
 def _request(
     kind: str,
     location: Location | int,
@@ -192,7 +199,8 @@ def _request(
         return first  # whatever has become of its location since
     validation.check_settings()
     validation.check_location(found)
-    visit = validation.check_visit(found, operation.visit_id, using)
+    visit = Visit.objects.using(using).filter(pk=operation.visit_id).first()
+    validation.check_visit(found, visit)
     _set_limits(operation)
     if deliver == "on_commit":
         return _write_for_commit(operation, visit, using)
@@ -241,10 +249,7 @@ def _insert(operation: LoyaltyOperation, visit: Visit | None, using: str) -> Non
     if visit is None:
         defaults = {"location": operation.location, "record_id": operation.record_id}
         visit = Visit.objects.using(using).get_or_create(pk=operation.visit_id, defaults=defaults)[0]
-        if visit.location_id != operation.location_id:
-            raise ValidationError(
-                {"visit_id": [_("Visit %(visit)s belongs to another location.") % {"visit": visit.pk}]}
-            )
+        validation.check_visit(operation.location, visit)
     operation.visit = visit
     if not operation.traits.is_apply:
         operation.cancels = next(reversed(in_force(operation)), None)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from altegio_loyalty import conf, exceptions, policy
-from altegio_loyalty.client import Card, Record, VisitDetails
+from altegio_loyalty.client import AltegioClient, Card, Record, VisitDetails
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.services import visit_rows
 from altegio_loyalty.services.validation import check_id
 from altegio_loyalty.wording import in_words
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,10 @@ def read_visit(location: Location, *, visit_id: int, record_id: int, turns: int 
     `turns` is how many requests of the site's budget it takes: 2 where `read_cards` follows, which then takes none.
     """
     try:
-        check_may_ask(location)
-        outcome = Line(location, for_person=True).ask(
-            lambda client: client.visit_details(location.pk, record_id, visit_id), turns=turns
-        )
+        reply = ask(location, lambda client: client.visit_details(location.pk, record_id, visit_id), turns)
     except exceptions.ApiError as error:
         return VisitReading(error=shown(error))
-    return VisitReading(outcome.visit)
+    return VisitReading(reply.visit)
 
 
 def read_cards(location: Location, *, client_id: int, turns: int = 1) -> CardsReading:
@@ -63,11 +64,7 @@ def read_cards(location: Location, *, client_id: int, turns: int = 1) -> CardsRe
     `turns` as in `read_visit`.
     """
     try:
-        check_may_ask(location)
-        cards = Line(location, for_person=True).ask(
-            lambda client: client.client_cards(client_id), turns=turns
-        )
-        return CardsReading(tuple(cards))
+        return CardsReading(tuple(ask(location, lambda client: client.client_cards(client_id), turns)))
     except exceptions.ApiError as error:
         return CardsReading(error=shown(error))
 
@@ -80,8 +77,7 @@ def find_client(visit: Visit) -> str:
     Endpoint: GET /visits/{visit_id}.
     """
     try:
-        check_may_ask(visit.location)
-        records = Line(visit.location, for_person=True).ask(lambda client: client.visit(visit.pk))
+        records = ask(visit.location, lambda client: client.visit(visit.pk))
     except exceptions.ApiError as error:
         return shown(error)
     ours = [record for record in records if record.location_id in (0, visit.location_id)]
@@ -102,26 +98,23 @@ def fetch_visit(location: Location, visit_id: int) -> VisitFetch:
     """
     check_id("visit_id", visit_id)
     elsewhere = VisitFetch(error=_("Visit %(visit)s belongs to another location.") % {"visit": visit_id})
+    unknown = VisitFetch(error=_("Altegio knows no visit %(visit)s.") % {"visit": visit_id})
     known = Visit.objects.filter(pk=visit_id).first()
     if known is not None and known.location_id != location.pk:
         return elsewhere
     asked_at = timezone.now()
     try:
-        check_may_ask(location)
-        records = Line(location, for_person=True).ask(lambda client: client.visit(visit_id))
+        records = ask(location, lambda client: client.visit(visit_id))
     except exceptions.ApiError as error:
-        if error.http_status == 404:
-            return VisitFetch(error=_("Altegio knows no visit %(visit)s.") % {"visit": visit_id})
-        return VisitFetch(error=shown(error))
+        return unknown if error.http_status == 404 else VisitFetch(error=shown(error))
     if any(record.location_id != location.pk for record in records):
         return elsewhere
     mine = [record for record in records if record.id and record.visit_id in (0, visit_id)]
+    if not mine:
+        return unknown
     present = [record for record in mine if not record.is_deleted]
     if not present:
-        reason = (
-            _("Visit %(visit)s is deleted in Altegio.") if mine else _("Altegio knows no visit %(visit)s.")
-        )
-        return VisitFetch(error=reason % {"visit": visit_id})
+        return VisitFetch(error=_("Visit %(visit)s is deleted in Altegio.") % {"visit": visit_id})
     return _kept(location, visit_id, present, asked_at) or elsewhere
 
 
@@ -134,19 +127,22 @@ def _kept(
     visit = Visit.objects.filter(pk=visit_id, location=location).first()
     if visit is None:
         return None
-    if (
-        visit.record_id not in figures[visit_id]
-    ):  # that appointment is gone, and with it every call that names it
+    # That appointment is gone, and with it every call that names it.
+    if visit.record_id not in figures[visit_id]:
         visit.record_id = records[0].id
         visit.save(update_fields=["record_id"])
     return VisitFetch(visit)
 
 
-def check_may_ask(location: Location) -> None:
-    """Nothing is sent for a location that is switched off, nor to an address that is none."""
+def ask(location: Location, question: Callable[[AltegioClient], Result], turns: int = 1) -> Result:
+    """One read that a person waits for. Nothing is sent for a location that is switched off, nor to an address that is none.
+
+    Raises a subclass of `exceptions.ApiError`.
+    """
     if not location.is_active:
         raise exceptions.NotSent(_("This location is switched off."))
     check_api_url()
+    return Line(location, for_person=True).ask(question, turns=turns)
 
 
 def check_api_url() -> None:

@@ -22,8 +22,6 @@ Deliver: TypeAlias = Literal["now", "on_commit"]
 #: As `request.user` is typed. Somebody who is not signed in is refused at run time.
 Person: TypeAlias = AbstractBaseUser | AnonymousUser
 
-DELIVER_CHOICES = get_args(Deliver)
-
 
 def check_settings() -> None:
     """Refuse to begin with an API_URL that no request should go to."""
@@ -38,9 +36,8 @@ def find_location(location: Any, using: str) -> Location:
     """The location as it is stored now."""
     pk = location.pk if isinstance(location, Location) else check_id("location", location)
     found: Location | None = None
-    with contextlib.suppress(
-        TypeError, ValueError
-    ):  # one that was made by hand, around something that is no number
+    # One that was made by hand, around something that is no number.
+    with contextlib.suppress(TypeError, ValueError):
         found = Location.objects.using(using).filter(pk=pk).first()
     if found is None:
         raise _problem("location", _("There is no location %(id)s here. Add it first.") % {"id": pk})
@@ -101,7 +98,7 @@ def check_amount(value: Any) -> Decimal:
 
 
 def check_deliver(value: Any) -> None:
-    if value not in DELIVER_CHOICES:
+    if value not in get_args(Deliver):
         raise _problem("deliver", _('deliver must be "now" or "on_commit".'))
 
 
@@ -134,12 +131,10 @@ def _no_saved_user() -> ValidationError:
     )
 
 
-def check_visit(location: Location, visit_id: int, using: str) -> Visit | None:
-    """The visit, if it is known; never one of another location."""
-    visit = Visit.objects.using(using).filter(pk=visit_id).first()
+def check_visit(location: Location, visit: Visit | None) -> None:
+    """Never a visit of another location."""
     if visit is not None and visit.location_id != location.pk:
-        raise _problem("visit_id", _("Visit %(visit)s belongs to another location.") % {"visit": visit_id})
-    return visit
+        raise _problem("visit_id", _("Visit %(visit)s belongs to another location.") % {"visit": visit.pk})
 
 
 def _problem(name: str, message: str) -> ValidationError:

@@ -9,6 +9,7 @@ appointment was changed in Altegio after it, or one of our own operations on the
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from django.db.models import Max, Q
@@ -90,19 +91,15 @@ def _take_facts(there: Visit, row: Visit) -> bool:
 
 def _take(there: Visit, row: Visit, names: tuple[str, ...]) -> bool:
     """Copy the columns; whether anything differed."""
-    changed = False
-    for name in names:
-        if getattr(there, name) != getattr(row, name):
-            setattr(there, name, getattr(row, name))
-            changed = True
-    return changed
+    changed = [name for name in names if getattr(there, name) != getattr(row, name)]
+    for name in changed:
+        setattr(there, name, getattr(row, name))
+    return bool(changed)
 
 
 def _still_exact(visits: list[Visit], changes: dict[int, str], asked_at: datetime.datetime) -> set[int]:
     """Those of the visits whose exact figures nothing is known to have changed since."""
-    ended = LoyaltyOperation.objects.filter(
-        visit__in=[visit.pk for visit in visits], finished_at__isnull=False
-    )
+    ended = LoyaltyOperation.objects.filter(visit__in=visits, finished_at__isnull=False)
     ends = dict(ended.order_by().values_list("visit_id").annotate(last=Max("finished_at"))) if visits else {}
     exact = set()
     for visit in visits:
@@ -116,11 +113,16 @@ def _still_exact(visits: list[Visit], changes: dict[int, str], asked_at: datetim
     return exact
 
 
+def _in_parts(ids: Iterable[int]) -> Iterator[list[int]]:
+    in_order = sorted(ids)
+    return (in_order[start : start + _ROWS_AT_ONCE] for start in range(0, len(in_order), _ROWS_AT_ONCE))
+
+
 def renew_records(location: Location, figures: dict[int, dict[int, Figures]]) -> int:
     """Name a living appointment where the one that we know has been replaced; calls for a dead one would be refused."""
-    count, ids = 0, sorted(figures)
-    for start in range(0, len(ids), _ROWS_AT_ONCE):
-        known = location.visits.filter(pk__in=ids[start : start + _ROWS_AT_ONCE])
+    count = 0
+    for some in _in_parts(figures):
+        known = location.visits.filter(pk__in=some)
         replaced = [visit for visit in known if visit.record_id not in figures[visit.pk]]
         for visit in replaced:
             visit.record_id = next(iter(figures[visit.pk]))
@@ -131,11 +133,5 @@ def renew_records(location: Location, figures: dict[int, dict[int, Figures]]) ->
 
 def clear_times(location: Location, gone: set[int], begin: datetime.datetime, end: datetime.datetime) -> int:
     """Forget when these visits are, so that no day lists them; a search finds them still, and so does their log."""
-    count = 0
-    ids = sorted(gone)
-    for start in range(0, len(ids), _ROWS_AT_ONCE):
-        some = location.visits.filter(
-            pk__in=ids[start : start + _ROWS_AT_ONCE], starts_at__gte=begin, starts_at__lt=end
-        )
-        count += some.update(starts_at=None)
-    return count
+    of_the_time = location.visits.filter(starts_at__gte=begin, starts_at__lt=end)
+    return sum(of_the_time.filter(pk__in=some).update(starts_at=None) for some in _in_parts(gone))

@@ -54,15 +54,16 @@ def send(process: subprocess.Popen[Any], number: int) -> None:
         os.killpg(process.pid, number)
 
 
-def end_with_parent(held: int, ended: threading.Event) -> None:
+def end_with_parent(held: int, is_orphaned: threading.Event, ended: threading.Event) -> None:
     """Waits for the parent's death, and then ends the whole group: nobody is left who would ask for its exit code."""
     os.read(held, 1)
+    is_orphaned.set()
     os.killpg(0, signal.SIGTERM)
     ended.wait(GRACE)
     os.killpg(0, signal.SIGKILL)
 
 
-def hold(held: int, command: list[str], parent: int) -> int:
+def hold(held: int, command: list[str]) -> int:
     """Runs the command and returns its exit code."""
     # Blocked, not ignored: what its parent ignores, a program would ignore too.
     signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_PROGRAM)
@@ -74,15 +75,15 @@ def hold(held: int, command: list[str], parent: int) -> int:
         return 127
     for number in signal.sigpending():  # it came when there was no program yet to take it
         os.kill(program, number)
-    ended = threading.Event()
-    watch = threading.Thread(target=end_with_parent, args=(held, ended), daemon=True)
+    is_orphaned, ended = threading.Event(), threading.Event()
+    watch = threading.Thread(target=end_with_parent, args=(held, is_orphaned, ended), daemon=True)
     watch.start()
     code = os.waitstatus_to_exitcode(os.waitpid(program, 0)[1])
     ended.set()
-    if os.getppid() != parent:
-        watch.join()
+    if is_orphaned.is_set():
+        watch.join()  # it kills what the program leaves behind, and this process too
     return code if code >= 0 else 128 - code
 
 
 if __name__ == "__main__":
-    sys.exit(hold(int(sys.argv[1]), sys.argv[2:], os.getppid()))
+    sys.exit(hold(int(sys.argv[1]), sys.argv[2:]))

@@ -10,7 +10,6 @@ from django.core.exceptions import ImproperlyConfigured
 
 from project.demo.secret_key import read_or_make
 
-TEMPLATES_DIR = Path(__file__).resolve().parent / "templates"
 BROKER_URL = "folder://localhost"
 
 #: Nobody who tries out what happens when Altegio is down wants to wait as long as a salon should.

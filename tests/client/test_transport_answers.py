@@ -423,7 +423,7 @@ def test_any_json_ends_every_endpoint_in_a_value_or_an_api_error(body: str) -> N
         lambda: client.send(order_of("cancel_discount_program", program_id=3)),
         lambda: client.visit_details(1, 2, 3),
         lambda: client.visit(1),
-        lambda: client.records(1, start_date="2026-01-01", end_date="2026-01-01"),
+        lambda: client.records_page(1, start_date="2026-01-01", end_date="2026-01-01"),
         lambda: client.client_cards(1),
         lambda: client.company(1),
         lambda: client.user_permissions(1),

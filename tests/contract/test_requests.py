@@ -37,7 +37,6 @@ CALLS: dict[str, Callable[[AltegioClient], Any]] = {
     "send": lambda client: client.send(ORDER),
     "visit_details": lambda client: client.visit_details(4564, **VISIT),
     "visit": lambda client: client.visit(118389447),
-    "records": lambda client: client.records(4564, start_date="2026-09-21", end_date="2026-09-22"),
     "records_page": lambda client: client.records_page(4564, start_date="2026-09-21", end_date="2026-09-22"),
     "client_cards": lambda client: client.client_cards(4240788),
     "company": lambda client: client.company(4564),

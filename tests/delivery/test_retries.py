@@ -41,7 +41,7 @@ def test_retry_window__ends_in_failed(salon: Salon) -> None:
     salon.age(operation, 301)
     report = salon.sweep(operation)
     assert operation.status == Status.FAILED
-    assert report.states[Status.FAILED] == 1
+    assert list(report.state_of.values()) == [Status.FAILED]
     assert salon.sandbox.requests == []
 
 

@@ -95,7 +95,7 @@ def test_what_is_not_due__is_left_alone(salon: Salon) -> None:
     """Due times live in the database."""
     operation = salon.later()
     salon.age(operation, -30)
-    assert not salon.sweep(operation).states
+    assert not salon.sweep(operation).state_of
     assert delivery.deliver(operation.pk) == operation
     assert salon.sandbox.requests == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -56,6 +57,25 @@ def test_a_program__inherits_neither_the_lifeline_nor_blocked_signals() -> None:
     plain = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     held, _ = leash.start([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True).communicate()
     assert held == plain.stdout
+
+
+def test_a_closed_lifeline__ends_what_the_program_started_too() -> None:
+    """Also what does not mind being asked, and outlives the program. All of them hold what is read here."""
+    stubborn = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "print('stays', flush=True); time.sleep(600)"
+    )
+    starts_it = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {stubborn!r}]); time.sleep(600)"
+    held, lifeline = os.pipe()
+    command = [sys.executable, leash.__file__, str(held), sys.executable, "-c", starts_it]
+    process = subprocess.Popen(command, pass_fds=[held], stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"stays\n"
+    os.close(lifeline)
+    assert process.stdout.read() == b""
+    assert process.wait() == -signal.SIGKILL
+    os.close(held)
+    process.stdout.close()
 
 
 def test_send__minds_no_process_that_is_gone() -> None:

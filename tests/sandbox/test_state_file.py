@@ -61,7 +61,7 @@ def test_failed_save_leaves_the_old_books(file: Path, monkeypatch: pytest.Monkey
     sandbox = Sandbox(state_file=file)
     sandbox.ledger.add_location(title="Kept")
 
-    def full(*args: object) -> None:
+    def full(*args: object, **options: object) -> None:
         raise OSError("No space left on device")
 
     monkeypatch.setattr(json, "dump", full)

@@ -1,5 +1,179 @@
-"""Version 1 of the API: developer.alteg.io, B2B V1."""
+"""Version 1 of the API: the endpoints, one short method each, named as in the URL. See developer.alteg.io, B2B V1.
 
-from altegio_loyalty.client.v1.api import REQUESTS, AltegioClient
+Every method raises a subclass of `exceptions.ApiError` and nothing else. Reads are strict: an answer that does not have
+the documented shape raises `UnreadableAnswer`. Ids are Altegio's; amounts are points, as `Decimal`.
+"""
 
-__all__ = ["REQUESTS", "AltegioClient"]
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from altegio_loyalty import exceptions
+from altegio_loyalty.client.hidden import Hidden, hides_frames
+from altegio_loyalty.client.transport import Answer, Transport
+from altegio_loyalty.client.types import (
+    Card,
+    Credentials,
+    Malformed,
+    Record,
+    RecordPage,
+    VisitDetails,
+    to_flag,
+    to_object,
+    to_objects,
+    to_text,
+)
+from altegio_loyalty.client.vendor import Order, Reply
+
+Parsed = TypeVar("Parsed")
+#: A POST: its path and its body.
+Request = tuple[str, dict[str, Any]]
+
+
+def _on_card(order: Order, **more: Any) -> Request:
+    """POST /visit/loyalty/{verb}/{location_id}/{card_id}."""
+    path = f"/visit/loyalty/{order.kind}/{order.location_id}/{order.card_id}"
+    return path, {"record_id": order.record_id, "visit_id": order.visit_id, **more}
+
+
+def _on_program(order: Order) -> Request:
+    """POST /visit/loyalty/{verb}/{location_id}/{card_id}/{program_id}."""
+    path, body = _on_card(order)
+    return f"{path}/{order.program_id}", body
+
+
+def _amount_on_card(order: Order) -> Request:
+    """Altegio takes no more than the balance and what is left to pay, without saying so: read the rows of the reply."""
+    amount = order.amount or Decimal(0)
+    return _on_card(order, amount=int(amount) if amount == int(amount) else float(amount))
+
+
+#: How each verb is sent.
+REQUESTS: Mapping[str, Callable[[Order], Request]] = {
+    "apply_card_withdrawal": _amount_on_card,
+    "cancel_card_withdrawal": _on_card,
+    "apply_discount_program": _on_program,
+    "cancel_discount_program": _on_program,
+}
+
+
+class AltegioClient:
+    """The part of the API that loyalty on a visit needs, with the tokens of one location."""
+
+    def __init__(self, transport: Transport, credentials: Credentials) -> None:
+        self._transport = transport
+        self._credentials = credentials
+
+    # Each reads the answer as well: it may echo a token, so the frames that look into it are hidden too. And two calls that
+    # hide their frames, this and the transport's, leave nothing where an error meets another one.
+
+    @hides_frames
+    def _get(
+        self, path: str, parse: Callable[[Any], Parsed], query: Mapping[str, Any] | None = None
+    ) -> tuple[Answer, Parsed]:
+        answer = self._transport.request("GET", path, self._credentials, query=query)
+        return answer, _read(answer, parse)
+
+    def look(self, order: Order) -> Reply:
+        """See `visit_details`."""
+        return self.visit_details(order.location_id, order.record_id, order.visit_id)
+
+    @hides_frames
+    def send(self, order: Order, *, send_within: float | None = None) -> Reply:
+        """POST /visit/loyalty/{verb}/…: carry the order out, within so many seconds; V1 knows no idempotency key."""
+        path, body = REQUESTS[order.kind](order)
+        answer = self._transport.request(
+            "POST", path, self._credentials, payload=body, send_within=send_within
+        )
+        return Reply(answer, _visit_of_success(answer))
+
+    def visit_details(self, location_id: int, record_id: int, visit_id: int) -> Reply:
+        """GET /visit/details/{location_id}/{record_id}/{visit_id}: what the visit holds now. `visit` is always there."""
+        path = f"/visit/details/{location_id}/{record_id}/{visit_id}"
+        return Reply(*self._get(path, VisitDetails.parse))
+
+    def visit(self, visit_id: int) -> list[Record]:
+        """GET /visits/{visit_id}: the appointments of a visit."""
+        return self._get(
+            f"/visits/{visit_id}",
+            lambda body: [Record.parse(row) for row in to_objects(to_object(body).get("records"))],
+        )[1]
+
+    def records_page(
+        self, location_id: int, *, start_date: str, end_date: str, page: int = 1, count: int = 50
+    ) -> RecordPage:
+        """GET /records/{location_id}: a page of appointments, which rather lacks a row than is not there at all.
+
+        Dates as YYYY-MM-DD, both included, in the location's time.
+        """
+        query = {"start_date": start_date, "end_date": end_date, "page": page, "count": count}
+        return self._get(f"/records/{location_id}", RecordPage.parse, query)[1]
+
+    def client_cards(self, client_id: int) -> list[Card]:
+        """GET /loyalty/client_cards/{client_id}: the client's cards; an empty list means that there are none."""
+        return self._get(f"/loyalty/client_cards/{client_id}", _cards)[1]
+
+    def company(self, location_id: int) -> str:
+        """GET /company/{location_id}: the location's title."""
+        return self._get(f"/company/{location_id}", lambda body: to_text(to_object(body).get("title")))[1]
+
+    def user_permissions(self, location_id: int) -> bool | None:
+        """GET /user/permissions/{location_id}: whether the user may use loyalty; None where the answer does not say."""
+
+        def loyalty_access(body: object) -> bool | None:
+            rights = to_object(to_object(body).get("loyalty"))
+            known = [rights[name] for name in ("loyalty_access", "has_loyalty_access") if name in rights]
+            return to_flag(known[0]) if known else None
+
+        return self._get(f"/user/permissions/{location_id}", loyalty_access)[1]
+
+    def auth(self, login: str | Hidden, password: str | Hidden) -> str:
+        """POST /auth: the user token of a person. Needs the partner token alone.
+
+        Raises `Refused` where Altegio asks for a second factor, which this API cannot give. Pass both `Hidden`: as plain
+        texts they stay in the caller's own frames.
+        """
+        payload = {"login": Hidden.of(login), "password": Hidden.of(password)}
+        del login, password
+        return self._log_in(payload)
+
+    @hides_frames
+    def _log_in(self, payload: dict[str, Hidden]) -> str:
+        partner = Credentials(self._credentials.partner_token, "")
+        answer = self._transport.request("POST", "/auth", partner, payload=payload)
+        token = _read(answer, lambda body: to_text(to_object(body).get("user_token")))
+        if not token:
+            raise exceptions.Refused(
+                "Altegio asks for a second factor; take the user token from its own screens."
+            )
+        return token
+
+
+def _read(answer: Answer, parse: Callable[[Any], Parsed]) -> Parsed:
+    try:
+        return parse(answer.body)
+    except Malformed as error:
+        raise exceptions.UnreadableAnswer(
+            f"Altegio's answer could not be read: {error}.", http_status=answer.http_status, body=answer.text
+        ) from None
+
+
+def _cards(body: Any) -> list[Card]:
+    # The reference prints one bare object where the real answer is a list.
+    rows = [body] if isinstance(body, dict) and "balance" in body else to_objects(body)
+    return [Card.parse(row) for row in rows]
+
+
+def _visit_of_success(answer: Answer) -> VisitDetails | None:
+    """The visit that a POST answered with.
+
+    An answer that says neither "success" nor shows a visit is no success that anybody could stand on.
+    """
+    try:
+        return _read(answer, VisitDetails.parse)
+    except exceptions.UnreadableAnswer:
+        if answer.claims_success:
+            return None
+        raise

@@ -6,7 +6,6 @@ import argparse
 import signal
 import threading
 from datetime import UTC, datetime
-from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -34,13 +33,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         stopped = threading.Event()
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            stopped.set()
-
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, lambda *_: stopped.set()) for number in numbers}
         try:
             self._run(stopped, options)
+        except StateFileError as error:
+            raise CommandError(str(error)) from error
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -52,8 +50,6 @@ class Command(BaseCommand):
             self._introduce(sandbox)
             while not stopped.wait(SECONDS_BETWEEN_LOOKS_AT_THE_DATE):
                 self._seed(sandbox, options)
-        except StateFileError as error:
-            raise CommandError(str(error)) from error
         finally:
             sandbox.stop()
         self.stdout.write("Stopped.")
@@ -67,8 +63,6 @@ class Command(BaseCommand):
                 host=host, port=port, state_file=options["state"], rate_limit=not options["no_rate_limit"]
             )
             return sandbox.start()
-        except StateFileError as error:
-            raise CommandError(str(error)) from error
         except OSError as error:
             raise CommandError(
                 f"Cannot listen on {host}:{port} ({error.strerror or error}). "
