@@ -19,7 +19,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Effect:
-    """What a visit shows of a order. `amount` is in points, or in money for a promotion."""
+    """What a visit shows of an order. `amount` is in points, or in money for a promotion."""
 
     is_there: bool
     amount: Decimal

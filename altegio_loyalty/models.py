@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +21,16 @@ from altegio_loyalty.wording import isolated, sentence_of
 
 _positive = MinValueValidator(1)
 _TOKEN_FIELDS = frozenset({"partner_token", "user_token"})
+#: Who may ask for an operation of each kind: the permission bears the kind's own name.
+_MAY_ASK = kinds.one_for_each(
+    "models",
+    {
+        Kind.APPLY_CARD_WITHDRAWAL.value: _("Can withdraw points on a visit"),
+        Kind.CANCEL_CARD_WITHDRAWAL.value: _("Can cancel a withdrawal of points"),
+        Kind.APPLY_DISCOUNT_PROGRAM.value: _("Can apply a promotion to a visit"),
+        Kind.CANCEL_DISCOUNT_PROGRAM.value: _("Can take a promotion back"),
+    },
+)
 _HEALTH_FIELDS = frozenset({"credentials_version", "credentials_worked_at", "refused_at", "refused_reason"})
 
 
@@ -257,10 +268,7 @@ class LoyaltyOperation(models.Model):
         ordering = ["-id"]
         default_permissions = ("view",)
         permissions = [
-            ("apply_card_withdrawal", _("Can withdraw points on a visit")),
-            ("cancel_card_withdrawal", _("Can cancel a withdrawal of points")),
-            ("apply_discount_program", _("Can apply a promotion to a visit")),
-            ("cancel_discount_program", _("Can take a promotion back")),
+            *_MAY_ASK.items(),
             ("resolve_operation", _("Can decide what became of an operation in doubt")),
         ]
         indexes = [
@@ -274,11 +282,7 @@ class LoyaltyOperation(models.Model):
     @property
     def order(self) -> Order:
         """What it asks of Altegio."""
-        ids = {
-            name: getattr(self, name)
-            for name in ("location_id", "visit_id", "record_id", "card_id", "program_id")
-        }
-        return Order(kind=self.kind, amount=self.amount, idempotency_key=self.idempotency_key, **ids)
+        return Order(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Order)})
 
     @property
     def traits(self) -> kinds.Kind:

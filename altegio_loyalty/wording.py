@@ -177,15 +177,21 @@ def _promotion_cancelled(operation: Told) -> str:
 
 def _rejected(operation: Told) -> str:
     if operation.ending == Ending.ALREADY_THERE:
-        if operation.kind == Kind.APPLY_CARD_WITHDRAWAL:
-            return _(
-                "Not done again: the visit already shows %(there)s points taken from this card, "
-                "perhaps in Altegio's own screen."
-            ) % {"there": points(operation.seen_before)}
-        return _(
-            "Not done again: the visit already shows this promotion, perhaps applied in Altegio's own screen."
-        )
+        return _ALREADY_THERE[operation.kind](operation)
     return _("Refused by Altegio, nothing was changed: %(reason)s") % {"reason": reason(operation.last_error)}
+
+
+def _points_already_taken(operation: Told) -> str:
+    return _(
+        "Not done again: the visit already shows %(there)s points taken from this card, "
+        "perhaps in Altegio's own screen."
+    ) % {"there": points(operation.seen_before)}
+
+
+def _promotion_already_applied(operation: Told) -> str:
+    return _(
+        "Not done again: the visit already shows this promotion, perhaps applied in Altegio's own screen."
+    )
 
 
 def _pending(operation: Told) -> str:
@@ -236,6 +242,13 @@ _DONE: Mapping[str, Callable[[Told], str]] = {
     Kind.CANCEL_DISCOUNT_PROGRAM: _promotion_cancelled,
 }
 kinds.one_for_each("wording", _DONE)
+_ALREADY_THERE: Mapping[str, Callable[[Told], str]] = {
+    Kind.APPLY_CARD_WITHDRAWAL: _points_already_taken,
+    Kind.CANCEL_CARD_WITHDRAWAL: _points_already_taken,
+    Kind.APPLY_DISCOUNT_PROGRAM: _promotion_already_applied,
+    Kind.CANCEL_DISCOUNT_PROGRAM: _promotion_already_applied,
+}
+kinds.one_for_each("wording", _ALREADY_THERE)
 _SENTENCES: Mapping[str, Callable[[Told], str]] = {
     Status.PENDING: _pending,
     Status.SENDING: _sending,

@@ -7,17 +7,14 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.utils import timezone
 
+from altegio_loyalty import kinds
 from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.sandbox import Sandbox
 from altegio_loyalty.sandbox.seed import demo_books
 
 SEES = ("view_visit", "view_loyaltyoperation", "view_operationattempt")
-ACTS = (
-    "apply_card_withdrawal",
-    "cancel_card_withdrawal",
-    "apply_discount_program",
-    "cancel_discount_program",
-)
+#: Each kind of operation has a permission of its own name.
+ACTS = tuple(kinds.TABLE)
 DECIDES = ("resolve_operation", "view_location", "change_location")
 GROUPS = {"Reception": SEES + ACTS, "Manager": SEES + ACTS + DECIDES}
 #: Login, which is also the password; and the group.

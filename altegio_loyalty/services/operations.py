@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import time
 import uuid
@@ -11,7 +12,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from altegio_loyalty import database, delivery, tasks
+from altegio_loyalty import database, delivery, kinds, tasks
+from altegio_loyalty.client import Order
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import Claim
@@ -23,7 +25,8 @@ from altegio_loyalty.services import validation
 from altegio_loyalty.services.validation import Amount, Deliver, Person
 from altegio_loyalty.states import Kind, Status
 
-_ARGUMENTS = ("kind", "location_id", "visit_id", "record_id", "card_id", "program_id", "amount")
+#: By which two requests with one key are told apart.
+_ARGUMENTS = tuple(field.name for field in dataclasses.fields(Order))
 
 
 def apply_card_withdrawal(
@@ -131,6 +134,16 @@ def cancel_discount_program(
         idempotency_key=idempotency_key,
         deliver=deliver,
     )
+
+
+#: Each kind has a service that bears its name.
+_SERVICES = (
+    apply_card_withdrawal,
+    cancel_card_withdrawal,
+    apply_discount_program,
+    cancel_discount_program,
+)
+kinds.one_for_each("services.operations", {service.__name__: service for service in _SERVICES})
 
 
 def request_in_batch(
@@ -262,9 +275,8 @@ def _first_with_key(operation: LoyaltyOperation, using: str) -> LoyaltyOperation
     first: LoyaltyOperation | None = same_key.select_related("location").first()
     if first is None:
         return None
-    # A database may take keys that differ only in case for the same.
-    compared = (*_ARGUMENTS, "idempotency_key")
-    different = [name for name in compared if getattr(first, name) != getattr(operation, name)]
+    # The key is one of them: a database may take keys that differ only in case for the same.
+    different = [name for name in _ARGUMENTS if getattr(first, name) != getattr(operation, name)]
     if different:
         raise IdempotencyConflict(
             f"This idempotency key was used before with another {', '.join(different)}."

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-from types import ModuleType
-from typing import cast
-
-import pytest
 
 from altegio_loyalty import kinds
-from altegio_loyalty.admin import kinds as kinds_on_screens
-from altegio_loyalty.admin.desk import offers
 from tests.reachable import REPOSITORY
 
 APP = REPOSITORY / "altegio_loyalty"
@@ -31,11 +24,3 @@ def test_no_screen_knows_a_kind_by_its_name() -> None:
         and re.search(rf"\b({names})\b", path.read_text())
     }
     assert known == AT_HOME
-
-
-@pytest.mark.parametrize("module", [kinds_on_screens, offers])
-def test_a_kind_without_its_row_stops_the_start(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
-    table = cast("dict[str, kinds.Kind]", kinds.TABLE)
-    monkeypatch.setitem(table, "apply_referral_program", kinds.APPLY_DISCOUNT_PROGRAM)
-    with pytest.raises(TypeError, match="apply_referral_program"):
-        importlib.reload(module)

@@ -107,6 +107,12 @@ class OperationForm(forms.Form):
     def typed_amount(self) -> str:
         return "" if self.types_ids else str(self.data.get(self.add_prefix("amount"), ""))
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What was chosen or typed, as the kind's service takes it."""
+        names = ("card_id", "program_id", "amount")
+        return {name: value for name in names if (value := self.cleaned_data[name]) is not None}
+
     def clean_choice(self) -> tuple[int, int | None]:
         ids = parse_choice(self.kind, self.cleaned_data["choice"])
         if ids is None:

@@ -68,17 +68,15 @@ class OneVisit(Confirmation):
 
     def _ask(self, form: OperationForm, token: uuid.UUID) -> None:
         """Ask for the operation; what stands against it is a message."""
-        visit, wanted = form.visit, form.cleaned_data
-        optional = {name: wanted[name] for name in ("program_id", "amount") if wanted[name] is not None}
+        visit = form.visit
         try:
             TABLE[self.kind.name].service(
                 visit.location_id,
                 visit_id=visit.pk,
                 record_id=visit.record_id,
-                card_id=wanted["card_id"],
                 requested_by=self.request.user,
                 idempotency_key=self.key(token, visit.pk),
-                **optional,
+                **form.arguments,
             )
         except NOT_BEGUN as error:
             messages.error(self.request, why_not_begun(error))

@@ -76,7 +76,9 @@ class VisitPage(Page):
             "no_cards": why_nothing(of_cards.kind, has_client=self.visit.client_id is not None),
             "warnings": [] if details.error else of_cards.warnings(of_cards.best),
             "applied": self._choices(offers for offers in all_offers if not offers.kind.is_apply),
-            "cards": self._choices([of_cards]),
+            "cards": self._choices(
+                offers for offers in all_offers if offers.kind.is_apply and offers.kind.takes_amount
+            ),
             "programs": self._choices(
                 offers for offers in all_offers if offers.kind.is_apply and not offers.kind.takes_amount
             ),
