@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hmac
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings as django_settings
 from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.db import models
+from django.db.models.expressions import Combinable
 from django.db.models.query_utils import DeferredAttribute
 
 from altegio_loyalty.client.crypto import KeyRing, derive_key
@@ -104,7 +105,13 @@ class _SecretAttribute(DeferredAttribute):
         instance.__dict__[self.field.attname] = value if is_expression else _to_secret(value)
 
 
-class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
+if TYPE_CHECKING:
+    _Text = models.TextField[str | Secret | Combinable, Secret]
+else:
+    _Text = models.TextField
+
+
+class EncryptedTextField(_Text):
     """Encrypted at rest; the attribute is a `Secret`. Cannot be searched, filtered or ordered by."""
 
     description = "Encrypted text"

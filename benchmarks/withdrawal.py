@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class Benchmark:
         salon = ledger.add_location()
         self.client = ledger.add_client()
         self.card = ledger.add_card(self.client, balance="9999999")
-        self.visit = lambda: ledger.add_visit(salon.id, self.client)
+        self.visit: Callable[[], Any] = lambda: ledger.add_visit(salon.id, self.client)
         tokens = {"partner_token": sandbox.partner_token, "user_token": sandbox.user_token}
         self.location, _ = Location.objects.update_or_create(
             pk=salon.id, defaults={"title": "Salon", **tokens}
@@ -138,8 +139,8 @@ def run(count: int) -> None:
         bare, service = [], []
         for _ in range(count):
             visit, known = benchmark.visit(), benchmark.known_visit()
-            bare.append(seconds_of(lambda visit=visit: benchmark.bare(visit)))
-            service.append(seconds_of(lambda known=known: benchmark.service(known)))
+            bare.append(seconds_of(partial(benchmark.bare, visit)))
+            service.append(seconds_of(partial(benchmark.service, known)))
         statements = benchmark.statements()
         connection_count = connections()
     bare_ms, service_ms = statistics.median(bare) * 1000, statistics.median(service) * 1000

@@ -29,7 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def _touches_database(item: pytest.Item) -> bool:
     fixtures = set(getattr(item, "fixturenames", ()))
-    of_django = isinstance(getattr(item, "cls", None), type) and issubclass(item.cls, TransactionTestCase)  # type: ignore[attr-defined]
+    its_class = getattr(item, "cls", None)
+    of_django = isinstance(its_class, type) and issubclass(its_class, TransactionTestCase)
     return bool(item.get_closest_marker("django_db") or fixtures & DATABASE_FIXTURES or of_django)
 
 

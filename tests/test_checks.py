@@ -23,7 +23,7 @@ def ids(settings: Any, **values: Any) -> list[str]:
     for message in messages:
         assert message.msg
         assert KEY not in f"{message.msg}{message.hint}"
-    return [message.id.removeprefix("altegio_loyalty.") for message in messages]
+    return [str(message.id).removeprefix("altegio_loyalty.") for message in messages]
 
 
 def test_sound_settings_are_silent(settings: Any) -> None:

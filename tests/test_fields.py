@@ -41,7 +41,7 @@ def column(name: str = "partner_token", pk: int = 1) -> str:
     """What really stands in the database."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {name} FROM altegio_loyalty_location WHERE id = %s", [pk])
-        return cursor.fetchone()[0]
+        return str(cursor.fetchone()[0])
 
 
 # At rest

@@ -199,7 +199,7 @@ def test_a_new_location_is_not_paused() -> None:
 
 
 @pytest.mark.parametrize("bad", [0, -1, None, "x"])
-def test_a_location_has_a_positive_number(bad: object) -> None:
+def test_a_location_has_a_positive_number(bad: Any) -> None:
     with pytest.raises(ValidationError):
         Location(id=bad, title="x").full_clean()
 

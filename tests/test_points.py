@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -23,9 +24,9 @@ import kombu.exceptions
 import pytest
 from django.conf import settings as django_settings
 from django.db import OperationalError, connection, connections, transaction
+from urllib3.connection import HTTPConnection
 
 from altegio_loyalty import database, delivery, tasks, throttle
-from altegio_loyalty.client import connection as wire
 from altegio_loyalty.delivery import sweep
 from altegio_loyalty.delivery.claims import AttemptLog, Claim, claim_to_send
 from altegio_loyalty.models import LoyaltyOperation
@@ -151,7 +152,8 @@ class World:
         self.salon, self.clock = salon, clock
         salon.configure(LEASE_SECONDS=LEASE, SETTLE_SECONDS=SETTLE, RETRY_WINDOW=36_000)
         self.point = ""
-        self.strike: Callable[[], None] = lambda: None
+        self.strike: Callable[[], object] = lambda: None
+        self.inherited: object = None
         self.database = "works"
         self.has_broker = True
         self.visit = salon.visit()
@@ -165,7 +167,7 @@ class World:
 
     def arm(self, point: str, failure: str) -> None:
         self.point = point
-        strikes: dict[str, Callable[[], None]] = {
+        strikes: dict[str, Callable[[], object]] = {
             EXCEPTION: self._raise,
             GONE: lambda: self._fail_database("gone"),
             READ_ONLY: lambda: self._fail_database("read-only"),
@@ -189,7 +191,8 @@ class World:
             raise kombu.exceptions.OperationalError("Connection refused")
 
     def pks(self) -> list[int]:
-        return elsewhere(lambda: list(LoyaltyOperation.objects.values_list("pk", flat=True)))[0]
+        found: list[int] = elsewhere(lambda: list(LoyaltyOperation.objects.values_list("pk", flat=True)))[0]
+        return found
 
     def _raise(self) -> None:
         raise Struck
@@ -297,11 +300,12 @@ def world(altegio_sandbox: Sandbox, settings: Any, transactional_db: None) -> It
 @contextlib.contextmanager
 def watching(world: World) -> Iterator[None]:
     """Reach the points as a delivery passes them."""
+    database_connection: Any = connection  # its `_commit` is no public one
     call, mark, record, claim, drip = (
         AttemptLog.call,
         Claim.mark_sent,
         Claim.record,
-        sweep.claim_to_send,
+        claim_to_send,
         world.salon.sandbox.faults.sleep,
     )
     answer = world.salon.sandbox.api.answer
@@ -351,7 +355,7 @@ def watching(world: World) -> Iterator[None]:
         mock.patch.object(world.salon.sandbox.api, "answer", watched_answer),
         mock.patch.object(world.salon.sandbox.faults, "sleep", watched_drip),
         connection.execute_wrapper(world.run_statement),
-        mock.patch.object(connection, "_commit", lambda real=connection._commit: world.commit(real)),
+        mock.patch.object(connection, "_commit", partial(world.commit, database_connection._commit)),
     ):
         yield
 
@@ -485,7 +489,7 @@ def in_another_process(world: World, point: str, number: int) -> None:
 
 def _work_and_leave(world: World, inherited: object) -> None:
     """In the child: a connection of its own, one delivery, and no word to anybody on the way out."""
-    world.inherited = inherited  # type: ignore[attr-defined]  closing it would end the parent's session
+    world.inherited = inherited  # closing it would end the parent's session
     try:
         connection.connection = None
         tasks.deliver_operation(world.ask().pk)
@@ -535,7 +539,7 @@ def test_mark_set_since_the_row_was_read__is_seen(world: World) -> None:
         result = execute(sql, params, many, context)
         if sql.startswith("SELECT") and "loyaltyoperation" in sql and not is_read.is_set():
             is_read.set()
-            assert elsewhere(lambda: sender.mark_sent(0)) == [True]
+            assert elsewhere(lambda: sender.mark_sent(Decimal(0))) == [True]
             world.salon.ledger.withdraw(world.visit, world.salon.card, 100, by="api")
             world.clock.passed += LEASE + 1
         return result
@@ -579,7 +583,7 @@ def test_look_up_that_began_before_the_time_to_settle__proves_nothing(world: Wor
 
 def test_suspended_between_the_head_and_the_body__sends_no_body(world: World) -> None:
     """A request leaves in two pieces; one whose second piece would come after the lease is never completed."""
-    send = wire.HTTPConnection.send
+    send = HTTPConnection.send
     paused = threading.Event()
 
     def pausing_send(self: Any, data: Any) -> None:
@@ -591,7 +595,7 @@ def test_suspended_between_the_head_and_the_body__sends_no_body(world: World) ->
             world.clock.passed += SETTLE + 1
             elsewhere(delivery.run_due)
 
-    with mock.patch.object(wire.HTTPConnection, "send", pausing_send):
+    with mock.patch.object(HTTPConnection, "send", pausing_send):
         tasks.deliver_operation(world.ask().pk)
     world.heal()
     time.sleep(0.05)

@@ -70,8 +70,15 @@ def told(error: ApiError) -> str:
 
 
 def order(kind: str, card_id: int, program_id: int | None = None, amount: Decimal | None = None) -> Order:
-    ids = {"location_id": 1, "visit_id": 2, "record_id": 3}
-    return Order(kind=kind, card_id=card_id, program_id=program_id, amount=amount, **ids)
+    return Order(
+        kind=kind,
+        location_id=1,
+        visit_id=2,
+        record_id=3,
+        card_id=card_id,
+        program_id=program_id,
+        amount=amount,
+    )
 
 
 WITHDRAWAL = {"id": 1, "type_id": 3, "card_id": 5, "amount": 40}

@@ -235,7 +235,7 @@ class Machine(RuleBasedStateMachine):
         self.sandbox.heal()
         for fault, path in ((look_fault, "GET"), (send_fault, "POST")):
             if fault:
-                parameters = {"seconds": 3600} if fault == "late_effect" else {}
+                parameters: dict[str, Any] = {"seconds": 3600} if fault == "late_effect" else {}
                 self.sandbox.fail(fault, path=path, times=1, **parameters)
         self.interruption = interruption
         try:

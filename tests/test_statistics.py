@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,8 +24,10 @@ DAY = datetime.date(2026, 3, 10)
 NUMBERS = itertools.count(1)
 
 
-def at(*moment: int, zone: str = "UTC") -> datetime.datetime:
-    return datetime.datetime(*moment, tzinfo=ZoneInfo(zone))  # type: ignore[arg-type,misc]
+def at(
+    year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0, *, zone: str = "UTC"
+) -> datetime.datetime:
+    return datetime.datetime(year, month, day, hour, minute, second, tzinfo=ZoneInfo(zone))
 
 
 @pytest.fixture
@@ -184,7 +187,7 @@ def test_only_what_is_done_has_a_time(here: Visit) -> None:
 @pytest.mark.parametrize(("share", "slot"), [(0.5, 2), (0.95, 2), (0.96, 4), (1, 4)])
 def test_a_share_is_done_by_the_end_of_its_slot(share: float, slot: int) -> None:
     times = [0, 40, 55, 0, 5, *[0] * 12]
-    assert statistics.Outcomes(statistics.Counter(), times).slot_of_share(share) == slot
+    assert statistics.Outcomes(Counter(), times).slot_of_share(share) == slot
 
 
 def test_outcomes_and_times_are_one_query(here: Visit, django_assert_num_queries: Any) -> None:

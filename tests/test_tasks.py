@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from celery import Celery, current_app
+from celery.app import app_or_default
 
 from altegio_loyalty import tasks
 from altegio_loyalty.models import Location
@@ -85,7 +86,7 @@ def test_ring__with_a_broker_that_is_not_there__keeps_nobody_waiting(
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     monkeypatch.setenv("CELERY_BROKER_URL", f"{scheme}://127.0.0.1:{port}/")
-    before, app = current_app._get_current_object(), Celery("elsewhere")
+    before, app = app_or_default(), Celery("elsewhere")
     app.set_current()
     began = time.monotonic()
     try:

@@ -74,7 +74,7 @@ _HEADERS = {
 class _Session(requests.Session):
     """Knows no redirects: requests would read the whole body of one, without a bound, even where it follows none."""
 
-    def get_redirect_target(self, resp: requests.Response) -> None:
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - requests hands it over
         return None
 
 

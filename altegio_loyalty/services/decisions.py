@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.utils import timezone
@@ -16,10 +15,11 @@ from altegio_loyalty.delivery.claims import announce
 from altegio_loyalty.exceptions import OperationInProgress, OperationNotAllowed
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
 from altegio_loyalty.redaction import clean
+from altegio_loyalty.services.validation import Person
 from altegio_loyalty.states import CallOutcome, Purpose, Status
 
 
-def retry_operation(operation: LoyaltyOperation, by: AbstractBaseUser | None = None) -> LoyaltyOperation:
+def retry_operation(operation: LoyaltyOperation, by: Person | None = None) -> LoyaltyOperation:
     """Try again now. One that was given up gets new attempts and time; one that waits is only brought forward.
 
     Where a call of it stayed without an answer, it is not sent before SETTLE_SECONDS after that call.
@@ -40,7 +40,7 @@ def retry_operation(operation: LoyaltyOperation, by: AbstractBaseUser | None = N
         raise OperationInProgress(operation=other) from None
 
 
-def stop_operation(operation: LoyaltyOperation, by: AbstractBaseUser | None = None) -> LoyaltyOperation:
+def stop_operation(operation: LoyaltyOperation, by: Person | None = None) -> LoyaltyOperation:
     """Stop trying. One that waits is abandoned; one in doubt is still looked up, but never sent again.
 
     Raises `OperationNotAllowed` for any other state.
@@ -55,7 +55,7 @@ def stop_operation(operation: LoyaltyOperation, by: AbstractBaseUser | None = No
 
 
 def settle_operation(
-    operation: LoyaltyOperation, *, happened: bool, reason: str, by: AbstractBaseUser | None = None
+    operation: LoyaltyOperation, *, happened: bool, reason: str, by: Person | None = None
 ) -> LoyaltyOperation:
     """Settle a doubt by a person's word, kept as a row of its own with who, when and why.
 
@@ -77,7 +77,7 @@ def _refuse_unknown_kind(operation: LoyaltyOperation) -> None:
 
 
 def _decision(
-    operation: LoyaltyOperation, outcome: CallOutcome, by: AbstractBaseUser | None, reason: str = ""
+    operation: LoyaltyOperation, outcome: CallOutcome, by: Person | None, reason: str = ""
 ) -> OperationAttempt:
     """Who decided what, when and why: a row among the attempts, written together with what it changes."""
     who: dict[str, Any] = {"made_by": by}

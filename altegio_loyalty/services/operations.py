@@ -6,9 +6,9 @@ import dataclasses
 import datetime
 import time
 import uuid
+from decimal import Decimal
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -22,6 +22,7 @@ from altegio_loyalty.delivery.sending import send
 from altegio_loyalty.exceptions import IdempotencyConflict, OperationInProgress
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.services import validation
+from altegio_loyalty.services.validation import Amount, Deliver, Person
 from altegio_loyalty.states import Kind, Status
 
 #: By which two requests with one key are told apart.
@@ -34,10 +35,10 @@ def apply_card_withdrawal(
     visit_id: int,
     record_id: int,
     card_id: int,
-    amount: Any,
-    requested_by: AbstractBaseUser | None = None,
+    amount: Amount,
+    requested_by: Person | None = None,
     idempotency_key: str | None = None,
-    deliver: str = "now",
+    deliver: Deliver = "now",
 ) -> LoyaltyOperation:
     """Take up to `amount` points off a card for a visit; it takes effect once or is truthfully reported as not done.
 
@@ -67,9 +68,9 @@ def cancel_card_withdrawal(
     visit_id: int,
     record_id: int,
     card_id: int,
-    requested_by: AbstractBaseUser | None = None,
+    requested_by: Person | None = None,
     idempotency_key: str | None = None,
-    deliver: str = "now",
+    deliver: Deliver = "now",
 ) -> LoyaltyOperation:
     """Give back all points that the card paid on the visit. Arguments, guarantees and errors as `apply_card_withdrawal`.
 
@@ -92,9 +93,9 @@ def apply_discount_program(
     record_id: int,
     card_id: int,
     program_id: int,
-    requested_by: AbstractBaseUser | None = None,
+    requested_by: Person | None = None,
     idempotency_key: str | None = None,
-    deliver: str = "now",
+    deliver: Deliver = "now",
 ) -> LoyaltyOperation:
     """Apply a promotion of the card to the visit. Arguments, guarantees and errors as `apply_card_withdrawal`.
 
@@ -117,9 +118,9 @@ def cancel_discount_program(
     record_id: int,
     card_id: int,
     program_id: int,
-    requested_by: AbstractBaseUser | None = None,
+    requested_by: Person | None = None,
     idempotency_key: str | None = None,
-    deliver: str = "now",
+    deliver: Deliver = "now",
 ) -> LoyaltyOperation:
     """Take a promotion back off the visit. Arguments, guarantees and errors as `apply_card_withdrawal`.
 
@@ -154,8 +155,8 @@ def request_in_batch(
     record_id: int,
     card_id: int,
     program_id: int | None = None,
-    amount: Any = None,
-    requested_by: AbstractBaseUser | None = None,
+    amount: Amount | None = None,
+    requested_by: Person | None = None,
     idempotency_key: str | None = None,
 ) -> LoyaltyOperation:
     """One of several operations that are asked for together and share `batch`; always with `deliver="on_commit"`.
@@ -192,10 +193,10 @@ def _request(
     location: Location | int,
     ids: dict[str, Any],
     *,
-    amount: Any = None,
-    requested_by: AbstractBaseUser | None,
+    amount: Decimal | None = None,
+    requested_by: Person | None,
     idempotency_key: str | None,
-    deliver: str,
+    deliver: Deliver,
     batch: uuid.UUID | None = None,
 ) -> LoyaltyOperation:
     using = database.alias()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
@@ -15,6 +16,11 @@ from altegio_loyalty import conf, exceptions, kinds
 from altegio_loyalty.client.types import CENT, LARGEST_AMOUNT, LARGEST_ID
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.wording import reason
+
+Amount: TypeAlias = int | float | str | Decimal
+Deliver: TypeAlias = Literal["now", "on_commit"]
+#: As `request.user` is typed. Somebody who is not signed in is refused at run time.
+Person: TypeAlias = AbstractBaseUser | AnonymousUser
 
 
 def check_settings() -> None:
@@ -92,7 +98,7 @@ def check_amount(value: Any) -> Decimal:
 
 
 def check_deliver(value: Any) -> None:
-    if value not in ("now", "on_commit"):
+    if value not in get_args(Deliver):
         raise _problem("deliver", _('deliver must be "now" or "on_commit".'))
 
 

@@ -54,7 +54,7 @@ def look(browser: Client, **query: Any) -> Any:
 
 
 def text_of(response: Any) -> str:
-    return response.content.decode()
+    return str(response.content.decode())
 
 
 def rows_of(response: Any) -> list[list[str]]:

@@ -53,17 +53,17 @@ def person() -> Client:
 
 
 @pytest.fixture(params=NEWER)
-def row(request: pytest.FixtureRequest, salon: Salon) -> LoyaltyOperation:
+def row(request: pytest.FixtureRequest, salon: Salon) -> Any:
     columns, name = NEWER[request.param]
     is_over = columns.get("status") in ("succeeded", "failed", NEWER_STATUS)
     if is_over:
         columns = {**columns, "finished_at": timezone.now(), "next_attempt_at": None, "open_key": None}
     else:
         columns = {**columns, "next_attempt_at": timezone.now() - datetime.timedelta(minutes=1)}
-    operation = waiting(salon, salon.visit(), batch=uuid.uuid4())
+    operation: Any = waiting(salon, salon.visit(), batch=uuid.uuid4())
     LoyaltyOperation.objects.filter(pk=operation.pk).update(**columns)
     operation.refresh_from_db()
-    operation.shown_name = name  # type: ignore[attr-defined]
+    operation.shown_name = name
     return operation
 
 
@@ -105,14 +105,14 @@ def test_the_overview_counts_it(row: Any, person: Client) -> None:
         name = "Apply_referral_program"  # the heading of its column
     shown(person.get(addresses(row)["the overview"]), name)
     for figure in ("days", "locations", "outcomes", "times"):
-        response = person.get(reverse(LOG + "figure", args=[figure]))
+        response: Any = person.get(reverse(LOG + "figure", args=[figure]))
         text = b"".join(response.streaming_content).decode()
         assert response.status_code == 200
         assert figure != "outcomes" or row.shown_name == NEWER_ENDING or row.shown_name in text
 
 
 def test_the_export_names_it(row: Any, person: Client) -> None:
-    response = person.get(reverse(LOG + "export"))
+    response: Any = person.get(reverse(LOG + "export"))
     assert row.shown_name in b"".join(response.streaming_content).decode()
 
 

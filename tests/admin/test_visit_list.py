@@ -470,7 +470,7 @@ def test_an_old_state_does_not_go_on(salon: Salon, desk: Client, monkeypatch: py
     salon.visit()
     state = step(desk, salon.location).json()["state"]
     later = time.time() + day_panel.SECONDS_BETWEEN_STEPS + 5
-    monkeypatch.setattr(signing.time, "time", lambda: later)
+    monkeypatch.setattr(time, "time", lambda: later)
     assert step(desk, salon.location, state=state).status_code == 400
 
 

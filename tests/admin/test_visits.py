@@ -395,7 +395,7 @@ def test_a_live_read_keeps_its_figures_for_the_list(salon: Salon, receptionist: 
     salon.ledger.withdraw(visit.pk, salon.card.id, Decimal(70))
     receptionist.get(page_of(visit))
     visit.refresh_from_db()
-    assert (visit.due_amount, visit.covered_amount) == (230, 70)
+    assert (visit.due_amount, visit.covered_amount) == (Decimal(230), Decimal(70))
     assert visit.read_at is not None
 
 

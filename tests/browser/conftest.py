@@ -71,7 +71,8 @@ class Desk:
         return f"{self.site_url}/admin/altegio_loyalty/visit/{visit.id}/change/"
 
     def taken(self, visit: Any) -> Decimal:
-        return self.ledger.withdrawn(visit.id, self.card.id)
+        withdrawn: Decimal = self.ledger.withdrawn(visit.id, self.card.id)
+        return withdrawn
 
 
 def wait_for_list(page: Any) -> None:

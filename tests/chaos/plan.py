@@ -102,10 +102,12 @@ class Planner:
         # Now and then there is less on the card, or to pay, than is asked for: a part is taken.
         balance = self.dice.choice(("5000", "5000", "5000", "7.77"))
         card = self.ledger.add_card(client, balance=balance, programs=[self.program])
-        lines = self.dice.choice(
-            ([("Haircut", "3000"), ("Shampoo", "20.10", "product")], [("Haircut", "5.55")], [("Spa", "900")])
-        )
-        visit = self.ledger.add_visit(self.dice.choice(self.locations), client, lines=lines)
+        bills: list[list[tuple[str, str] | tuple[str, str, str]]] = [
+            [("Haircut", "3000"), ("Shampoo", "20.10", "product")],
+            [("Haircut", "5.55")],
+            [("Spa", "900")],
+        ]
+        visit = self.ledger.add_visit(self.dice.choice(self.locations), client, lines=self.dice.choice(bills))
         if share == "taken":
             self.ledger.withdraw(visit, card, "3")
         return Story(

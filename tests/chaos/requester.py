@@ -19,13 +19,15 @@ import django
 
 django.setup()
 
-from django.conf import settings
+from django.conf import settings as django_settings
 from django.db import DatabaseError, close_old_connections, transaction
 
 from altegio_loyalty import services
 from altegio_loyalty.exceptions import OperationInProgress, OperationNotAllowed
 from altegio_loyalty.models import LoyaltyOperation
 from tests.chaos.plan import Request, Story, load
+
+settings: Any = django_settings  # with names of its own, from tests.chaos.settings
 
 
 class Requester:

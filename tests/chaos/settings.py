@@ -46,7 +46,7 @@ if SCRIPT:
 if SCRIPT == "broken":
     ALTEGIO_LOYALTY |= {"SETTLE_SECONDS": 0}
 
-CELERY_BEAT_SCHEDULE: dict[str, object] = {}
+CELERY_BEAT_SCHEDULE = {}
 if CELERY_BROKER_URL == stand_ins.BROKER_URL:
     CELERY_BROKER_TRANSPORT_OPTIONS = {"folder": str(FOLDER / "broker"), "polling_interval": 0.05}
     CELERY_WORKER_ENABLE_REMOTE_CONTROL = False

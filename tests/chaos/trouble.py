@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from altegio_loyalty.sandbox import Sandbox
 from tests.chaos.plan import Story
@@ -16,7 +17,7 @@ from tests.chaos.settings import LEASE_SECONDS, SLOW_SECONDS
 from tests.chaos.site import Site
 
 #: How often each fault is drawn among the faulty calls, and its parameters.
-FAULTS: dict[str, tuple[int, dict[str, float]]] = {
+FAULTS: dict[str, tuple[int, dict[str, Any]]] = {
     "cut_before": (10, {}),
     "cut_after": (14, {}),
     "cut_mid_answer": (8, {}),

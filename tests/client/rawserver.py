@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from altegio_loyalty.client import AltegioClient, Credentials, Limits, Order, Transport
+from altegio_loyalty.client.hidden import Hidden
 
 PARTNER, USER = "partner-3f9a1c77d0e2", "user-b81c5e04a6d94f21"
 TOKENS = Credentials(PARTNER, USER)
-VISIT = {"loyalty_transactions": [], "payment_transactions": [], "items": []}
+VISIT: dict[str, list[Any]] = {"loyalty_transactions": [], "payment_transactions": [], "items": []}
 QUICK = Limits(connect_timeout=1, read_timeout=1, total_timeout=2, answer_bytes=64 * 1024)
 
 
@@ -150,7 +151,7 @@ class RawServer:
 
 
 @contextlib.contextmanager
-def transport_to(url: str, limits: Limits = QUICK, proxy_url: str = "") -> Iterator[Transport]:
+def transport_to(url: str, limits: Limits = QUICK, proxy_url: str | Hidden = "") -> Iterator[Transport]:
     transport = Transport(url, proxy_url=proxy_url, limits=limits)
     try:
         yield transport

@@ -77,7 +77,11 @@ def look(client: AltegioClient) -> Any:
 
 
 #: What each of them sends, and a server may echo.
-SENT = {take: [PARTNER, USER], look: [PARTNER, USER], log_in: [PARTNER, LOGIN, PASSWORD]}
+SENT: dict[Callable[[AltegioClient], Any], list[str]] = {
+    take: [PARTNER, USER],
+    look: [PARTNER, USER],
+    log_in: [PARTNER, LOGIN, PASSWORD],
+}
 CALLS = pytest.mark.parametrize("call", SENT)
 
 
@@ -310,9 +314,10 @@ def test_an_error_on_any_line_leaves_no_password_of_a_proxy() -> None:
 def test_credentials_show_nothing_however_they_are_asked() -> None:
     held = TOKENS
     assert Tracker().show([held, copy.copy(held), copy.deepcopy(held)]).finds(TO_FIND) == []
-    for ask in (vars, pickle.dumps, dataclasses.asdict, json.dumps, iter):
+    ways: list[Callable[[Any], Any]] = [vars, pickle.dumps, dataclasses.asdict, json.dumps, iter]
+    for ask in ways:
         with pytest.raises(TypeError):
-            ask(held)  # type: ignore[operator]
+            ask(held)
     assert held.partner_token == PARTNER
     assert held.partner_token != USER
 

@@ -437,7 +437,11 @@ def test_any_json_ends_every_endpoint_in_a_value_or_an_api_error(body: str) -> N
 # The sandbox's faults
 
 
-SLOW = {"hang": {"seconds": 3.0}, "hang_after": {"seconds": 3.0}, "drip": {"seconds": 0.05}}
+SLOW: dict[str, dict[str, Any]] = {
+    "hang": {"seconds": 3.0},
+    "hang_after": {"seconds": 3.0},
+    "drip": {"seconds": 0.05},
+}
 NEVER_SENT = {"refuse_connections"}
 CERTAIN = {
     "status_401",

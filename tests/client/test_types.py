@@ -141,7 +141,7 @@ def test_a_null_on_a_line_or_payment_hides_no_loyalty_row() -> None:
     line = {"item_id": None, "item_title": None, "amount": None, "cost": None}
     visit = visit_with(ROW, items=[line], payment_transactions=[{"amount": None}])
     assert visit.withdrawn(CARD) == Decimal(100)
-    assert (visit.lines[0].quantity, visit.total, visit.paid) == (1, 0, 0)
+    assert (visit.lines[0].quantity, visit.total, visit.paid) == (Decimal(1), Decimal(0), Decimal(0))
     assert visit_with(ROW, items=None, payment_transactions=None).withdrawn(CARD) == Decimal(100)
 
 
@@ -312,7 +312,8 @@ def test_a_card_without_an_id_is_malformed() -> None:
 
 
 def test_an_appointment_without_a_client_is_one() -> None:
-    for client in (None, [], {}):
+    nobody: list[Any] = [None, [], {}]
+    for client in nobody:
         record = Record.parse(
             {"id": 1, "company_id": 2, "visit_id": 0, "client": client, "datetime": "2026-01-01"}
         )

@@ -29,7 +29,8 @@ ORDER = Order(
     card_id=9223622,
     program_id=20802,
     amount=Decimal(100),
-    **VISIT,
+    visit_id=VISIT["visit_id"],
+    record_id=VISIT["record_id"],
 )
 CALLS: dict[str, Callable[[AltegioClient], Any]] = {
     "look": lambda client: client.look(ORDER),

@@ -12,7 +12,7 @@ from typing import Any
 #: Given the method, the path and the socket: the bytes of the answer, or None to leave without one.
 Answerer = Callable[[str, str, socket.socket], bytes | None]
 
-EMPTY_VISIT = {"loyalty_transactions": [], "items": [], "payment_transactions": []}
+EMPTY_VISIT: dict[str, list[Any]] = {"loyalty_transactions": [], "items": [], "payment_transactions": []}
 
 
 def answer_of(body: Any, status: int = 200, headers: str = "") -> bytes:

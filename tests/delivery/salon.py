@@ -69,7 +69,7 @@ class Salon:
     def visit(self, *, lines: Any = (("Haircut", "3000"), ("Shampoo", "20")), location: Any = None) -> Any:
         return self.ledger.add_visit((location or self.location).pk, self.client, lines=lines)
 
-    def where(self, visit: Any) -> dict[str, int]:
+    def where(self, visit: Any) -> dict[str, Any]:
         return {"visit_id": visit.id, "record_id": visit.record_ids[0], "card_id": self.card.id}
 
     # Asking
@@ -81,7 +81,8 @@ class Salon:
         if kind in (PROMOTION, PROMOTION_BACK):
             arguments.setdefault("program_id", self.program.id)
         location = arguments.pop("location", Location(pk=visit.location_id))
-        return getattr(services, kind)(location, **{**self.where(visit), **arguments})
+        operation: LoyaltyOperation = getattr(services, kind)(location, **{**self.where(visit), **arguments})
+        return operation
 
     def withdraw(self, visit: Any = None, amount: Any = 100, **arguments: Any) -> LoyaltyOperation:
         return self.ask(WITHDRAWAL, visit or self.visit(), amount=amount, **arguments)

@@ -85,7 +85,7 @@ def finish(salon: Salon, visit: Any) -> str:
     for operation in LoyaltyOperation.objects.filter(visit_id=visit.id):
         after_the_lease(salon, operation)
         assert_done_once(salon, operation, visit)
-        return operation.status
+        return str(operation.status)
     assert salon.effects(WITHDRAWAL, visit) == []
     return ""
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from altegio_loyalty import services
 from altegio_loyalty.delivery.claims import claim_to_send
+from altegio_loyalty.exceptions import OperationNotAllowed
 from altegio_loyalty.models import LoyaltyOperation
 from tests.delivery.salon import CANCEL, KINDS, WITHDRAWAL, Ending, Salon, Status, points
 
@@ -110,7 +111,7 @@ def test_decision_that_came_too_late__leaves_no_row(salon: Salon) -> None:
     operation = salon.later()
     stale = LoyaltyOperation.objects.get(pk=operation.pk)
     salon.sweep(operation)
-    with pytest.raises(services.decisions.OperationNotAllowed):
+    with pytest.raises(OperationNotAllowed):
         services.stop_operation(stale)
     assert not operation.attempts.filter(purpose="decision").exists()
 

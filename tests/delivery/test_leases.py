@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,6 +25,12 @@ from tests.delivery.salon import KINDS, WITHDRAWAL, Ending, Salon, Status, point
 from tests.delivery.threads import in_threads
 
 pytestmark = pytest.mark.django_db
+
+
+def deliver_elsewhere(pk: int) -> None:
+    """In a thread, whose connection nobody else closes."""
+    delivery.deliver(pk)
+    connections.close_all()
 
 
 def claimed(operation: LoyaltyOperation) -> Claim:
@@ -57,7 +65,7 @@ def test_lease_ran_out_after_the_effect__is_found(salon: Salon, kind: str) -> No
     operation = salon.later(visit, kind)
     claim = claimed(operation)
     before = {WITHDRAWAL: 0, "cancel_card_withdrawal": 100}.get(kind, 0)
-    assert claim.mark_sent(before)
+    assert claim.mark_sent(Decimal(before))
     {
         "apply_card_withdrawal": lambda: salon.ledger.withdraw(visit, salon.card, 100, by="api"),
         "cancel_card_withdrawal": lambda: salon.ledger.cancel_withdrawal(visit, salon.card, by="api"),
@@ -80,7 +88,7 @@ def test_lease_ran_out_after_the_mark__settle_seconds_count_from_the_end_of_the_
     """The worker may have lived, and sent, until its lease ended; only SETTLE_SECONDS after that absence is proof."""
     salon.configure(SETTLE_SECONDS=100)
     operation = salon.later()
-    assert claimed(operation).mark_sent(0)
+    assert claimed(operation).mark_sent(Decimal(0))
     salon.age(operation, 61)  # a second after the end of the lease
     salon.sweep(operation)
     assert operation.status == Status.UNCONFIRMED
@@ -177,7 +185,7 @@ def test_answer_that_comes_after_the_take_over__does_not_overwrite(salon: Salon)
     visit = salon.visit()
     operation = salon.later(visit)
     salon.fail("hang_after", path="apply_card_withdrawal", times=1, seconds=30)
-    sleeper = threading.Thread(target=lambda: (delivery.deliver(operation.pk), connections.close_all()))
+    sleeper = threading.Thread(target=lambda: deliver_elsewhere(operation.pk))
     sleeper.start()
     while not salon.effects(WITHDRAWAL, visit):
         time.sleep(0.01)
@@ -200,7 +208,7 @@ def test_success_that_comes_after_the_take_over__is_found_by_a_look_up(salon: Sa
     visit = salon.visit()
     operation = salon.later(visit)
     salon.fail("hang", path="apply_card_withdrawal", times=1, seconds=30)
-    sleeper = threading.Thread(target=lambda: (delivery.deliver(operation.pk), connections.close_all()))
+    sleeper = threading.Thread(target=lambda: deliver_elsewhere(operation.pk))
     sleeper.start()
     while not salon.posts():
         time.sleep(0.01)
@@ -315,7 +323,7 @@ def test_retry_and_sweep_at_once__send_once(salon: Salon) -> None:
         visit = salon.visit()
         operation = salon.later(visit)
         stale = LoyaltyOperation.objects.get(pk=operation.pk)
-        results = in_threads(lambda stale=stale: services.retry_operation(stale), delivery.run_due)
+        results = in_threads(partial(services.retry_operation, stale), delivery.run_due)
         assert all(not isinstance(r, Exception) or isinstance(r, OperationNotAllowed) for r in results)
         salon.run_to_the_end(operation)
         assert salon.posts(visit) == len(salon.effects(WITHDRAWAL, visit)) == 1
@@ -329,10 +337,8 @@ def test_verdict_and_look_up_at_once__one_of_them_decides(salon: Salon) -> None:
         operation = salon.withdraw()
         stale = LoyaltyOperation.objects.get(pk=operation.pk)
         results = in_threads(
-            lambda stale=stale, happened=happened: services.settle_operation(
-                stale, happened=happened, reason="Seen."
-            ),
-            lambda operation=operation: delivery.deliver(operation.pk),
+            partial(services.settle_operation, stale, happened=happened, reason="Seen."),
+            partial(delivery.deliver, operation.pk),
         )
         operation.refresh_from_db()
         is_verdict = operation.ending.startswith("decided")

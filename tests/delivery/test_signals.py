@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -109,7 +110,7 @@ def test_cancel_of_more_than_the_log_explains__needs_a_person(salon: Salon, hear
     salon.withdraw(visit, 100)
     salon.ledger.withdraw(visit, salon.card, 100)
     operation = salon.ask(CANCEL, visit)
-    assert (operation.status, operation.returned_amount) == (Status.SUCCEEDED, 200)
+    assert (operation.status, operation.returned_amount) == (Status.SUCCEEDED.value, Decimal(200))
     assert "200" in operation.discrepancy
     assert operation in LoyaltyOperation.objects.needing_attention()
     assert heard == ["succeeded", "succeeded", "needs_attention"]

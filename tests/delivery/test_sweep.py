@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import OperationalError, connection
 
@@ -117,7 +119,7 @@ def test_database_error_on_one_row__does_not_stop_the_others(salon: Salon) -> No
     """One row that cannot be written is taken up again when its lease ends."""
     first, bad, last = (salon.later() for _ in range(3))
 
-    def refuse_one(execute, sql, params, many, context):  # type: ignore[no-untyped-def]
+    def refuse_one(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         is_a_mark = sql.startswith("UPDATE") and "seen_before" in sql and "attempt_count" not in sql
         if is_a_mark and bad.pk in params:
             raise OperationalError("disk I/O error")
@@ -125,7 +127,8 @@ def test_database_error_on_one_row__does_not_stop_the_others(salon: Salon) -> No
 
     with connection.execute_wrapper(refuse_one):
         salon.sweep(bad)
-    first.refresh_from_db(), last.refresh_from_db()
+    first.refresh_from_db()
+    last.refresh_from_db()
     assert (first.status, bad.status, last.status) == (Status.SUCCEEDED, Status.SENDING, Status.SUCCEEDED)
     salon.age(bad, 61)
     salon.run_to_the_end(bad)

@@ -23,9 +23,9 @@ LOOK = """element => {
 }"""
 
 
-def tab_to(page: Page, name: str, role: str = "link") -> None:
+def tab_to(page: Page, name: str, role: Any = "link") -> None:
     """Tab until the control with this name has the focus."""
-    wanted = page.get_by_role(role, name=name).first  # type: ignore[arg-type]
+    wanted = page.get_by_role(role, name=name).first
     for _ in range(80):
         page.keyboard.press("Tab")
         if wanted.evaluate("element => element === document.activeElement"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 
@@ -77,4 +76,4 @@ def use() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

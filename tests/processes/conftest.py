@@ -12,7 +12,8 @@ from typing import Any
 
 import kombu
 import pytest
-from celery import Celery, current_app
+from celery import Celery
+from celery.app import app_or_default
 from django.db import connection
 from kombu import Exchange, Queue
 
@@ -32,18 +33,19 @@ class Broker:
         self.url = BROKERS[name]
         self.folder = folder
         self.queue = f"altegio_test_{uuid.uuid4().hex}"
-        self.transport_options: dict[str, Any] = {
+        options: dict[str, dict[str, Any]] = {
             "folder": {"folder": str(folder), "polling_interval": 0.05},
             # What is not acknowledged yet is kept by one name for all queues, and handed out again by any worker.
             "redis": {"global_keyprefix": f"{self.queue}:"},
-        }.get(name, {})
+        }
+        self.transport_options = options.get(name, {})
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def configure(self, app: Celery) -> None:
         app.conf.broker_transport_options = self.transport_options
         app.conf.task_default_queue = self.queue
         app.conf.task_queues = [Queue(self.queue, Exchange(self.queue), routing_key=self.queue, expires=600)]
-        app.conf.task_default_exchange = app.conf.task_default_routing_key = self.queue
+        app.conf.update(task_default_exchange=self.queue, task_default_routing_key=self.queue)
 
     def start_worker(self, loyalty: dict[str, Any], *arguments: str) -> subprocess.Popen[bytes]:
         given = {
@@ -109,7 +111,7 @@ def broker(
 ) -> Iterator[Broker]:
     """A broker that this process's tasks go to as well."""
     broker = Broker(request.param, tmp_path)
-    before = current_app._get_current_object()
+    before = app_or_default()
     monkeypatch.setenv("CELERY_BROKER_URL", broker.url)  # Celery asks the environment first
     app = Celery("the test")
     broker.configure(app)

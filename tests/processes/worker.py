@@ -11,5 +11,5 @@ from project.celery import app
 __all__ = ["app"]
 
 _queue = os.environ["ALTEGIO_TEST_QUEUE"]
-app.conf.task_default_queue = app.conf.task_default_exchange = app.conf.task_default_routing_key = _queue
+app.conf.update(task_default_queue=_queue, task_default_exchange=_queue, task_default_routing_key=_queue)
 app.conf.task_queues = [Queue(_queue, Exchange(_queue), routing_key=_queue, expires=600)]

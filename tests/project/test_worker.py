@@ -144,6 +144,6 @@ def test_an_outage__is_made_good_by_beat_alone(open_salon: Callable[[str], Salon
 def forget_queue(broker_url: str, name: str) -> None:
     """Leave nothing of the test on the server."""
     with kombu.Connection(broker_url) as connection:
-        queue = kombu.Queue(name, channel=connection)
-        queue.delete()
-        kombu.Exchange(name, channel=connection).delete()
+        channel = connection.channel()
+        kombu.Queue(name, channel=channel).delete()
+        kombu.Exchange(name, channel=channel).delete()

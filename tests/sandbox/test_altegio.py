@@ -29,16 +29,16 @@ def status(altegio: Altegio) -> int | None:
     return None if answer is None else answer.status
 
 
-def test_a_request_is_answered_from_the_books_and_noted(altegio: Altegio):
+def test_a_request_is_answered_from_the_books_and_noted(altegio: Altegio) -> None:
     assert status(altegio) == 200
     assert [entry.operation for entry in altegio.requests] == ["location"]
 
 
-def test_a_request_too_many_is_refused(altegio: Altegio):
+def test_a_request_too_many_is_refused(altegio: Altegio) -> None:
     assert [status(altegio) for _ in range(3)] == [200, 200, 429]
 
 
-def test_there_is_no_answer_while_it_is_down(altegio: Altegio):
+def test_there_is_no_answer_while_it_is_down(altegio: Altegio) -> None:
     altegio.go_down()
     assert status(altegio) is None
     altegio.come_back()
@@ -46,12 +46,12 @@ def test_there_is_no_answer_while_it_is_down(altegio: Altegio):
 
 
 @pytest.mark.parametrize("name", ["cut_before", "cut_after", "late_effect", "refuse_connections"])
-def test_there_is_no_answer_where_a_fault_withholds_it(altegio: Altegio, name: str):
+def test_there_is_no_answer_where_a_fault_withholds_it(altegio: Altegio, name: str) -> None:
     altegio.fail(name)
     assert status(altegio) is None
     assert altegio.requests[0].fault == name
 
 
-def test_a_defect_of_its_own_is_an_answer_too(altegio: Altegio, monkeypatch: pytest.MonkeyPatch):
+def test_a_defect_of_its_own_is_an_answer_too(altegio: Altegio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(altegio.api, "answer", lambda request: 1 / 0)
     assert status(altegio) == 500

@@ -60,7 +60,7 @@ def start() -> Iterator[type[Running]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_says_where_and_how_and_ends_cleanly(start, number):
+def test_says_where_and_how_and_ends_cleanly(start: type[Running], number: signal.Signals) -> None:
     running = start()
     headers = {
         "Authorization": f"Bearer {running.value('Partner token')}, User {running.value('User token')}"
@@ -73,7 +73,7 @@ def test_says_where_and_how_and_ends_cleanly(start, number):
     assert running.output.endswith("Stopped.\n")
 
 
-def test_limits_the_rate_unless_told_otherwise(start):
+def test_limits_the_rate_unless_told_otherwise(start: type[Running]) -> None:
     def statuses(running: Running) -> Iterator[int]:
         while True:
             yield requests.get(running.value("API URL") + "/company/1", timeout=TIMEOUT).status_code
@@ -85,7 +85,7 @@ def test_limits_the_rate_unless_told_otherwise(start):
     assert SandboxRemote(unlimited.value("Page")).state()["has_rate_limit"] is False
 
 
-def test_keeps_its_books_in_a_file(start, tmp_path: Path):
+def test_keeps_its_books_in_a_file(start: type[Running], tmp_path: Path) -> None:
     file = str(tmp_path / "books.json")
     first = start("--state", file, "--seed", "empty")
     requests.post(first.value("Page") + "_sandbox/tokens", json={}, timeout=TIMEOUT)
@@ -94,24 +94,24 @@ def test_keeps_its_books_in_a_file(start, tmp_path: Path):
     assert second.value("User token") == "sandbox-user-token-2"
 
 
-def test_taken_port_says_what_to_do():
+def test_taken_port_says_what_to_do() -> None:
     with Sandbox() as sandbox, pytest.raises(CommandError, match="choose another port with --port"):
         call_command("altegio_sandbox", port=sandbox.port)
 
 
 @pytest.mark.parametrize("port", [-1, 65536])
-def test_port_that_is_none_says_what_to_do(port):
+def test_port_that_is_none_says_what_to_do(port: int) -> None:
     with pytest.raises(CommandError, match="--port a number"):
         call_command("altegio_sandbox", port=port)
 
 
-def test_broken_state_file_says_what_to_do(tmp_path: Path):
+def test_broken_state_file_says_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "books.json"
     file.write_text("{")
     with pytest.raises(CommandError, match="delete this one"):
         call_command("altegio_sandbox", port=0, state=str(file))
 
 
-def test_unknown_host_is_an_error():
+def test_unknown_host_is_an_error() -> None:
     with pytest.raises(CommandError, match="Cannot listen"):
         call_command("altegio_sandbox", port=0, host="256.0.0.1")

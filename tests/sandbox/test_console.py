@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+from typing import Any
 
 import pytest
 import requests
@@ -27,7 +28,7 @@ def remote(scene: Scene) -> SandboxRemote:
     return SandboxRemote(scene.sandbox.address)
 
 
-def test_page_shows_the_books_the_requests_and_every_fault(scene: Scene):
+def test_page_shows_the_books_the_requests_and_every_fault(scene: Scene) -> None:
     scene.withdraw(100)
     text = page(scene).text
     assert "Main Street" in text
@@ -38,7 +39,7 @@ def test_page_shows_the_books_the_requests_and_every_fault(scene: Scene):
         assert (f"<code>{name}</code>" in text) == (name != "refuse_connections")
 
 
-def test_page_is_well_formed(scene: Scene):
+def test_page_is_well_formed(scene: Scene) -> None:
     class Checker(html.parser.HTMLParser):
         open_tags: list[str] = []
 
@@ -57,7 +58,7 @@ def test_page_is_well_formed(scene: Scene):
     assert checker.open_tags == []
 
 
-def test_page_escapes_what_comes_from_outside(scene: Scene):
+def test_page_escapes_what_comes_from_outside(scene: Scene) -> None:
     evil = "<script>alert(1)</script>\"'"
     ledger = scene.sandbox.ledger
     location = ledger.add_location(title=evil)
@@ -71,7 +72,7 @@ def test_page_escapes_what_comes_from_outside(scene: Scene):
     assert "<script>alert(1)" not in page(scene).text
 
 
-def test_page_allows_nothing_from_elsewhere(scene: Scene):
+def test_page_allows_nothing_from_elsewhere(scene: Scene) -> None:
     policy = page(scene).headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'")
     assert "frame-ancestors 'none'" in policy
@@ -79,13 +80,13 @@ def test_page_allows_nothing_from_elsewhere(scene: Scene):
     assert "https://" not in page(scene).text
 
 
-def test_page_survives_texts_that_are_no_unicode(scene: Scene):
+def test_page_survives_texts_that_are_no_unicode(scene: Scene) -> None:
     scene.sandbox.ledger.add_client(name="\ud800\u0000")
     scene.sandbox.ledger.add_card(scene.sandbox.ledger.add_client(name="\ud800"), balance=1)
     assert page(scene).status_code == 200
 
 
-def test_form_switches_a_fault_on_and_off(scene: Scene):
+def test_form_switches_a_fault_on_and_off(scene: Scene) -> None:
     answer = press(scene, "faults", name="status_503", path="apply", times="2", retry_after="9")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/#faults")
     assert scene.withdraw().headers["Retry-After"] == "9"
@@ -94,13 +95,13 @@ def test_form_switches_a_fault_on_and_off(scene: Scene):
     assert scene.withdraw().status_code == 200
 
 
-def test_form_with_a_mistake_says_so(scene: Scene):
+def test_form_with_a_mistake_says_so(scene: Scene) -> None:
     answer = press(scene, "faults", name="<b>")
     assert answer.status_code == 400
     assert "There is no fault &#x27;&lt;b&gt;&#x27;" in answer.text
 
 
-def test_form_takes_altegio_down_and_brings_it_back(scene: Scene):
+def test_form_takes_altegio_down_and_brings_it_back(scene: Scene) -> None:
     press(scene, "down", down="yes")
     with pytest.raises(requests.ConnectionError):
         scene.withdraw()
@@ -109,8 +110,12 @@ def test_form_takes_altegio_down_and_brings_it_back(scene: Scene):
     assert scene.withdraw().status_code == 200
 
 
-def test_form_clicks_in_altegios_own_screen(scene: Scene):
-    ids = {"visit_id": scene.visit.id, "card_id": scene.card.id, "program_id": scene.program.id}
+def test_form_clicks_in_altegios_own_screen(scene: Scene) -> None:
+    ids: dict[str, Any] = {
+        "visit_id": scene.visit.id,
+        "card_id": scene.card.id,
+        "program_id": scene.program.id,
+    }
     press(scene, "screen", action="withdraw", amount="12.50", **ids)
     press(scene, "screen", action="apply_program", **ids)
     assert scene.withdrawn == 12.5
@@ -120,14 +125,14 @@ def test_form_clicks_in_altegios_own_screen(scene: Scene):
     assert scene.visit.rows == []
 
 
-def test_form_takes_rights_away(scene: Scene):
+def test_form_takes_rights_away(scene: Scene) -> None:
     press(scene, "rights", location_id=scene.location.id, loyalty_access="")
     assert scene.withdraw().status_code == 403
     press(scene, "rights", location_id=scene.location.id, loyalty_access="yes", is_visible="")
     assert scene.caller.get(f"/company/{scene.location.id}").status_code == 403
 
 
-def test_form_rotates_the_tokens(scene: Scene):
+def test_form_rotates_the_tokens(scene: Scene) -> None:
     press(scene, "tokens")
     assert scene.withdraw().status_code == 401
 
@@ -143,35 +148,35 @@ def test_form_rotates_the_tokens(scene: Scene):
         {"Host": "127.0.0.1.evil.example"},
     ],
 )
-def test_post_from_another_site_is_refused(scene: Scene, headers):
+def test_post_from_another_site_is_refused(scene: Scene, headers: dict[str, str]) -> None:
     assert press(scene, "down", headers, down="yes").status_code == 403
     assert not scene.sandbox.is_down
 
 
-def test_post_from_the_page_itself_is_accepted(scene: Scene):
+def test_post_from_the_page_itself_is_accepted(scene: Scene) -> None:
     headers = {"Origin": scene.sandbox.address, "Sec-Fetch-Site": "same-origin"}
     assert press(scene, "heal", headers, name="").status_code == 303
 
 
-def test_page_under_another_name_is_refused(scene: Scene):
+def test_page_under_another_name_is_refused(scene: Scene) -> None:
     answer = page(scene, Host="rebound.example")
     assert answer.status_code == 403
     assert scene.sandbox.user_token not in answer.text
 
 
-def test_get_changes_nothing(scene: Scene):
+def test_get_changes_nothing(scene: Scene) -> None:
     answer = requests.get(scene.sandbox.address + "/_sandbox/down", timeout=TIMEOUT)
     assert answer.status_code == 404
     assert not scene.sandbox.is_down
 
 
-def test_faults_and_rate_limit_do_not_touch_the_page(scene: Scene):
+def test_faults_and_rate_limit_do_not_touch_the_page(scene: Scene) -> None:
     scene.sandbox.fail("status_500")
     assert page(scene).status_code == 200
     assert scene.sandbox.requests == []
 
 
-def test_remote_switches_faults(scene: Scene, remote: SandboxRemote):
+def test_remote_switches_faults(scene: Scene, remote: SandboxRemote) -> None:
     state = remote.fail("hang", path="details", seconds=0.01, times=3)
     assert state["parameters"] == {"seconds": 0.01}
     assert remote.state()["faults"][0]["times_left"] == 3
@@ -179,14 +184,14 @@ def test_remote_switches_faults(scene: Scene, remote: SandboxRemote):
     assert remote.state()["faults"] == []
 
 
-def test_remote_reports_mistakes(remote: SandboxRemote):
+def test_remote_reports_mistakes(remote: SandboxRemote) -> None:
     with pytest.raises(ValueError, match="cut_before"):
         remote.fail("explode")
     with pytest.raises(ValueError, match="from Python"):
         remote.fail("refuse_connections")
 
 
-def test_remote_sees_effects_and_requests(scene: Scene, remote: SandboxRemote):
+def test_remote_sees_effects_and_requests(scene: Scene, remote: SandboxRemote) -> None:
     scene.withdraw(100)
     state = remote.state()
     assert state["effects"][0]["amount"] == "100.00"
@@ -195,7 +200,7 @@ def test_remote_sees_effects_and_requests(scene: Scene, remote: SandboxRemote):
     assert state["locations"][0]["visits"][0]["left_to_pay"] == "2920.00"
 
 
-def test_remote_clicks_rotates_and_takes_down(scene: Scene, remote: SandboxRemote):
+def test_remote_clicks_rotates_and_takes_down(scene: Scene, remote: SandboxRemote) -> None:
     ids = {"visit_id": scene.visit.id, "card_id": scene.card.id}
     assert remote.click("withdraw", amount="5", **ids) == "5.00"
     assert remote.click("cancel_withdrawal", **ids) == "5.00"
@@ -209,6 +214,6 @@ def test_remote_clicks_rotates_and_takes_down(scene: Scene, remote: SandboxRemot
 @pytest.mark.parametrize(
     "fields", [{}, {"visit_id": 1}, {"visit_id": "x", "card_id": 1}, {"visit_id": 1, "card_id": 1}]
 )
-def test_remote_click_on_nothing_is_a_mistake(remote: SandboxRemote, fields):
+def test_remote_click_on_nothing_is_a_mistake(remote: SandboxRemote, fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         remote._call("screen", {"action": "withdraw", "amount": 1, **fields})

@@ -28,12 +28,12 @@ SUCCESSES: dict[str, Callable[[Scene], requests.Response]] = {
 }
 
 
-def test_every_operation_of_the_contract_is_tried_here():
+def test_every_operation_of_the_contract_is_tried_here() -> None:
     assert set(SUCCESSES) == set(contract.operations())
 
 
 @pytest.mark.parametrize("name", SUCCESSES)
-def test_success_fits_the_contract(scene, name):
+def test_success_fits_the_contract(scene: Scene, name: str) -> None:
     scene.sandbox.ledger.withdraw(scene.visit, scene.card, 5)
     scene.sandbox.ledger.apply_program(scene.visit, scene.card, scene.program)
     scene.sandbox.ledger.accrue(scene.visit, scene.card, 3)
@@ -44,7 +44,7 @@ def test_success_fits_the_contract(scene, name):
 
 
 @pytest.mark.parametrize("name", SUCCESSES)
-def test_unauthorized_fits_the_contract(scene, name):
+def test_unauthorized_fits_the_contract(scene: Scene, name: str) -> None:
     scene.caller.session.headers["Authorization"] = "Bearer nobody, User nobody"
     answer = SUCCESSES[name](scene)
     assert answer.status_code == 401
@@ -54,31 +54,31 @@ def test_unauthorized_fits_the_contract(scene, name):
 @pytest.mark.parametrize(
     "path", ["/visits/1", "/visit/loyalty/transactions/1", "/loyalty/client_cards/1", "/company/1"]
 )
-def test_not_found_fits_the_contract(scene, path):
+def test_not_found_fits_the_contract(scene: Scene, path: str) -> None:
     answer = scene.caller.get(path)
     assert answer.status_code == 404
     contract.check(answer)
 
 
-def test_forbidden_fits_the_contract(scene):
+def test_forbidden_fits_the_contract(scene: Scene) -> None:
     scene.location.loyalty_access = False
     answer = scene.withdraw()
     assert answer.status_code == 403
     contract.check(answer)
 
 
-def test_invalid_fits_the_contract(scene):
+def test_invalid_fits_the_contract(scene: Scene) -> None:
     answer = scene.caller.post(scene.withdrawal_path, {})
     assert answer.status_code == 422
     contract.check(answer)
 
 
-def test_visit_without_a_client_fits_the_contract(scene):
+def test_visit_without_a_client_fits_the_contract(scene: Scene) -> None:
     visit = scene.sandbox.ledger.add_visit(scene.location, None)
     contract.check(scene.caller.get(f"/visits/{visit.id}"))
 
 
-def test_the_check_itself_sees_a_wrong_answer(scene):
+def test_the_check_itself_sees_a_wrong_answer(scene: Scene) -> None:
     scene.sandbox.fail("string_ids")
     with pytest.raises(jsonschema.ValidationError):
         contract.check(scene.withdraw())

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -231,21 +232,21 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_fault_does_what_it_says(scene: Scene, name):
+def test_fault_does_what_it_says(scene: Scene, name: str) -> None:
     act, taken = CASES[name]
     act(scene)
     wait_for(lambda: scene.withdrawn == taken)
     assert len(scene.sandbox.effects) == (1 if taken else 0)
 
 
-def test_late_effect_comes_by_itself(scene: Scene):
+def test_late_effect_comes_by_itself(scene: Scene) -> None:
     scene.sandbox.fail("late_effect", seconds=0.01)
     no_answer(scene)
     wait_for(lambda: scene.withdrawn == HAPPENED)
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_healed_fault_does_nothing_more(scene: Scene, name):
+def test_healed_fault_does_nothing_more(scene: Scene, name: str) -> None:
     scene.sandbox.fail(name)
     scene.sandbox.heal()
     assert scene.withdraw().status_code == 200
@@ -253,62 +254,62 @@ def test_healed_fault_does_nothing_more(scene: Scene, name):
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_table_says_whether_the_request_is_carried_out(name):
+def test_table_says_whether_the_request_is_carried_out(name: str) -> None:
     assert FAULTS[name].effect == (CASES[name][1] == HAPPENED)
 
 
-def test_documentation_lists_every_fault_with_its_description():
+def test_documentation_lists_every_fault_with_its_description() -> None:
     text = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text(encoding="utf-8")
     missing = [name for name, kind in FAULTS.items() if f"| `{name}` | {kind.description} |" not in text]
     assert missing == []
 
 
-def test_effect_can_be_chosen(scene: Scene):
+def test_effect_can_be_chosen(scene: Scene) -> None:
     scene.sandbox.fail("status_502_html", effect=True)
     assert scene.withdraw().status_code == 502
     assert scene.withdrawn == 100
 
 
 @pytest.mark.parametrize("name", ["hang", "hang_after", "cut_after", "empty"])
-def test_effect_can_be_withheld(scene: Scene, name):
-    options = {"seconds": 0.05} if "seconds" in FAULTS[name].parameters else {}
+def test_effect_can_be_withheld(scene: Scene, name: str) -> None:
+    options: dict[str, Any] = {"seconds": 0.05} if "seconds" in FAULTS[name].parameters else {}
     scene.sandbox.fail(name, effect=False, **options)
     with contextlib.suppress(requests.ConnectionError):
         scene.withdraw()
     assert scene.sandbox.effects == []
 
 
-def test_effect_cannot_be_withheld__where_the_answer_shows_it(scene: Scene):
+def test_effect_cannot_be_withheld__where_the_answer_shows_it(scene: Scene) -> None:
     with pytest.raises(ValueError, match="cannot choose"):
         scene.sandbox.fail("string_ids", effect=False)
 
 
-def test_fault_is_for_matching_requests_alone(scene: Scene):
+def test_fault_is_for_matching_requests_alone(scene: Scene) -> None:
     scene.sandbox.fail("status_500", path="apply_card_withdrawal")
     assert scene.caller.get(scene.details_path).status_code == 200
     assert scene.withdraw().status_code == 500
 
 
 @pytest.mark.parametrize("path", ["visit_details", "/visit/details/", "GET /api"])
-def test_path_matches_method_path_and_operation(scene: Scene, path):
+def test_path_matches_method_path_and_operation(scene: Scene, path: str) -> None:
     scene.sandbox.fail("status_500", path=path)
     assert scene.caller.get(scene.details_path).status_code == 500
     assert scene.withdraw().status_code == 200
 
 
-def test_fault_ends_after_its_times(scene: Scene):
+def test_fault_ends_after_its_times(scene: Scene) -> None:
     fault = scene.sandbox.fail("status_500", times=2)
     assert [scene.withdraw(0).status_code for _ in range(3)] == [500, 500, 200]
     assert fault.hits == 2
 
 
-def test_faults_play_one_after_another(scene: Scene):
+def test_faults_play_one_after_another(scene: Scene) -> None:
     scene.sandbox.fail("status_503", times=1)
     scene.sandbox.fail("html", times=1)
     assert [scene.withdraw(0).status_code for _ in range(3)] == [503, 200, 200]
 
 
-def test_one_fault_can_be_healed_alone(scene: Scene):
+def test_one_fault_can_be_healed_alone(scene: Scene) -> None:
     scene.sandbox.fail("status_500", path="details")
     scene.sandbox.fail("status_503", path="apply")
     scene.sandbox.heal("status_500")
@@ -316,7 +317,7 @@ def test_one_fault_can_be_healed_alone(scene: Scene):
     assert scene.withdraw().status_code == 503
 
 
-def test_probability_is_repeatable_with_a_seed():
+def test_probability_is_repeatable_with_a_seed() -> None:
     def drawn() -> list[bool]:
         board = FaultBoard()
         board.switch_on("status_500", probability=0.5, seed=7)
@@ -326,7 +327,7 @@ def test_probability_is_repeatable_with_a_seed():
     assert 10 < sum(drawn()) < 40
 
 
-def test_times_are_exact__many_threads():
+def test_times_are_exact__many_threads() -> None:
     board = FaultBoard()
     board.switch_on("status_500", times=100)
     hits: list[object] = []
@@ -342,7 +343,7 @@ def test_times_are_exact__many_threads():
     assert len(hits) == 100
 
 
-def test_unknown_fault_is_refused_with_the_list_of_names(scene: Scene):
+def test_unknown_fault_is_refused_with_the_list_of_names(scene: Scene) -> None:
     with pytest.raises(ValueError, match="cut_before, cut_after") as caught:
         scene.sandbox.fail("explode")
     assert all(name in str(caught.value) for name in FAULTS)
@@ -351,19 +352,19 @@ def test_unknown_fault_is_refused_with_the_list_of_names(scene: Scene):
 @pytest.mark.parametrize(
     "options", [{"times": 0}, {"times": -1}, {"probability": 1.5}, {"seconds": 5}, {"speed": "slow"}]
 )
-def test_senseless_option_is_refused(scene: Scene, options):
+def test_senseless_option_is_refused(scene: Scene, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         scene.sandbox.fail("cut_before", **options)
 
 
 @pytest.mark.parametrize("options", [{"path": "x"}, {"times": 1}, {"probability": 0.5}])
-def test_refused_connections_concern_the_whole_server(scene: Scene, options):
+def test_refused_connections_concern_the_whole_server(scene: Scene, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="whole server"):
         scene.sandbox.fail("refuse_connections", **options)
     assert scene.sandbox.is_running
 
 
-def test_stop_ends_a_hanging_request_without_its_effect(scene: Scene):
+def test_stop_ends_a_hanging_request_without_its_effect(scene: Scene) -> None:
     scene.sandbox.fail("hang", seconds=3600)
     caught: list[Exception] = []
 
@@ -382,7 +383,7 @@ def test_stop_ends_a_hanging_request_without_its_effect(scene: Scene):
     assert scene.sandbox.effects == []
 
 
-def test_stop_forgets_an_effect_that_was_still_to_come(scene: Scene):
+def test_stop_forgets_an_effect_that_was_still_to_come(scene: Scene) -> None:
     scene.sandbox.fail("late_effect", seconds=3600)
     no_answer(scene)
     (later,) = scene.sandbox._timers
@@ -391,7 +392,7 @@ def test_stop_forgets_an_effect_that_was_still_to_come(scene: Scene):
     assert scene.sandbox.effects == []
 
 
-def test_down_cuts_every_api_request_and_heal_brings_it_back(scene: Scene):
+def test_down_cuts_every_api_request_and_heal_brings_it_back(scene: Scene) -> None:
     scene.sandbox.go_down()
     no_answer(scene)
     assert scene.sandbox.requests[-1].fault == "down"
@@ -399,20 +400,20 @@ def test_down_cuts_every_api_request_and_heal_brings_it_back(scene: Scene):
     assert scene.withdraw().status_code == 200
 
 
-def test_log_names_the_fault_and_the_missing_answer(scene: Scene):
+def test_log_names_the_fault_and_the_missing_answer(scene: Scene) -> None:
     scene.sandbox.fail("cut_after", times=1)
     no_answer(scene)
     entry = scene.sandbox.requests[-1]
     assert (entry.fault, entry.status) == ("cut_after", None)
 
 
-def test_errors_of_the_books_pass_through_spoiling_faults(scene: Scene):
+def test_errors_of_the_books_pass_through_spoiling_faults(scene: Scene) -> None:
     for name in ("bare", "string_ids", "nan", "nul_text", "deep", "huge"):
         scene.sandbox.fail(name, times=1)
         assert scene.caller.get("/visits/1").status_code == 404
 
 
-def test_request_cut_in_the_middle_is_not_carried_out(scene: Scene):
+def test_request_cut_in_the_middle_is_not_carried_out(scene: Scene) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", scene.sandbox.port, timeout=TIMEOUT)
     connection.putrequest("POST", "/api/v1" + scene.withdrawal_path)
     connection.putheader("Content-Length", "100")

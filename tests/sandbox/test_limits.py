@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from altegio_loyalty.sandbox import Sandbox
 from altegio_loyalty.sandbox.limits import RateLimit
-from tests.sandbox.scene import Caller
+from tests.sandbox.scene import Caller, Scene
 
 
 class Clock:
@@ -14,7 +14,7 @@ class Clock:
         return self.now
 
 
-def test_so_many_a_second_and_not_one_more():
+def test_so_many_a_second_and_not_one_more() -> None:
     clock = Clock()
     limit = RateLimit(per_second=5, per_minute=200, clock=clock)
     assert [limit.allows("a") for _ in range(6)] == [True] * 5 + [False]
@@ -22,7 +22,7 @@ def test_so_many_a_second_and_not_one_more():
     assert limit.allows("a")
 
 
-def test_so_many_a_minute_and_not_one_more():
+def test_so_many_a_minute_and_not_one_more() -> None:
     clock = Clock()
     limit = RateLimit(per_second=5, per_minute=200, clock=clock)
     allowed = 0
@@ -34,14 +34,14 @@ def test_so_many_a_minute_and_not_one_more():
     assert limit.allows("a")
 
 
-def test_each_address_has_its_own_budget():
+def test_each_address_has_its_own_budget() -> None:
     limit = RateLimit(per_second=1, clock=Clock())
     assert limit.allows("a")
     assert limit.allows("b")
     assert not limit.allows("a")
 
 
-def test_over_the_limit_is_429_and_not_carried_out():
+def test_over_the_limit_is_429_and_not_carried_out() -> None:
     with Sandbox(rate_limit=True, requests_per_second=2) as sandbox:
         assert sandbox.limit is not None
         sandbox.limit._clock = Clock()  # all in one second, however long it takes
@@ -52,5 +52,5 @@ def test_over_the_limit_is_429_and_not_carried_out():
         assert "Retry-After" not in answers[2].headers
 
 
-def test_no_limit_unless_asked_for(scene):
+def test_no_limit_unless_asked_for(scene: Scene) -> None:
     assert {scene.caller.get(scene.cards_path).status_code for _ in range(20)} == {200}

@@ -37,21 +37,21 @@ with requests.Session() as session:
 """
 
 
-def test_any_port_is_one_that_no_outgoing_connection_is_given():
+def test_any_port_is_one_that_no_outgoing_connection_is_given() -> None:
     """Else a connection of somebody else's could take it while the sandbox is stopped, and it could not come back."""
     with Sandbox() as one, Sandbox() as other:
         assert one.port != other.port
         assert all(20_000 <= sandbox.port < 32_768 for sandbox in (one, other))
 
 
-def test_a_port_that_another_one_holds_back_is_not_shared():
+def test_a_port_that_another_one_holds_back_is_not_shared() -> None:
     with Sandbox() as sandbox:
         sandbox.fail("refuse_connections")
         with pytest.raises(OSError, match="in use"), socket.socket() as stranger:
             stranger.bind(("127.0.0.1", sandbox.port))
 
 
-def test_restart_keeps_port_books_and_tokens(scene: Scene):
+def test_restart_keeps_port_books_and_tokens(scene: Scene) -> None:
     scene.withdraw(100)
     port = scene.sandbox.port
     scene.sandbox.restart()
@@ -60,7 +60,7 @@ def test_restart_keeps_port_books_and_tokens(scene: Scene):
     assert scene.caller.get(scene.cards_path).status_code == 200
 
 
-def test_stop_cuts_an_idle_connection_at_once(scene: Scene):
+def test_stop_cuts_an_idle_connection_at_once(scene: Scene) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", scene.sandbox.port, timeout=TIMEOUT)
     connection.connect()
     assert connection.sock is not None
@@ -71,7 +71,7 @@ def test_stop_cuts_an_idle_connection_at_once(scene: Scene):
     connection.close()
 
 
-def test_stop_leaves_no_thread():
+def test_stop_leaves_no_thread() -> None:
     before = set(threading.enumerate())
     with Sandbox() as sandbox:
         scene = open_scene(sandbox)
@@ -80,7 +80,7 @@ def test_stop_leaves_no_thread():
     assert set(threading.enumerate()) - before == set()
 
 
-def test_stop_twice_and_start_twice_are_harmless():
+def test_stop_twice_and_start_twice_are_harmless() -> None:
     sandbox = Sandbox()
     sandbox.stop()
     assert sandbox.start() is sandbox.start()
@@ -89,18 +89,18 @@ def test_stop_twice_and_start_twice_are_harmless():
     assert not sandbox.is_running
 
 
-def test_stopped_server_refuses_connections(scene: Scene):
+def test_stopped_server_refuses_connections(scene: Scene) -> None:
     scene.sandbox.stop()
     with pytest.raises(requests.ConnectionError):
         scene.caller.get("/company/1")
 
 
-def test_taken_port_is_an_error():
+def test_taken_port_is_an_error() -> None:
     with Sandbox() as sandbox, pytest.raises(OSError, match="in use"):
         Sandbox(port=sandbox.port).start()
 
 
-def test_start_takes_milliseconds():
+def test_start_takes_milliseconds() -> None:
     """The quickest of many, since others may be using the machine at any one time."""
 
     def seconds() -> float:
@@ -112,7 +112,7 @@ def test_start_takes_milliseconds():
     assert min(seconds() for _ in range(100)) < 0.05
 
 
-def test_a_stopped_sandbox_keeps_its_port():
+def test_a_stopped_sandbox_keeps_its_port() -> None:
     """Else another one that is started meanwhile could be given it, and answer in its place."""
     with Sandbox() as sandbox:
         sandbox.stop()
@@ -123,7 +123,7 @@ def test_a_stopped_sandbox_keeps_its_port():
         assert sandbox.start().is_running
 
 
-def test_a_sandbox_that_is_left_gives_its_port_back():
+def test_a_sandbox_that_is_left_gives_its_port_back() -> None:
     """Somebody may take one of them in between, nobody takes all."""
 
     def is_free_afterwards() -> bool:
@@ -137,7 +137,7 @@ def test_a_sandbox_that_is_left_gives_its_port_back():
     assert any(is_free_afterwards() for _ in range(50))
 
 
-def test_two_sandboxes_know_nothing_of_each_other():
+def test_two_sandboxes_know_nothing_of_each_other() -> None:
     with Sandbox() as first, Sandbox() as second:
         assert first.port != second.port
         location = first.ledger.add_location()
@@ -145,7 +145,7 @@ def test_two_sandboxes_know_nothing_of_each_other():
         assert Caller(second).get(f"/company/{location.id}").status_code == 404
 
 
-def test_address_in_use_by_ipv6():
+def test_address_in_use_by_ipv6() -> None:
     try:
         sandbox = Sandbox(host="::1").start()
     except OSError:
@@ -164,14 +164,14 @@ def test_address_in_use_by_ipv6():
         (b"NONSENSE\r\n\r\n", b"400"),
     ],
 )
-def test_senseless_request_is_answered_and_the_server_lives(scene: Scene, head, status):
+def test_senseless_request_is_answered_and_the_server_lives(scene: Scene, head: bytes, status: bytes) -> None:
     with socket.create_connection(("127.0.0.1", scene.sandbox.port), timeout=TIMEOUT) as raw:
         raw.sendall(head)
         assert status in raw.recv(4096)
     assert scene.caller.get(scene.cards_path).status_code == 200
 
 
-def test_needs_neither_django_nor_anything_else_installed():
+def test_needs_neither_django_nor_anything_else_installed() -> None:
     code = (
         "import sys; import altegio_loyalty.sandbox as s; s.Sandbox().start().stop(); "
         "print([m for m in sys.modules if m.split('.')[0] in ('django', 'celery', 'requests', 'cryptography')])"
@@ -181,7 +181,7 @@ def test_needs_neither_django_nor_anything_else_installed():
     assert out.stdout.strip() == "[]"
 
 
-def test_several_processes_under_fire__books_and_effects_agree(scene: Scene):
+def test_several_processes_under_fire__books_and_effects_agree(scene: Scene) -> None:
     for seed, name in enumerate(
         ("cut_before", "cut_after", "cut_mid_answer", "error_after_effect", "status_500")
     ):
@@ -197,7 +197,7 @@ def test_several_processes_under_fire__books_and_effects_agree(scene: Scene):
     assert sum(effect.amount for effect in effects) == scene.withdrawn == 1000 - scene.balance
 
 
-def test_hundred_connections_at_once(scene: Scene):
+def test_hundred_connections_at_once(scene: Scene) -> None:
     def call() -> None:
         caller = Caller(scene.sandbox)
         statuses.extend([caller.get(scene.cards_path).status_code for _ in range(5)])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from celery import Celery, current_app
+from celery.app import app_or_default
 from django.db import connection, transaction
 from django.http import HttpResponse
 from django.test import Client, TestCase
@@ -61,7 +62,7 @@ def test_now_with_autocommit_off__is_refused(salon: Salon) -> None:
 
 
 def take_points(request: Any, location_id: int, visit_id: int, record_id: int, card_id: int) -> HttpResponse:
-    where = {"visit_id": visit_id, "record_id": record_id, "card_id": card_id}
+    where: dict[str, Any] = {"visit_id": visit_id, "record_id": record_id, "card_id": card_id}
     deliver = request.GET.get("deliver", "now")
     operation = services.apply_card_withdrawal(location_id, amount=5, deliver=deliver, **where)
     if "break" in request.GET:
@@ -129,7 +130,7 @@ class TestInTestCase(TestCase):
 
     def withdraw(self, **arguments: Any) -> LoyaltyOperation:
         where = {"visit_id": self.visit.id, "record_id": self.visit.record_ids[0], "card_id": self.card.id}
-        return services.apply_card_withdrawal(self.visit.location_id, amount=5, **where, **arguments)
+        return services.apply_card_withdrawal(self.visit.location_id, amount=5, **{**where, **arguments})
 
     def test_now__works(self) -> None:
         assert self.withdraw().status == Status.SUCCEEDED
@@ -256,7 +257,7 @@ def broker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> A
         port = silent.getsockname()[1]
         if state == "closed":
             silent.close()
-        before = current_app._get_current_object()
+        before = app_or_default()
         url = {"redis": f"redis://127.0.0.1:{port}/0", "amqp": f"amqp://guest:guest@127.0.0.1:{port}//"}[
             transport
         ]

@@ -268,7 +268,7 @@ def test_api_url__that_is_not_http(salon: Salon, url: Any) -> None:
 def test_arguments_by_position__are_refused(salon: Salon) -> None:
     """Ids in a row are too easily confused."""
     with pytest.raises(TypeError):
-        services.apply_card_withdrawal(salon.location, 1, 2, 3, 100)  # type: ignore[misc]
+        services.apply_card_withdrawal(salon.location, 1, 2, 3, 100)  # type: ignore[call-arg]
 
 
 def test_settle_without_a_reason(salon: Salon) -> None:
