@@ -8,11 +8,11 @@ from unittest import mock
 import pytest
 from django.db import OperationalError, transaction
 
-from altegio_loyalty import database, signals
+from altegio_loyalty import database, delivery, signals
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.exceptions import TransactionOpen
-from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
-from tests.delivery.salon import Salon, Status
+from altegio_loyalty.models import Location, LoyaltyOperation, OperationAttempt
+from tests.delivery.salon import CANCEL, Salon, Status
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -78,3 +78,36 @@ def test_change_inside_a_transaction__is_refused(salon: Salon) -> None:
     operation = salon.later()
     with transaction.atomic(), pytest.raises(TransactionOpen):
         database.change(operation, {"fence": 9})
+
+
+class LaggingReplica:
+    """Reads go to a replica that knows the location and nothing that came after it."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return "second" if model._meta.app_label == "altegio_loyalty" else None
+
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return "default" if model._meta.app_label == "altegio_loyalty" else None
+
+    def allow_relation(self, first: Any, second: Any, **hints: Any) -> bool:
+        return True
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "second"])
+def test_replica_that_lags__decides_nothing(salon: Salon) -> None:
+    """What is there, due, in force, or asked for before is read where it is written."""
+    stored = Location.objects.values().get()
+    Location.objects.using("second").bulk_create([Location(**stored)])
+    salon.settings.DATABASE_ROUTERS = ["tests.delivery.test_database.LaggingReplica"]
+    visit = salon.visit()
+    operation = salon.later(visit, idempotency_key="once")
+    assert salon.later(visit, idempotency_key="once") == operation
+    delivery.deliver(operation.pk)
+    assert salon.posts() == 1
+    salon.fail("cut_after", path="cancel_card_withdrawal", times=1)
+    cancel = salon.ask(CANCEL, visit)
+    assert cancel.cancels == operation
+    delivery.run_due()
+    statuses = LoyaltyOperation.objects.using("default").order_by("pk").values_list("status", flat=True)
+    assert list(statuses) == [Status.SUCCEEDED, Status.SUCCEEDED]
+    assert not LoyaltyOperation.objects.using("second").exists()
