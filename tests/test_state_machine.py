@@ -152,6 +152,9 @@ class Machine(RuleBasedStateMachine):
         self.posted: dict[tuple[int, str], int] = {}
         self.effects: dict[int, list[Any]] = {}
         self.blurred: set[int] = set()
+        #: What a person stopped, and has not tried again since; which of it was sent all the same.
+        self.stopped: set[int] = set()
+        self.sent_after_stop: list[int] = []
 
     # Watching
 
@@ -163,6 +166,7 @@ class Machine(RuleBasedStateMachine):
                 operation = LoyaltyOperation.objects.get(pk=log._operation_id)
                 path = REQUESTS[operation.kind](operation.order).path
                 machine.posted[operation.visit_id, path] = operation.pk
+                machine.sent_after_stop += {operation.pk} & machine.stopped
                 return call(log, purpose, ask)
             name = purpose.replace("_", "-")
             machine._reach(f"before the {name}")
@@ -243,7 +247,7 @@ class Machine(RuleBasedStateMachine):
         if event == "somebody stops everything":
             for operation in LoyaltyOperation.objects.open():
                 with contextlib.suppress(OperationNotAllowed):
-                    services.stop_operation(operation)
+                    self._stop(operation)
 
     @contextlib.contextmanager
     def _world(
@@ -377,13 +381,23 @@ class Machine(RuleBasedStateMachine):
         with contextlib.suppress(OperationNotAllowed, OperationInProgress):
             if decision == "retry":
                 services.retry_operation(operation)
+                if not operation.is_stopping:
+                    self.stopped.discard(operation.pk)
             elif decision == "stop":
-                services.stop_operation(operation)
+                self._stop(operation)
             elif not self.sandbox._timers and operation.pk not in self.blurred:  # a person who knows
                 happened = bool(self.effects.get(operation.pk))
                 services.settle_operation(operation, happened=happened, reason="Seen on Altegio's screen.")
 
+    def _stop(self, operation: LoyaltyOperation) -> None:
+        services.stop_operation(operation)
+        self.stopped.add(operation.pk)
+
     # What must hold
+
+    @invariant()
+    def what_was_stopped_is_not_sent(self) -> None:
+        assert not self.sent_after_stop, f"SENT AFTER STOP: {self.sent_after_stop}"
 
     @invariant()
     def log_and_ledger_agree(self) -> None:
@@ -416,6 +430,7 @@ class Machine(RuleBasedStateMachine):
             left = [(row.pk, row.kind, row.status, row.last_error) for row in LoyaltyOperation.objects.open()]
             assert not left, f"OPEN FOR EVER: {left}"
             self.log_and_ledger_agree()
+            self.what_was_stopped_is_not_sent()
         finally:
             self.stack.close()
             OperationAttempt.objects.all().delete()

@@ -71,7 +71,7 @@ class Config:
 
 
 def command_of(tests: list[str]) -> list[str]:
-    quick = ["-n", "0", "-x", "-q", "--no-header", "-p", "no:cacheprovider"]
+    quick = ["-n", "0", "-x", "-q", "--no-header", "-p", "no:cacheprovider", "--timeout=60"]
     return [sys.executable, "-m", "pytest", *quick, *tests]
 
 
