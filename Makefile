@@ -1,7 +1,8 @@
-# make demo   sets everything up and runs the demo; Ctrl-C ends it
-# make test   sets everything up and runs the tests
-# make chaos  attacks the promise with real processes: make chaos ARGS="--database postgres --broker redis --seed 7"
-# Both need only Python 3.11 or newer. They keep all they make in .venv and var.
+# make demo     sets everything up and runs the demo; Ctrl-C ends it
+# make test     sets everything up and runs the tests
+# make chaos    attacks the promise with real processes: make chaos ARGS="--database postgres --broker redis --seed 7"
+# make mutants  changes the app carelessly and names what no test noticed: make mutants ARGS="--sample 60 --seed 7 delivery"
+# They need only Python 3.11 or newer. They keep all they make in .venv and var.
 
 PORT ?= 8000
 SANDBOX_PORT ?= 8100
@@ -26,7 +27,7 @@ if [ -z "$$found" ]; then \
 fi
 endef
 
-.PHONY: help demo venv test chaos clean
+.PHONY: help demo venv test chaos mutants clean
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
@@ -45,6 +46,11 @@ test: venv
 # The long attack on the promise, with real processes.
 chaos: venv
 	@exec .venv/bin/python -m tests.chaos $(ARGS)
+
+# Careless changes, one at a time, each of which some test must notice.
+mutants:
+	@$(FIND_PYTHON); "$$found" project/demo/bootstrap.py .venv requirements-mutants.txt
+	@exec .venv/bin/python -m tests.mutants $(ARGS)
 
 clean:
 	rm -rf .venv var

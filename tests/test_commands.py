@@ -103,3 +103,21 @@ def test_rotate_altegio_tokens__names_what_no_key_can_read(salon: Salon) -> None
     with pytest.raises(CommandError, match=str(other.pk)):
         run("rotate_altegio_tokens")
     assert salon.withdraw().status == Status.SUCCEEDED
+
+
+def test_rotate_altegio_tokens__leaves_tokens_that_were_saved_meanwhile(
+    salon: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody enters new ones between the read and the write: the old ones do not come back."""
+    rotated = Secret.rotated
+
+    def slowly(secret: Secret) -> Secret:
+        there = Location.objects.get()
+        if there.user_token.reveal() != "entered-meanwhile":
+            there.user_token = "entered-meanwhile"
+            there.save()
+        return rotated(secret)
+
+    monkeypatch.setattr(Secret, "rotated", slowly)
+    assert "0 locations" in run("rotate_altegio_tokens")
+    assert Location.objects.get().user_token.reveal() == "entered-meanwhile"

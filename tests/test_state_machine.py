@@ -25,6 +25,7 @@ from hypothesis.stateful import (
 )
 
 from altegio_loyalty import delivery, services, tasks
+from altegio_loyalty.client.v1 import REQUESTS
 from altegio_loyalty.delivery.claims import AttemptLog, Claim
 from altegio_loyalty.exceptions import OperationInProgress, OperationNotAllowed
 from altegio_loyalty.models import Location, LoyaltyOperation, OperationAttempt, Visit
@@ -75,6 +76,8 @@ FAULTS += [
 POINTS = (
     "before the look",
     "after the look",
+    "before the look-up",
+    "after the look-up",
     "before the mark",
     "after the mark",
     "before the record",
@@ -90,14 +93,20 @@ EVENTS = (
     "the clock is put forward",
     "the clock is put back",
     "somebody clicks",
+    "somebody clicks on the other card",
+    "somebody stops everything",
 )
 # Most reads must work, or no operation ever comes to be sent.
 look_faults, send_faults = st.sampled_from([""] * 80 + FAULTS), st.sampled_from([""] * 16 + FAULTS)
 interruptions = st.sampled_from([None] * 10 + [(point, event) for point in POINTS for event in EVENTS])
+#: The second card and the second promotion more rarely, or too seldom two requests would meet.
+cards, programs = st.sampled_from((0, 0, 1)), st.sampled_from((0, 0, 1))
 #: What is asked for, and what happens to it. Three rules of this, or requests would be rare among all that happens.
 asked: dict[str, Any] = {
     "kind": st.sampled_from(KINDS),
     "visit": st.integers(0, 3),
+    "card": cards,
+    "program": programs,
     "amount": st.integers(1, 400),
     "look_fault": look_faults,
     "send_fault": send_faults,
@@ -127,10 +136,10 @@ class Machine(RuleBasedStateMachine):
             override_settings(ALTEGIO_LOYALTY={**IMPATIENT, "API_URL": self.sandbox.url})
         )
         ledger = self.sandbox.ledger
-        program = ledger.add_program(percent=10)
-        self.program_id = program.id
+        promotions = [ledger.add_program(percent=percent) for percent in (10, 5)]
+        self.program_ids = [promotion.id for promotion in promotions]
         client = ledger.add_client()
-        self.card_id = ledger.add_card(client, balance="5000", programs=[program]).id
+        self.card_ids = [ledger.add_card(client, balance="5000", programs=promotions).id for _ in range(2)]
         salon = ledger.add_location()
         self.visits = [
             ledger.add_visit(salon, client, lines=[("Haircut", "300"), ("Dye", "20.10")]) for _ in range(4)
@@ -139,10 +148,13 @@ class Machine(RuleBasedStateMachine):
         self.location = Location.objects.create(id=salon.id, title="Salon", **tokens)
         self.interruption: tuple[str, str] | None = None
         self.request_count = 0
-        #: Which operation posted last to a visit, by kind; what was carried out for it; which can't be told apart.
+        #: Which operation posted last to a visit and path; what was carried out for it; which can't be told apart.
         self.posted: dict[tuple[int, str], int] = {}
         self.effects: dict[int, list[Any]] = {}
         self.blurred: set[int] = set()
+        #: What a person stopped, and has not tried again since; which of it was sent all the same.
+        self.stopped: set[int] = set()
+        self.sent_after_stop: list[int] = []
 
     # Watching
 
@@ -150,14 +162,16 @@ class Machine(RuleBasedStateMachine):
         machine, call, mark, record = self, AttemptLog.call, Claim.mark_sent, Claim.record
 
         def watched_call(log: AttemptLog, purpose: str, ask: Callable[[], Any]) -> Any:
-            if purpose == "look":
-                machine._reach("before the look")
-            elif purpose == "send":
+            if purpose == "send":
                 operation = LoyaltyOperation.objects.get(pk=log._operation_id)
-                machine.posted[operation.visit_id, operation.kind] = operation.pk
+                path, _body = REQUESTS[operation.kind](operation.order)
+                machine.posted[operation.visit_id, path] = operation.pk
+                machine.sent_after_stop += {operation.pk} & machine.stopped
+                return call(log, purpose, ask)
+            name = purpose.replace("_", "-")
+            machine._reach(f"before the {name}")
             result = call(log, purpose, ask)
-            if purpose == "look":
-                machine._reach("after the look")
+            machine._reach(f"after the {name}")
             return result
 
         def watched_mark(claim: Claim, seen_before: Any) -> bool:
@@ -183,12 +197,11 @@ class Machine(RuleBasedStateMachine):
         answer, ledger = self.sandbox.api.answer, self.sandbox.ledger
 
         def watched_answer(request: Any) -> Any:
-            parts = request.api_path.split("/")
             if request.method != "POST":
                 return answer(request)
             with self._in_altegio():
                 self._reach("at Altegio, before the effect")
-            operation_id = self.posted[request.json()["visit_id"], parts[3]]
+            operation_id = self.posted[request.json()["visit_id"], f"/{request.api_path.strip('/')}"]
             before = len(ledger.effects)
             result = answer(request)
             self.effects.setdefault(operation_id, []).extend(ledger.effects[before:])
@@ -214,9 +227,8 @@ class Machine(RuleBasedStateMachine):
         event, self.interruption = self.interruption[1], None
         if event == "the worker dies":
             raise Killed
-        if event == "somebody clicks":
-            for visit in self.visits:
-                self._click("withdraw", visit)
+        if event.startswith("somebody"):
+            self._people_act(event)
         if event.startswith("its lease ends") or event == "the clock is put forward":
             self._let_late_effects_arrive()  # those of earlier calls: what is in doubt is so for SETTLE_SECONDS at most
         if event == "the clock is put forward":
@@ -227,6 +239,15 @@ class Machine(RuleBasedStateMachine):
             self.clock.passed += LEASE + 1
         if event.endswith("sweep") or event.startswith("the clock"):
             delivery.run_due()
+
+    def _people_act(self, event: str) -> None:
+        if event.startswith("somebody clicks"):
+            for visit in self.visits:
+                self._click("withdraw", visit, card=int(event.endswith("other card")), program=0)
+        if event == "somebody stops everything":
+            for operation in LoyaltyOperation.objects.open():
+                with contextlib.suppress(OperationNotAllowed):
+                    self._stop(operation)
 
     @contextlib.contextmanager
     def _world(
@@ -270,6 +291,8 @@ class Machine(RuleBasedStateMachine):
         *,
         kind: str,
         visit: int,
+        card: int,
+        program: int,
         amount: int,
         deliver: str,
         look_fault: str,
@@ -282,14 +305,14 @@ class Machine(RuleBasedStateMachine):
         arguments: dict[str, Any] = {
             "visit_id": chosen.id,
             "record_id": chosen.record_ids[0],
-            "card_id": self.card_id,
+            "card_id": self.card_ids[card],
             "idempotency_key": f"{id(self)}-{self.request_count}",
             "deliver": deliver,
         }
         if kind == WITHDRAW:
             arguments["amount"] = amount
         if kind in (PROMOTE, TAKE_BACK):
-            arguments["program_id"] = self.program_id
+            arguments["program_id"] = self.program_ids[program]
         service = getattr(services, kind)
         with contextlib.suppress(OperationInProgress), self._world(look_fault, send_fault, interruption):
             first = service(self.location.pk, **arguments)
@@ -315,18 +338,26 @@ class Machine(RuleBasedStateMachine):
                     tasks.deliver_operation(operation.pk)
                     tasks.deliver_operation(operation.pk)
 
-    @rule(verb=st.sampled_from(VERBS), visit=st.integers(0, 3))
-    def click(self, verb: str, visit: int) -> None:
-        self._click(verb, self.visits[visit])
+    @rule(verb=st.sampled_from(VERBS), visit=st.integers(0, 3), card=cards, program=programs)
+    def click(self, verb: str, visit: int, card: int, program: int) -> None:
+        self._click(verb, self.visits[visit], card, program)
 
-    def _click(self, verb: str, visit: Any) -> None:
-        """The API does not say who did what: what is open on this visit can no longer be told apart from the click."""
-        ledger = self.sandbox.ledger
-        extra = {"withdraw": ("2.50",), "cancel_withdrawal": ()}.get(verb, (self.program_id,))
-        getattr(ledger, verb)(visit, self.card_id, *extra)
-        self.blurred.update(
-            LoyaltyOperation.objects.open().filter(visit_id=visit.id).values_list("pk", flat=True)
+    def _click(self, verb: str, visit: Any, card: int, program: int) -> None:
+        """The API does not say who did what: what is open and could be this can no longer be told apart from the click.
+
+        What is open of the other card, of the other promotion or of the other pair of kinds must be told apart even then.
+        """
+        ledger, card_id, program_id = self.sandbox.ledger, self.card_ids[card], self.program_ids[program]
+        extra = {"withdraw": ("2.50",), "cancel_withdrawal": ()}.get(verb, (program_id,))
+        getattr(ledger, verb)(visit, card_id, *extra)
+        of_points = "withdraw" in verb
+        alike = LoyaltyOperation.objects.open().filter(
+            visit_id=visit.id,
+            card_id=card_id,
+            program_id=None if of_points else program_id,
+            kind__in=(WITHDRAW, CANCEL) if of_points else (PROMOTE, TAKE_BACK),
         )
+        self.blurred.update(alike.values_list("pk", flat=True))
 
     @rule(what=st.sampled_from(("a little", "a lease", "the time to settle", "set forward", "set back")))
     def time_passes(self, what: str) -> None:
@@ -350,13 +381,23 @@ class Machine(RuleBasedStateMachine):
         with contextlib.suppress(OperationNotAllowed, OperationInProgress):
             if decision == "retry":
                 services.retry_operation(operation)
+                if not operation.is_stopping:
+                    self.stopped.discard(operation.pk)
             elif decision == "stop":
-                services.stop_operation(operation)
+                self._stop(operation)
             elif not self.sandbox._timers and operation.pk not in self.blurred:  # a person who knows
                 happened = bool(self.effects.get(operation.pk))
                 services.settle_operation(operation, happened=happened, reason="Seen on Altegio's screen.")
 
+    def _stop(self, operation: LoyaltyOperation) -> None:
+        services.stop_operation(operation)
+        self.stopped.add(operation.pk)
+
     # What must hold
+
+    @invariant()
+    def what_was_stopped_is_not_sent(self) -> None:
+        assert not self.sent_after_stop, f"SENT AFTER STOP: {self.sent_after_stop}"
 
     @invariant()
     def log_and_ledger_agree(self) -> None:
@@ -389,6 +430,7 @@ class Machine(RuleBasedStateMachine):
             left = [(row.pk, row.kind, row.status, row.last_error) for row in LoyaltyOperation.objects.open()]
             assert not left, f"OPEN FOR EVER: {left}"
             self.log_and_ledger_agree()
+            self.what_was_stopped_is_not_sent()
         finally:
             self.stack.close()
             OperationAttempt.objects.all().delete()

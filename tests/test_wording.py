@@ -26,6 +26,7 @@ def operation(kind: str = APPLY, status: str = "succeeded", **columns: Any) -> L
     location = Location(id=1, title="Salon", partner_token=TOKEN, user_token=TOKEN)
     if columns.pop("is_paused", False):
         location.refused_at = NOW
+    location.is_active = columns.pop("is_active", True)
     visit = Visit(id=2, location=location, record_id=3, client_name="Anna", client_phone=PHONE)
     defaults = {"amount": Decimal(100) if kind == APPLY else None, "last_error": "Altegio did not answer (x)"}
     return LoyaltyOperation(
@@ -226,3 +227,28 @@ def test_what_the_log_keeps_in_english_is_shown_in_the_persons_language(stored: 
 )
 def test_no_name_turns_around_what_stands_beside_it(name: str, shown: str) -> None:
     assert isolated(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("columns", "told", "not_told"),
+    [
+        ({"is_active": False}, "switched off", "tokens"),
+        ({"is_paused": True}, "tokens", "switched off"),
+        ({"is_active": False, "is_paused": True}, "switched off", "renewed"),
+    ],
+)
+def test_what_waits_for_its_location_says_for_what(columns: Any, told: str, not_told: str) -> None:
+    """New tokens help nobody while the location is switched off."""
+    sentence = operation(APPLY, "pending", next_attempt_at=NOW, **columns).sentence
+    assert told in sentence
+    assert not_told not in sentence
+    assert "by itself" not in sentence
+
+
+@pytest.mark.parametrize("columns", [{"is_active": False}, {"is_paused": True}])
+@pytest.mark.parametrize("is_stopping", [True, False])
+def test_a_doubt_that_nobody_can_check_says_so(columns: Any, is_stopping: bool) -> None:
+    """Nothing is sent for a location that is switched off, so nobody is "checking"."""
+    sentence = operation(APPLY, "unconfirmed", is_stopping=is_stopping, **columns).sentence
+    assert "nobody can check" in sentence
+    assert "we are checking" not in sentence

@@ -98,7 +98,7 @@ class Claim:
         if recorded:
             announce(self.operation)
         else:
-            self.operation.refresh_from_db()
+            self.operation.refresh_from_db(using=database.alias())
         return recorded
 
 

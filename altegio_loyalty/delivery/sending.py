@@ -7,7 +7,7 @@ import logging
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from altegio_loyalty import bills, exceptions, kinds, policy
+from altegio_loyalty import bills, database, exceptions, kinds, policy
 from altegio_loyalty.client import Vendor
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import Claim
@@ -42,7 +42,7 @@ def send(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
         return None
     if not claim.mark_sent(seen.amount):
         logger.warning("Operation %s was taken over before it was sent; nothing was sent.", operation.pk)
-        operation.refresh_from_db()
+        operation.refresh_from_db(using=database.alias())
         return None
     failure = _post(claim, client)
     line.note(failure)

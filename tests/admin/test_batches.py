@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -342,3 +342,65 @@ def test_a_location_that_is_switched_off_is_told_for_each_visit(salon: Salon, re
     response = receptionist.post(form_of(PROMOTION), filled(salon, visits), follow=True)
     assert sum("switched off" in message for message in messages_of(response)) == 2
     assert not LoyaltyOperation.objects.exists()
+
+
+def two_cards(salon: Salon, visit: Any) -> Any:
+    """A second card of the visit's client, with the promotion."""
+    client = salon.ledger.visit(visit.pk).client_id
+    return salon.ledger.add_card(client, balance="200", title="Gold", programs=[salon.program])
+
+
+def test_a_row_that_posts_two_cards_with_the_promotion_gives_it_once(
+    salon: Salon, receptionist: Client
+) -> None:
+    visits = several(salon, 2)
+    other, program = two_cards(salon, visits[0]), salon.program.id
+    choices = [f"{card_id}:{program}" for card_id in (visits[0].card_id, other.id)]
+    data = {**filled(salon, visits), f"visit{visits[0].pk}-choice": choices}
+    receptionist.post(form_of(PROMOTION), data)
+    driven(receptionist)
+    assert [salon.ledger.discounted(visit.pk, program) for visit in visits] == [30, 30]
+
+
+def test_a_row_that_posts_two_cards_gets_the_points_of_both_back(salon: Salon, receptionist: Client) -> None:
+    visits = several(salon, 2)
+    cards = [visits[0].card_id, two_cards(salon, visits[0]).id]
+    for card_id in cards:
+        salon.ledger.withdraw(visits[0].pk, card_id, 40)
+    kind = "cancel_card_withdrawal"
+    receptionist.post(form_of(kind), filled(salon, visits, kind, **{f"visit{visits[0].pk}-choice": cards}))
+    driven(receptionist)
+    assert [salon.ledger.balance(card_id) for card_id in cards] == [200, 200]
+
+
+def test_a_database_that_fails_in_the_middle_leaves_no_half_of_a_batch(
+    salon: Salon, receptionist: Client
+) -> None:
+    """The person sees a failure and asks again: what was written of the first page must not be sent beside it."""
+    data = filled(salon, several(salon, 3))
+    inserts = 0
+
+    def refuse_the_second(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        nonlocal inserts
+        inserts += sql.startswith("INSERT") and "loyaltyoperation" in sql
+        if inserts == 2:
+            raise OperationalError("the database has gone away")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(refuse_the_second), pytest.raises(OperationalError):
+        receptionist.post(form_of(PROMOTION), data)
+    assert not LoyaltyOperation.objects.exists()
+    receptionist.post(form_of(PROMOTION), data)
+    driven(receptionist)
+    assert len(salon.sandbox.effects) == 3
+
+
+@pytest.mark.parametrize(("most", "amount"), [("99.99", "49.99"), ("0.01", "0.01")])
+def test_half_is_never_more_than_half_and_never_nothing(
+    salon: Salon, receptionist: Client, most: str, amount: str
+) -> None:
+    visits = several(salon, 2)
+    data = filled(salon, visits, WITHDRAWAL, how="half")
+    data[f"visit{visits[0].pk}-choice"] = f"{visits[0].card_id}|{most}"
+    receptionist.post(form_of(WITHDRAWAL), data)
+    assert LoyaltyOperation.objects.get(visit=visits[0]).amount == Decimal(amount)

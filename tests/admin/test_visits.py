@@ -641,3 +641,25 @@ def test_a_step_of_a_location_that_is_paused_calls_nothing(salon: Salon, recepti
     assert receptionist.get(address("state", visit)).json()["is_due"] is False
     receptionist.post(address("step", visit))
     assert salon.sandbox.requests == []
+
+
+ARABIC, TURNED = "زهرة", "\u202eGold\u202c"
+
+
+def test_titles_from_outside_turn_no_amount_around(salon: Salon, receptionist: Client) -> None:
+    """A title that is read from right to left would turn the figures beside it around with it."""
+    program = salon.ledger.add_program(title=f"{ARABIC} 5", percent=10)
+    salon.ledger.add_card(salon.client, balance="500", title=f"{ARABIC} 6", programs=[program])
+    salon.ledger.add_card(salon.client, balance="400", title=TURNED)
+    visit = salon.visit(client_name=f"{ARABIC} 7")
+    pages = [text_of(receptionist.get(url)) for url in (reverse(LIST), page_of(visit))]
+    pages += [
+        text_of(receptionist.get(form_of(kind), {"visit": visit.pk}))
+        for kind in ("apply_card_withdrawal", "apply_discount_program")
+    ]
+    for page in pages:
+        assert "\u202e" not in page
+        for title in (f"{ARABIC} {number}" for number in (5, 6, 7)):
+            assert page.count(title) == page.count(f"\u2068{title}\u2069"), title
+    assert all(any(f"{ARABIC} {number}" in page for page in pages) for number in (5, 6, 7))
+    assert any("Gold ···" in page for page in pages)

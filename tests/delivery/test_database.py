@@ -6,13 +6,17 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import OperationalError, transaction
 
-from altegio_loyalty import database, signals
+from altegio_loyalty import database, delivery, services, signals
 from altegio_loyalty.delivery import transitions
+from altegio_loyalty.delivery.claims import claim_to_look, claim_to_send
+from altegio_loyalty.delivery.doubt import look_up
+from altegio_loyalty.delivery.sending import send
 from altegio_loyalty.exceptions import TransactionOpen
-from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
-from tests.delivery.salon import Salon, Status
+from altegio_loyalty.models import Location, LoyaltyOperation, OperationAttempt
+from tests.delivery.salon import CANCEL, Ending, Salon, Status
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -78,3 +82,85 @@ def test_change_inside_a_transaction__is_refused(salon: Salon) -> None:
     operation = salon.later()
     with transaction.atomic(), pytest.raises(TransactionOpen):
         database.change(operation, {"fence": 9})
+
+
+class LaggingReplica:
+    """Reads go to a replica that knows the location and nothing that came after it."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return "second" if model._meta.app_label == "altegio_loyalty" else None
+
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return "default" if model._meta.app_label == "altegio_loyalty" else None
+
+    def allow_relation(self, first: Any, second: Any, **hints: Any) -> bool:
+        return True
+
+
+@pytest.fixture
+def lagging(salon: Salon) -> Salon:
+    stored = Location.objects.values().get()
+    Location.objects.using("second").bulk_create([Location(**stored)])
+    salon.settings.DATABASE_ROUTERS = ["tests.delivery.test_database.LaggingReplica"]
+    return salon
+
+
+with_a_replica = pytest.mark.django_db(transaction=True, databases=["default", "second"])
+
+
+@with_a_replica
+def test_replica_that_lags__decides_nothing(lagging: Salon) -> None:
+    """What is there, due, in force, or asked for before is read where it is written."""
+    salon, visit = lagging, lagging.visit()
+    operation = salon.later(visit, idempotency_key="once")
+    assert salon.later(visit, idempotency_key="once") == operation
+    delivery.deliver(operation.pk)
+    assert salon.posts() == 1
+    salon.fail("cut_after", path="cancel_card_withdrawal", times=1)
+    cancel = salon.ask(CANCEL, visit)
+    assert cancel.cancels == operation
+    delivery.run_due()
+    statuses = LoyaltyOperation.objects.using("default").order_by("pk").values_list("status", flat=True)
+    assert list(statuses) == [Status.SUCCEEDED, Status.SUCCEEDED]
+    assert not LoyaltyOperation.objects.using("second").exists()
+
+
+@with_a_replica
+def test_replica_that_lags__sends_nothing_for_a_location_that_was_switched_off(lagging: Salon) -> None:
+    """Who switched it off need not wait for the replica to know."""
+    Location.objects.using("default").update(is_active=False)
+    with pytest.raises(ValidationError, match="switched off"):
+        lagging.withdraw()
+    assert lagging.sandbox.requests == []
+
+
+@with_a_replica
+def test_replica_that_lags__takes_no_late_effect_for_anothers(lagging: Salon) -> None:
+    """Which cancel came after the unanswered call is read where the calls were written."""
+    salon, visit = lagging, lagging.visit()
+    salon.withdraw(visit)
+    salon.ask(CANCEL, visit)
+    salon.withdraw(visit)
+    salon.fail("cut_before", path="cancel_card_withdrawal", times=1)
+    in_doubt = services.settle_operation(salon.ask(CANCEL, visit), happened=False, reason="Still there.")
+    salon.ledger.cancel_withdrawal(visit, salon.card, by="api")
+    services.retry_operation(in_doubt)
+    delivery.run_due()
+    in_doubt.refresh_from_db(using="default")
+    assert (in_doubt.status, in_doubt.ending) == (Status.SUCCEEDED, Ending.FOUND)
+
+
+@with_a_replica
+@pytest.mark.parametrize("step", ["mark", "record"])
+def test_replica_that_lags__does_not_say_what_became_of_a_lost_claim(lagging: Salon, step: str) -> None:
+    """Who was stopped while it worked shows what the row says where it is written; the replica has no such row."""
+    salon = lagging
+    if step == "record":
+        salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw() if step == "record" else salon.later()
+    there = LoyaltyOperation.objects.using("default").select_related("location").get(pk=operation.pk)
+    claim = claim_to_look(there) if step == "record" else claim_to_send(there)
+    assert claim is not None
+    LoyaltyOperation.objects.using("default").update(fence=9, last_error="taken over")
+    (look_up if step == "record" else send)(claim, for_person=False)
+    assert claim.operation.last_error == "taken over"

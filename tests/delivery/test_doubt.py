@@ -9,6 +9,7 @@ import pytest
 
 from altegio_loyalty import services
 from altegio_loyalty.delivery.claims import claim_to_look
+from altegio_loyalty.delivery.doubt import look_up
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
 from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
 from tests.delivery.salon import (
@@ -305,3 +306,48 @@ def test_promotion_in_doubt_of_another_card__proves_nothing(salon: Salon) -> Non
     salon.ledger.apply_program(visit, other, salon.program)
     salon.run_to_the_end(operation)
     assert len(salon.effects(PROMOTION, visit)) == 1
+
+
+@pytest.mark.parametrize("fault", ["", "cut_after"])
+def test_withdrawal_after_a_cancel_behind_the_logs_back__took_what_the_look_did_not_show(
+    salon: Salon, fault: str
+) -> None:
+    """The log still counts the first one as in force; what the visit showed right before the call is what counts."""
+    visit = salon.visit()
+    salon.withdraw(visit, 100)
+    salon.ledger.cancel_withdrawal(visit, salon.card)
+    if fault:
+        salon.fail(fault, path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw(visit, 70)
+    salon.run_to_the_end(operation)
+    assert (operation.status, operation.applied_amount) == (Status.SUCCEEDED, points(70))
+    assert not operation.discrepancy
+
+
+def test_stop_in_doubt__during_a_look_up__keeps_that_look_up_from_sending_it_again(salon: Salon) -> None:
+    """The look-up under way proves that it did not happen, but it may not put the operation back in the queue."""
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw()
+    under_way = claim_to_look(LoyaltyOperation.objects.select_related("location").get(pk=operation.pk))
+    assert under_way is not None
+    operation.refresh_from_db()
+    services.stop_operation(operation)
+    look_up(under_way, for_person=False)
+    operation.refresh_from_db()
+    assert operation.status == Status.UNCONFIRMED
+    salon.run_to_the_end(operation)
+    assert operation.status == Status.ABANDONED
+    assert salon.posts() == 1
+
+
+def test_retry_after_a_stop__is_tried_as_often_as_any_other(salon: Salon) -> None:
+    """Who tries again takes the stop back: the first failure does not end it."""
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    operation = services.stop_operation(salon.withdraw())
+    services.settle_operation(operation, happened=False, reason="Not there.")
+    services.retry_operation(operation)
+    salon.fail("status_503", path="visit_details", times=1)
+    salon.sweep(operation)
+    assert (operation.status, operation.is_stopping) == (Status.PENDING, False)
+    salon.run_to_the_end(operation)
+    assert operation.status == Status.SUCCEEDED

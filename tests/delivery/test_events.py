@@ -12,7 +12,18 @@ from altegio_loyalty import services
 from altegio_loyalty.delivery.claims import claim_to_send
 from altegio_loyalty.exceptions import OperationNotAllowed
 from altegio_loyalty.models import LoyaltyOperation
-from tests.delivery.salon import CANCEL, KINDS, WITHDRAWAL, Ending, Salon, Status, points
+from altegio_loyalty.wording import reason
+from tests.delivery.salon import (
+    CANCEL,
+    KINDS,
+    PROMOTION,
+    PROMOTION_BACK,
+    WITHDRAWAL,
+    Ending,
+    Salon,
+    Status,
+    points,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -127,3 +138,73 @@ def test_withdrawals_of_two_cards_on_one_visit__are_each_its_own(salon: Salon) -
     assert (cancel.returned_amount, cancel.cancels) == (points(50), second)
     assert salon.ledger.withdrawn(visit, salon.card) == points(100)
     assert [effect.amount for effect in salon.effects(WITHDRAWAL, visit)] == [100, 50]
+
+
+def test_cancel_for_the_card_that_paid_first__speaks_of_that_card_alone(salon: Salon) -> None:
+    """The other card paid later: its withdrawal is not the one undone, and explains no surplus of this one."""
+    other = salon.ledger.add_card(salon.client, balance=300)
+    visit = salon.visit()
+    first = salon.withdraw(visit, 100)
+    salon.withdraw(visit, 50, card_id=other.id)
+    salon.ledger.withdraw(visit, salon.card, 30)
+    cancel = salon.ask(CANCEL, visit)
+    assert (cancel.returned_amount, cancel.cancels) == (points(130), first)
+    assert reason(cancel.discrepancy) == "The visit shows 130 from this card, the log explains 100."
+    assert salon.ledger.withdrawn(visit, other) == points(50)
+
+
+def test_promotions_of_one_card__are_each_its_own(salon: Salon) -> None:
+    """What one promotion took off explains nothing of the other, and a cancel undoes the one that it names."""
+    other = salon.ledger.add_program(title="Spring", percent=5)
+    salon.ledger.card(salon.card.id).program_ids.append(other.id)
+    visit = salon.visit()
+    first = salon.ask(PROMOTION, visit)
+    second = salon.ask(PROMOTION, visit, program_id=other.id)
+    assert (first.applied_amount, second.applied_amount) == (points(302), points(151))
+    cancel = salon.ask(PROMOTION_BACK, visit)
+    assert (cancel.returned_amount, cancel.cancels) == (points(302), first)
+    assert salon.ledger.discounted(visit, other) == points(151)
+
+
+def cancel_settled_too_early(salon: Salon, visit: Any) -> LoyaltyOperation:
+    """A cancel without an answer, of which a person wrongly said that it did not happen."""
+    salon.fail("cut_before", path="cancel_card_withdrawal", times=1)
+    return services.settle_operation(salon.ask(CANCEL, visit), happened=False, reason="Still there.")
+
+
+def test_cancel_before_the_unanswered_one__explains_none_of_its_late_effect(salon: Salon) -> None:
+    """Only what came after the lost call can have done its work."""
+    visit = salon.visit()
+    salon.withdraw(visit)
+    salon.ask(CANCEL, visit)
+    salon.withdraw(visit)
+    in_doubt = cancel_settled_too_early(salon, visit)
+    salon.ledger.cancel_withdrawal(visit, salon.card, by="api")
+    services.retry_operation(in_doubt)
+    salon.run_to_the_end(in_doubt)
+    assert (in_doubt.status, in_doubt.ending) == (Status.SUCCEEDED, Ending.FOUND)
+
+
+def test_cancel_that_found_nothing__explains_no_late_effect_of_another(salon: Salon) -> None:
+    """It gave nothing back: the effect of the lost call was there before it."""
+    visit = salon.visit()
+    salon.withdraw(visit)
+    in_doubt = cancel_settled_too_early(salon, visit)
+    salon.ledger.cancel_withdrawal(visit, salon.card, by="api")
+    assert salon.ask(CANCEL, visit).ending == Ending.NOTHING_TO_CANCEL
+    services.retry_operation(in_doubt)
+    salon.run_to_the_end(in_doubt)
+    assert (in_doubt.status, in_doubt.ending) == (Status.SUCCEEDED, Ending.FOUND)
+
+
+def test_withdrawal_after_the_unanswered_cancel__explains_none_of_its_late_effect(salon: Salon) -> None:
+    """What took points gave none back."""
+    visit = salon.visit()
+    salon.withdraw(visit)
+    in_doubt = cancel_settled_too_early(salon, visit)
+    salon.ledger.cancel_withdrawal(visit, salon.card)
+    salon.withdraw(visit)
+    salon.ledger.cancel_withdrawal(visit, salon.card, by="api")
+    services.retry_operation(in_doubt)
+    salon.run_to_the_end(in_doubt)
+    assert (in_doubt.status, in_doubt.ending) == (Status.SUCCEEDED, Ending.FOUND)

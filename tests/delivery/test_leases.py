@@ -18,8 +18,9 @@ from altegio_loyalty.delivery.claims import Claim, claim_to_look, claim_to_send
 from altegio_loyalty.delivery.doubt import look_up
 from altegio_loyalty.delivery.sending import send
 from altegio_loyalty.exceptions import OperationNotAllowed
-from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.models import LoyaltyOperation, RequestBudget
 from altegio_loyalty.tasks import deliver_operation, retry_due_operations
+from tests.chaos.clock import Clock
 from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
 from tests.delivery.salon import KINDS, WITHDRAWAL, Ending, Salon, Status, points, seconds_from_now
 from tests.delivery.threads import in_threads
@@ -382,3 +383,41 @@ def test_lease_holds_for_its_seconds(salon: Salon) -> None:
     assert 31 < seconds_from_now(operation.next_attempt_at) <= 33
     assert 31 < claim.seconds_left() <= 33
     assert operation.amount == points(100)
+
+
+@pytest.mark.parametrize("moment", ["before the mark", "after the mark"])
+@pytest.mark.parametrize(
+    ("passed", "set_by"), [(61, -61), (0, 61)], ids=["wall clock put back", "wall clock put forward"]
+)
+def test_lease_that_is_over_by_one_of_two_clocks__sends_nothing(
+    salon: Salon, passed: int, set_by: int, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others go by the clock on the wall, which somebody may set; the lease ends by whichever is ahead."""
+    clock, mark = Clock(), Claim.mark_sent
+
+    def marked(claim: Claim, seen_before: Any) -> bool:
+        if moment == "before the mark":
+            clock.passed, clock.set_by = passed, set_by
+        was_marked = mark(claim, seen_before)
+        clock.passed, clock.set_by = passed, set_by
+        return was_marked
+
+    monkeypatch.setattr(Claim, "mark_sent", marked)
+    with clock.running():
+        send(claimed(salon.later()), for_person=False)
+    assert [request.method for request in salon.sandbox.requests] == ["GET"]
+
+
+def test_mark_of_an_earlier_try__says_nothing_of_this_one(salon: Salon) -> None:
+    """The first POST was refused for the limit; then a worker dies before its own POST, so nothing can have left."""
+    salon.configure(SETTLE_SECONDS=3600)
+    visit = salon.visit()
+    salon.fail("rate_limited", path="apply_card_withdrawal", times=1, retry_after=1)
+    operation = salon.withdraw(visit)
+    assert (operation.status, operation.sent_at is None) == (Status.PENDING, False)
+    RequestBudget.objects.update(blocked_until=None)
+    claimed(operation)
+    salon.age(operation, 61)
+    salon.run_to_the_end(operation)
+    assert operation.status == Status.SUCCEEDED
+    assert len(salon.effects(WITHDRAWAL, visit)) == 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import uuid
+from collections.abc import Callable
 
 import pytest
 from django.utils import timezone
 
-from altegio_loyalty import services
+from altegio_loyalty import delivery, services
 from altegio_loyalty.exceptions import OperationInProgress, OperationNotAllowed
 from altegio_loyalty.models import LoyaltyOperation, RequestBudget
 from tests.delivery.salon import WITHDRAWAL, Salon, Status, seconds_from_now
@@ -218,3 +220,91 @@ def test_own_budget_used_up__uses_no_attempt_and_sends_nothing(salon: Salon) -> 
     assert (waiting.status, waiting.attempt_count) == (Status.PENDING, 0)
     assert waiting.attempts.count() == 0
     assert len(salon.sandbox.requests) == 2
+
+
+def test_deliver_past_the_window__gives_up_and_sends_nothing(salon: Salon) -> None:
+    """A message may come long after its time, and no sweep before it."""
+    salon.configure(RETRY_WINDOW=300)
+    operation = salon.age(salon.later(), 301)
+    delivery.deliver(operation.pk)
+    operation.refresh_from_db()
+    assert operation.status == Status.FAILED
+    assert salon.sandbox.requests == []
+
+
+# Whose requests they are
+
+
+def deliver_in_a_batch(salon: Salon) -> LoyaltyOperation:
+    visit = salon.visit()
+    operation = services.request_in_batch(
+        WITHDRAWAL, salon.location, batch=uuid.uuid4(), amount=100, **salon.where(visit)
+    )
+    services.deliver_now(operation.pk)
+    operation.refresh_from_db()
+    return operation
+
+
+def swept(salon: Salon) -> LoyaltyOperation:
+    operation = salon.later()
+    salon.sweep(operation)
+    return operation
+
+
+def by_message(salon: Salon) -> LoyaltyOperation:
+    operation = salon.later()
+    delivery.deliver(operation.pk)
+    operation.refresh_from_db()
+    return operation
+
+
+def on_the_page(salon: Salon) -> LoyaltyOperation:
+    operation = salon.later()
+    services.deliver_now(operation.pk)
+    operation.refresh_from_db()
+    return operation
+
+
+def use_up_the_backlogs_share(salon: Salon) -> None:
+    """Six of eight requests a minute: the other two are the desk's."""
+    salon.configure(REQUESTS_PER_MINUTE=8)
+    for _ in range(3):
+        assert swept(salon).status == Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("ask", [swept, by_message, deliver_in_a_batch])
+def test_where_nobody_waits__the_desks_share_is_left_alone(
+    salon: Salon, ask: Callable[[Salon], LoyaltyOperation]
+) -> None:
+    """A sweep, a message, and each of a hundred in a batch."""
+    use_up_the_backlogs_share(salon)
+    assert (ask(salon).status, salon.posts()) == (Status.PENDING, 3)
+
+
+@pytest.mark.parametrize("ask", [Salon.withdraw, on_the_page])
+def test_where_a_person_waits__the_desks_share_is_used(
+    salon: Salon, ask: Callable[[Salon], LoyaltyOperation]
+) -> None:
+    """Whoever asks with deliver="now", and whoever takes a step from the page."""
+    use_up_the_backlogs_share(salon)
+    assert ask(salon).status == Status.SUCCEEDED
+
+
+def test_own_budget_used_up_by_the_backlog__holds_back_nobody_at_the_desk(salon: Salon) -> None:
+    """That the backlog must wait is no limit of Altegio's, and blocks no other request of the site."""
+    use_up_the_backlogs_share(salon)
+    assert swept(salon).status == Status.PENDING
+    assert RequestBudget.objects.get().blocked_until is None
+    assert salon.withdraw().status == Status.SUCCEEDED
+
+
+def test_retry_after__holds_back_the_whole_site_for_so_long(salon: Salon) -> None:
+    """Neither the minute that is assumed without one, nor only the location that met it."""
+    other = salon.add_location("Second Street")
+    salon.configure(REQUESTS_PER_MINUTE=200)
+    salon.fail("rate_limited", path="visit_details", times=1, retry_after=600)
+    salon.withdraw()
+    assert 590 < seconds_from_now(RequestBudget.objects.get().blocked_until) <= 600
+    requests = len(salon.sandbox.requests)
+    waiting = salon.withdraw(salon.visit(location=other))
+    assert (waiting.status, len(salon.sandbox.requests)) == (Status.PENDING, requests)

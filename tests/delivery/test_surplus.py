@@ -119,3 +119,18 @@ def test_what_changed_since_the_visit_was_read__is_left_to_the_next_reading(
     assert told == []
     later.refresh_from_db()
     assert later.discrepancy == ""
+
+
+def test_points_of_another_card__are_flagged_on_that_cards_operation(salon: Salon, told: list[int]) -> None:
+    """Two cards paid on one visit: each withdrawal answers for its own card alone."""
+    other = salon.ledger.add_card(salon.client, balance=300)
+    visit = salon.visit()
+    first = salon.withdraw(visit, 100, card_id=other.id)
+    second = salon.withdraw(visit, 50)
+    look(salon, visit)
+    assert told == []
+    salon.ledger.withdraw(visit, other, 70)
+    look(salon, visit)
+    assert told == [first.pk]
+    second.refresh_from_db()
+    assert second.discrepancy == ""

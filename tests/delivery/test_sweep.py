@@ -109,6 +109,19 @@ def test_one_operation_is_sent_once_in_one_sweep(salon: Salon) -> None:
     assert (operation.status, operation.attempt_count) == (Status.PENDING, 1)
 
 
+def test_message__is_for_its_operation_alone(salon: Salon) -> None:
+    """Others that are due as well, older and newer, wait for their own message or for the sweep."""
+    others = [salon.later()]
+    operation = salon.later()
+    others.append(salon.later())
+    told = delivery.deliver(operation.pk)
+    assert told == operation
+    assert told.status == Status.SUCCEEDED
+    for other in others:
+        other.refresh_from_db()
+        assert (other.status, other.fence) == (Status.PENDING, 0)
+
+
 def test_unknown_operation__is_none(salon: Salon) -> None:
     """A message may be older than its row, or of another database."""
     assert delivery.deliver(4711) is None

@@ -272,3 +272,32 @@ def test_a_read_inside_a_transaction__is_refused(salon: Salon) -> None:
     with transaction.atomic(), pytest.raises(TransactionOpen):
         services.read_visit(salon.location, visit_id=visit.id, record_id=visit.record_ids[0])
     assert salon.sandbox.requests == []
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_client_of_another_location__is_not_the_visits(salon: Salon, is_first: bool) -> None:
+    """A visit may hold appointments of several locations of a chain, each with a client of its own."""
+    visit = salon.visit()
+    row = Visit.objects.create(pk=visit.id, location=salon.location, record_id=visit.record_ids[0])
+    foreign = {"id": 1, "company_id": salon.location.pk + 1, "visit_id": visit.id}
+    foreign["client"] = {"id": 66, "name": "Bob", "phone": "+1"}
+    ours = {"id": 2, "company_id": salon.location.pk, "visit_id": visit.id}
+    ours["client"] = {"id": 5, "name": "Jane", "phone": "+2"}
+    records = [foreign, ours] if is_first else [ours, foreign]
+    with RawServer(lambda method, path, connection: answer_of({"records": records})) as server:
+        salon.configure(API_URL=server.url)
+        assert services.find_client(row) == ""
+    row.refresh_from_db()
+    assert (row.client_id, row.client_name, row.client_phone) == (5, "Jane", "+2")
+
+
+def test_visit_that_only_another_location_has__names_no_client(salon: Salon) -> None:
+    """Nobody's name is better than somebody else's."""
+    visit = salon.visit()
+    row = Visit.objects.create(pk=visit.id, location=salon.location, record_id=visit.record_ids[0])
+    foreign = {"id": 1, "company_id": salon.location.pk + 1, "visit_id": visit.id, "client": {"id": 66}}
+    with RawServer(lambda method, path, connection: answer_of({"records": [foreign]})) as server:
+        salon.configure(API_URL=server.url)
+        assert "names no client" in services.find_client(row)
+    row.refresh_from_db()
+    assert row.client_id is None

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -623,3 +623,36 @@ def test_a_day_is_read_with_time_zones_off(salon: Salon, serving: Any, settings:
     starts_at = Visit.objects.get().starts_at
     assert starts_at is not None
     assert timezone.is_naive(starts_at)
+
+
+def test_a_day_with_a_row_that_cannot_be_read_loses_no_visit(salon: Salon, serving: Any) -> None:
+    """That row may be the very visit that seems to be gone."""
+    serving(one_page(record(1), record(2)))
+    read(salon)
+    serving(one_page(record(2), "not an appointment"))
+    read(salon)
+    assert Visit.objects.get(pk=1001).starts_at == NOW
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_visit_that_came_while_the_day_was_read_keeps_its_time(salon: Salon, serving: Any) -> None:
+    """Somebody fetched it by its number after the list was made."""
+
+    def pages(page: int) -> Any:
+        Visit.objects.create(id=7, location=salon.location, record_id=7, starts_at=NOW)
+        connections.close_all()
+        return [record(2)]
+
+    serving(pages)
+    read(salon)
+    assert Visit.objects.get(pk=7).starts_at == NOW
+
+
+def test_a_visit_that_came_back_to_the_day_has_its_time_again(salon: Salon, serving: Any) -> None:
+    serving(one_page(record(1), record(2)))
+    read(salon)
+    serving(one_page(record(2)))
+    read(salon)
+    serving(one_page(record(1), record(2)))
+    read(salon)
+    assert Visit.objects.get(pk=1001).starts_at == NOW

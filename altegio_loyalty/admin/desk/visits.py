@@ -30,6 +30,7 @@ from altegio_loyalty.admin.looks import figure_of, note_of, status_badge
 from altegio_loyalty.admin.pages import BoundedPaginator, Page, Unchangeable, address, outside_transactions
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import as_local, today
+from altegio_loyalty.wording import isolated
 
 _LEFT_TO_PAY, _APPLIED = gettext_lazy("left to pay"), gettext_lazy("applied")
 
@@ -118,7 +119,7 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=gettext_lazy("client"), ordering="client_name")
     def client(self, visit: Visit) -> str:
-        return visit.client_name or _("visit %(id)s") % {"id": visit.pk}
+        return isolated(visit.client_name) or _("visit %(id)s") % {"id": visit.pk}
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

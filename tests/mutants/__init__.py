@@ -1,0 +1,1 @@
+"""Careless changes, one at a time, each of which some test must notice."""
