@@ -246,6 +246,7 @@ _SENTENCES_KEPT = (
     gettext_noop("Altegio's answer could not be read."),
     gettext_noop("Altegio's answer is not JSON."),
     gettext_noop("Altegio refused."),
+    gettext_noop("This release does not know version %(version)s of the API."),
     gettext_noop("A token of this location is missing."),
     gettext_noop(
         "The token is stored, but none of ENCRYPTION_KEYS can read it. Enter it again, or restore the old key."

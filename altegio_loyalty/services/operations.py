@@ -203,7 +203,7 @@ def _request(
     checked_ids = {name: validation.check_id(name, value) for name, value in ids.items()}
     validation.check_deliver(deliver)
     validation.check_idempotency_key(idempotency_key)
-    validation.check_requested_by(requested_by)
+    validation.check_person("requested_by", requested_by)
     found = validation.find_location(location, using)
     who: dict[str, Any] = {"requested_by": requested_by}
     operation = LoyaltyOperation(kind=kind, location=found, amount=amount, batch=batch, **checked_ids, **who)

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from altegio_loyalty import conf, exceptions, kinds
 from altegio_loyalty.client.types import CENT, LARGEST_AMOUNT, LARGEST_ID
+from altegio_loyalty.client.versions import VERSIONS, version_of
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.wording import reason
 
@@ -30,6 +31,9 @@ def check_settings() -> None:
         raise ValidationError(
             _("ALTEGIO_LOYALTY['API_URL'] is not an http or https address. Nothing was sent."), code="api_url"
         )
+    if (version := version_of(url)) not in VERSIONS:
+        message = _("This release does not know version %(version)s of the API.") % {"version": version}
+        raise ValidationError(message, code="api_url")
 
 
 def find_location(location: Any, using: str) -> Location:
@@ -113,22 +117,21 @@ def check_idempotency_key(value: Any) -> None:
         )
 
 
-def check_requested_by(user: Any) -> None:
+def check_person(name: str, user: Any) -> None:
+    """Whether the person is one of the site's, or nobody."""
     if user is not None and (not isinstance(user, get_user_model()) or user.pk is None):
-        raise _no_saved_user()
+        raise _no_saved_user(name)
 
 
 def check_is_still_there(user: Any, using: str) -> None:
     """Whether the person, whose object may be older than that, has been deleted."""
     if user is not None and not get_user_model()._base_manager.using(using).filter(pk=user.pk).exists():
-        raise _no_saved_user()
+        raise _no_saved_user("requested_by")
 
 
-def _no_saved_user() -> ValidationError:
-    return _problem(
-        "requested_by",
-        _("requested_by must be a saved %(model)s or None.") % {"model": django_settings.AUTH_USER_MODEL},
-    )
+def _no_saved_user(name: str) -> ValidationError:
+    words = {"name": name, "model": django_settings.AUTH_USER_MODEL}
+    return _problem(name, _("%(name)s must be a saved %(model)s or None.") % words)
 
 
 def check_visit(location: Location, visit: Visit | None) -> None:

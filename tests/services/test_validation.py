@@ -282,3 +282,20 @@ def test_settle_without_a_reason(salon: Salon) -> None:
     operation.refresh_from_db()
     assert operation.status == Status.UNCONFIRMED
     assert not operation.attempts.filter(purpose="decision").exists()
+
+
+def test_version_of_the_api__that_is_not_known(salon: Salon) -> None:
+    """Refused before anything is written, as any other address that no request should go to."""
+    salon.configure(API_URL=f"{salon.sandbox.url.removesuffix('/v1')}/v9")
+    with pytest.raises(ValidationError, match="version v9"):
+        salon.withdraw()
+    assert not LoyaltyOperation.objects.exists()
+
+
+@pytest.mark.parametrize("decide", [services.retry_operation, services.stop_operation])
+def test_decision_of_nobody_that_is_signed_in__is_refused(salon: Salon, decide: Any) -> None:
+    """Who decided is kept with the decision, so it must be somebody, or no person at all."""
+    operation = salon.later()
+    with pytest.raises(ValidationError, match="by must be a saved"):
+        decide(operation, by=AnonymousUser())
+    assert not operation.attempts.exists()
