@@ -143,7 +143,7 @@ class Points:
         return [self.cells.get((day, location_id), nothing).taken for day in self.by_day]
 
 
-def points(rows: OperationQuerySet, period: Period) -> Points:
+def points_by_day(rows: OperationQuerySet, period: Period) -> Points:
     """Points that withdrawals took and that their cancels gave back, by the day on which that was asked for."""
     days = period.days
     moving = [kind for kind in kinds.TABLE.values() if kind.moves_points]

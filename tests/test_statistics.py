@@ -49,7 +49,7 @@ def add(visit: Visit, status: str = Status.SUCCEEDED, **columns: Any) -> Loyalty
 
 
 def points(first: datetime.date = DAY, last: datetime.date | None = None) -> statistics.Points:
-    return statistics.points(LoyaltyOperation.objects.all(), Period(first, last or first))
+    return statistics.points_by_day(LoyaltyOperation.objects.all(), Period(first, last or first))
 
 
 def outcomes() -> statistics.Outcomes:

@@ -147,7 +147,7 @@ class OverviewPage(Page):
         return tables.Shown(
             period=self.period,
             titles={pk: location.title for pk, location in self.locations.items()},
-            points=statistics.points(rows, self.period),
+            points=statistics.points_by_day(rows, self.period),
             outcomes=statistics.outcomes(rows, self.period),
         )
 
