@@ -27,6 +27,7 @@ COPIED = (
     "project",
     "tests",
     "docs",
+    "templates",
     "manage.py",
     "pyproject.toml",
     "README.md",
