@@ -73,11 +73,12 @@ def in_words(kept: Reason) -> str:
     if kept.code in ("refused", "unauthorized") and http in _HINTS:
         hint = _(_HINTS[http])  # what is missing, where the status tells
         return f"{hint} ({said})" if said else hint
-    if template := _TEMPLATES.get(kept.code):
+    try:
         # The amounts are formatted for whoever reads them.
         amounts = {name: points(Decimal(value)) for name, value in kept.figures.items() if name != "http"}
-        return _(template) % amounts
-    return said or kept.code
+        return _(_TEMPLATES[kept.code]) % amounts
+    except (KeyError, ArithmeticError):  # a newer release wrote it
+        return said or kept.code
 
 
 def _of_sentence(text: str) -> str:

@@ -88,6 +88,8 @@ def test_code_that_is_unknown__is_shown_with_what_was_said() -> None:
     """A newer release wrote it."""
     assert reason(Reason("moon_phase", said="Wait.").stored()) == "Wait."
     assert reason(Reason("moon_phase").stored()) == "moon_phase"
+    assert reason(Reason("beyond_the_log", {"there": "1"}).stored()) == "beyond_the_log"
+    assert reason(Reason("beyond_the_log", {"there": "much", "explained": "1"}).stored()) == "beyond_the_log"
 
 
 def test_every_failure_of_a_call__has_words_for_its_code() -> None:
