@@ -19,6 +19,7 @@ from altegio_loyalty.querysets import OperationQuerySet
 from altegio_loyalty.states import OPEN, CallOutcome, Ending, Kind, Purpose, Status
 from altegio_loyalty.wording import isolated, sentence_of
 
+LONGEST_LOGIN = 254
 _positive = MinValueValidator(1)
 _TOKEN_FIELDS = frozenset({"partner_token", "user_token"})
 #: Who may ask for an operation of each kind: the permission bears the kind's own name.
@@ -239,6 +240,10 @@ class LoyaltyOperation(models.Model):
         related_name="+",
         verbose_name=_("requested by"),
     )
+    #: Who that was outlives the account.
+    requested_by_login = models.CharField(
+        _("requested by"), max_length=LONGEST_LOGIN, blank=True, default="", editable=False
+    )
     #: The same for all operations that were asked for together, on several visits.
     batch = models.UUIDField(_("batch"), null=True, blank=True, db_index=True, editable=False)
     cancels = models.ForeignKey(
@@ -336,6 +341,7 @@ class OperationAttempt(models.Model):
         related_name="+",
         verbose_name=_("by"),
     )
+    made_by_login = models.CharField(_("by"), max_length=LONGEST_LOGIN, blank=True, default="")
 
     class Meta:
         verbose_name = _("attempt")

@@ -15,7 +15,7 @@ from altegio_loyalty.delivery.claims import announce
 from altegio_loyalty.exceptions import OperationInProgress, OperationNotAllowed
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
 from altegio_loyalty.redaction import clean
-from altegio_loyalty.services.validation import Person, check_person
+from altegio_loyalty.services.validation import Person, check_person, login_of
 from altegio_loyalty.states import CallOutcome, Purpose, Status
 
 
@@ -81,7 +81,7 @@ def _decision(
 ) -> OperationAttempt:
     """Who decided what, when and why: a row among the attempts, written together with what it changes."""
     check_person("by", by)
-    who: dict[str, Any] = {"made_by": by}
+    who: dict[str, Any] = {"made_by": by, "made_by_login": login_of(by)}
     return OperationAttempt(
         operation=operation, purpose=Purpose.DECISION, outcome=outcome, error=reason, **who
     )

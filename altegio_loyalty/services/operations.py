@@ -205,7 +205,8 @@ def _request(
     validation.check_idempotency_key(idempotency_key)
     validation.check_person("requested_by", requested_by)
     found = validation.find_location(location, using)
-    who: dict[str, Any] = {"requested_by": requested_by}
+    login = validation.login_of(requested_by)
+    who: dict[str, Any] = {"requested_by": requested_by, "requested_by_login": login}
     operation = LoyaltyOperation(kind=kind, location=found, amount=amount, batch=batch, **checked_ids, **who)
     operation.idempotency_key = idempotency_key or uuid.uuid4().hex
     if idempotency_key and (first := _first_with_key(operation, using)):

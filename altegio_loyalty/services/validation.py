@@ -15,7 +15,8 @@ from django.utils.translation import gettext as _
 from altegio_loyalty import conf, exceptions, kinds
 from altegio_loyalty.client.types import CENT, LARGEST_AMOUNT, LARGEST_ID
 from altegio_loyalty.client.versions import VERSIONS, version_of
-from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+from altegio_loyalty.models import LONGEST_LOGIN, Location, LoyaltyOperation, Visit
+from altegio_loyalty.redaction import clean
 from altegio_loyalty.wording import reason
 
 Amount: TypeAlias = int | float | str | Decimal
@@ -121,6 +122,11 @@ def check_person(name: str, user: Any) -> None:
     """Whether the person is one of the site's, or nobody."""
     if user is not None and (not isinstance(user, get_user_model()) or user.pk is None):
         raise _no_saved_user(name)
+
+
+def login_of(user: Any) -> str:
+    """What the log keeps of the person for good; empty for nobody."""
+    return clean(user.get_username(), LONGEST_LOGIN) if user is not None else ""
 
 
 def check_is_still_there(user: Any, using: str) -> None:

@@ -53,9 +53,7 @@ class Batch:
         self.page = page
         self.id = batch
         rows = _operations_seen_by(page).filter(batch=batch)
-        self.operations = list(
-            rows.select_related("location", "visit", "requested_by").order_by("pk")[:MOST_ROWS]
-        )
+        self.operations = list(rows.select_related("location", "visit").order_by("pk")[:MOST_ROWS])
         if not self.operations:
             raise Http404
         self.open = [operation for operation in self.operations if operation.is_open]
@@ -127,10 +125,9 @@ class BatchPage(Page):
         sees_all = user.has_perm(RESOLVE)
         if not sees_all:
             rows = rows.filter(requested_by=user.pk)
-        by = F(f"requested_by__{getattr(user, 'USERNAME_FIELD', 'pk')}")
         batches = (
             rows.order_by()
-            .values("batch", "kind", by=by)
+            .values("batch", "kind", by=F("requested_by_login"))
             .annotate(
                 asked_at=Min("created_at"),
                 total=Count("pk"),

@@ -68,7 +68,7 @@ class VisitState:
         self.page = page
         self.visit = visit
         rows = database.operations().filter(visit=visit).with_last_event().order_by("-pk")
-        self.operations = list(rows.select_related("location", "requested_by")[:OPERATIONS_SHOWN])
+        self.operations = list(rows.select_related("location")[:OPERATIONS_SHOWN])
         self.open = [operation for operation in self.operations if operation.is_open]
         #: Whether the person may follow a link into the log.
         self.may_see_log = page.may("view_loyaltyoperation")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
@@ -29,9 +28,6 @@ class AttemptInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
     model = OperationAttempt
     formset = NewestAttempts
     template = "admin/altegio_loyalty/loyaltyoperation/attempts.html"
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).select_related("made_by")
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.has_perm("altegio_loyalty.view_loyaltyoperation")

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.auth import get_user_model
 from django.http import HttpResponseBase, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.translation import get_language, override
@@ -61,7 +60,7 @@ def _columns() -> list[tuple[str, str, Callable[[Any], Any] | None]]:
         (_("Given back"), "returned_amount", None),
         (_("To be looked at"), "discrepancy", reworded),
         (_("Last error"), "last_error", reworded),
-        (_("Requested by"), f"requested_by__{get_user_model().USERNAME_FIELD}", None),
+        (_("Requested by"), "requested_by_login", None),
         (_("Attempts"), "attempt_count", None),
         (_("Look-ups"), "lookup_count", None),
         (_("Finished at"), "finished_at", when),

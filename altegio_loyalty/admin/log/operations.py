@@ -49,7 +49,7 @@ FACTS: tuple[tuple[str, ...], ...] = (
     ("kind_name", "asked", "applied"),
     ("visit_link", "location"),
     ("record_id", "card_id", "program_id"),
-    ("requested_by", "created_at"),
+    ("requested_by_login", "created_at"),
     ("cancels_link",),
     ("cancelled_by_links",),
 )
@@ -99,7 +99,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         "next_try",
         "card_id",
         "location",
-        "requested_by",
+        "requested_by_login",
     )
     list_filter = (AttentionFilter, "status", "kind", LocationFilter, AskedFilter)
     list_per_page = 50
@@ -132,7 +132,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         return lookup in [offered.parameter_name for offered in filters]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request).select_related("location", "visit", "requested_by")
+        rows = super().get_queryset(request).select_related("location", "visit")
         return visible_to(request.user, rows)
 
     def get_search_results(
