@@ -11,6 +11,7 @@ from altegio_loyalty import services
 from altegio_loyalty.delivery.claims import claim_to_look
 from altegio_loyalty.delivery.doubt import look_up
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
+from altegio_loyalty.wording import reason
 from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
 from tests.delivery.salon import (
     CANCEL,
@@ -351,3 +352,13 @@ def test_retry_after_a_stop__is_tried_as_often_as_any_other(salon: Salon) -> Non
     assert (operation.status, operation.is_stopping) == (Status.PENDING, False)
     salon.run_to_the_end(operation)
     assert operation.status == Status.SUCCEEDED
+
+
+def test_more_than_asked__is_told_with_what_was_asked(salon: Salon) -> None:
+    """The person who looks needs both figures."""
+    visit = salon.visit()
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw(visit, 100)
+    salon.ledger.withdraw(visit, salon.card, 170)
+    salon.sweep(operation)
+    assert reason(operation.discrepancy) == "The visit shows 170 from this card, the log explains 100."

@@ -9,10 +9,12 @@ import pytest
 from django.utils import timezone
 
 from altegio_loyalty import services
-from altegio_loyalty.delivery.claims import claim_to_send
-from altegio_loyalty.exceptions import OperationNotAllowed
+from altegio_loyalty.client import Reply
+from altegio_loyalty.delivery.claims import AttemptLog, claim_to_send
+from altegio_loyalty.exceptions import NoAnswer, OperationNotAllowed
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.wording import reason
+from tests.chaos.clock import Clock
 from tests.delivery.salon import (
     CANCEL,
     KINDS,
@@ -208,3 +210,16 @@ def test_withdrawal_after_the_unanswered_cancel__explains_none_of_its_late_effec
     services.retry_operation(in_doubt)
     salon.run_to_the_end(in_doubt)
     assert (in_doubt.status, in_doubt.ending) == (Status.SUCCEEDED, Ending.FOUND)
+
+
+def test_call__is_kept_with_how_long_it_took() -> None:
+    """In milliseconds, also where it failed."""
+    clock, log = Clock(), AttemptLog(1)
+
+    def ask() -> Reply:
+        clock.passed += 1000
+        raise NoAnswer("Altegio did not answer.")
+
+    with clock.running(), pytest.raises(NoAnswer):
+        log.call("look", ask)
+    assert 1_000_000 <= (log.rows[0].duration_ms or 0) < 1_001_000

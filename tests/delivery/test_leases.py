@@ -421,3 +421,16 @@ def test_mark_of_an_earlier_try__says_nothing_of_this_one(salon: Salon) -> None:
     salon.run_to_the_end(operation)
     assert operation.status == Status.SUCCEEDED
     assert len(salon.effects(WITHDRAWAL, visit)) == 1
+
+
+def test_message_for_one_whose_worker_died__goes_on_at_once(salon: Salon) -> None:
+    """No sweep is needed for it; while the lease runs, the message leaves it alone."""
+    operation = salon.later()
+    claimed(operation)
+    delivery.deliver(operation.pk)
+    assert salon.sandbox.requests == []
+    salon.age(operation, 61)
+    delivery.deliver(operation.pk)  # puts it in doubt and looks it up: nothing left
+    delivery.deliver(operation.pk)
+    operation.refresh_from_db()
+    assert operation.status == Status.SUCCEEDED

@@ -232,6 +232,19 @@ def test_deliver_past_the_window__gives_up_and_sends_nothing(salon: Salon) -> No
     assert salon.sandbox.requests == []
 
 
+@pytest.mark.parametrize(("fault", "told"), [("", "not_in_time"), ("status_503", "server_error")])
+def test_out_of_time__says_what_it_waited_for(salon: Salon, fault: str, told: str) -> None:
+    """The last failure, where there was one; else that nobody tried it."""
+    salon.configure(RETRY_WINDOW=300)
+    if fault:
+        salon.fail(fault, path="visit_details", times=1)
+    operation = salon.withdraw() if fault else salon.later()
+    salon.age(operation, 301)
+    salon.sweep(operation)
+    assert operation.status == Status.FAILED
+    assert told in operation.last_error
+
+
 # Whose requests they are
 
 
