@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from altegio_loyalty import kinds
 from altegio_loyalty.client import Credentials, Order
-from altegio_loyalty.fields import EncryptedTextField, Secret
+from altegio_loyalty.fields import EncryptedQuerySet, EncryptedTextField, Kept, Secret
 from altegio_loyalty.querysets import OperationQuerySet
 from altegio_loyalty.states import OPEN, CallOutcome, Ending, Kind, Purpose, Status
 from altegio_loyalty.wording import isolated, sentence_of
@@ -60,6 +60,8 @@ class Location(models.Model):
     )
     visits_read_at = models.DateTimeField(_("visits last read at"), null=True, blank=True, editable=False)
 
+    objects = EncryptedQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("location")
         verbose_name_plural = _("locations")
@@ -84,6 +86,9 @@ class Location(models.Model):
     def _note_tokens(self, names: Any = None) -> None:
         """What stands in the database, as far as this object knows."""
         known = _TOKEN_FIELDS if names is None else _TOKEN_FIELDS & set(names)
+        for name in known:
+            if isinstance(self.__dict__.get(name), Kept):
+                del self.__dict__[name]  # saved by now, so it is loaded when it is needed
         now = {name: self.__dict__[name] for name in known if name in self.__dict__}
         self._loaded_tokens = {**getattr(self, "_loaded_tokens", {}), **now}
 

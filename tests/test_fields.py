@@ -12,8 +12,9 @@ import pytest
 from django.core import serializers
 from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationError
 from django.core.management import call_command
-from django.db import connection
-from django.db.models import F, Q
+from django.db import connection, transaction
+from django.db.models import Case, F, Q, TextField, Value, When
+from django.db.models.functions import Cast, Concat, Upper
 from django.forms import modelform_factory
 
 from altegio_loyalty.client.crypto import KeyRing, derive_key
@@ -387,6 +388,138 @@ def test_a_dump_loads_where_the_key_is_lost(lost: Location) -> None:
     for entry in serializers.deserialize("json", dumped):
         entry.save()
     assert column() == before
+
+
+# The mask, given back
+
+
+MASKED = {"partner_token": MASK, "user_token": MASK}
+
+
+def assert_tokens_are_kept(pk: int = 1) -> None:
+    kept = Location.objects.get(pk=pk).credentials()
+    assert kept.partner_token == PARTNER
+    assert kept.user_token == USER
+
+
+@pytest.mark.parametrize("mask", [MASK, f" {MASK} ", Secret(MASK)])
+@pytest.mark.parametrize("deferred", [(), ("partner_token", "user_token")])
+def test_a_mask_set_on_a_loaded_location_keeps_its_tokens(
+    location: Location, mask: Any, deferred: tuple[str, ...]
+) -> None:
+    """As django-import-export does it, and a PUT of Django REST framework."""
+    loaded = Location.objects.defer(*deferred).get()
+    loaded.partner_token = loaded.user_token = mask
+    loaded.title = "Renamed"
+    loaded.save()
+    assert loaded.partner_token == PARTNER
+    assert_tokens_are_kept()
+
+
+def test_a_mask_is_no_new_token__and_ends_no_pause(location: Location) -> None:
+    Location.objects.update(refused_at="2026-01-02T03:04:05Z", credentials_version=3)
+    loaded = Location.objects.get()
+    loaded.partner_token = MASK
+    loaded.save()
+    assert Location.objects.get().is_paused
+    assert Location.objects.get().credentials_version == 3
+
+
+def test_a_mask_in_an_object_built_over_a_row_keeps_its_tokens(location: Location) -> None:
+    built = Location(pk=1, title="Renamed", **MASKED)
+    built.save()
+    assert Location.objects.get().title == "Renamed"
+    assert built.partner_token == PARTNER
+    assert_tokens_are_kept()
+
+
+def test_a_mask_in_an_object_that_was_pickled_keeps_the_tokens(location: Location) -> None:
+    pickle.loads(pickle.dumps(Location(pk=1, title="Renamed", **MASKED))).save()
+    assert_tokens_are_kept()
+
+
+def test_a_mask_in_update_or_create_keeps_the_tokens(location: Location) -> None:
+    Location.objects.update_or_create(pk=1, defaults={"title": "Renamed", **MASKED})
+    assert_tokens_are_kept()
+
+
+def test_a_mask_in_bulk_update_keeps_the_tokens(location: Location) -> None:
+    loaded, built = Location.objects.get(), Location(pk=1, title="Renamed", **MASKED)
+    loaded.partner_token = MASK
+    for each in (loaded, built):
+        Location.objects.bulk_update([each], ["title", "partner_token", "user_token"])
+        assert_tokens_are_kept()
+
+
+def test_a_mask_in_bulk_create_over_a_row_is_refused(location: Location) -> None:
+    with pytest.raises(FieldError, match="bulk_create"), transaction.atomic():
+        Location.objects.bulk_create(
+            [Location(id=1, title="x", **MASKED)],
+            update_conflicts=True,
+            unique_fields=["id"],
+            update_fields=["partner_token"],
+        )
+    assert_tokens_are_kept()
+
+
+def test_a_mask_in_a_fixture_keeps_the_tokens(location: Location) -> None:
+    rows = [{"model": "altegio_loyalty.location", "pk": 1, "fields": {"title": "Renamed", **MASKED}}]
+    for entry in serializers.deserialize("json", json.dumps(rows)):
+        entry.save()
+    assert Location.objects.get().title == "Renamed"
+    assert_tokens_are_kept()
+
+
+@pytest.mark.parametrize("way", ["create", "bulk", "fixture", "update_or_create"])
+def test_a_mask_in_a_new_row_means_no_token(way: str) -> None:
+    row = {"title": "New", **MASKED}
+    if way == "create":
+        assert not Location.objects.create(pk=1, **row).partner_token
+    elif way == "bulk":
+        Location.objects.bulk_create([Location(pk=1, **row)])
+    elif way == "update_or_create":
+        Location.objects.update_or_create(pk=1, defaults=row)
+    else:
+        data = json.dumps([{"model": "altegio_loyalty.location", "pk": 1, "fields": row}])
+        for entry in serializers.deserialize("json", data):
+            entry.save()
+    assert column() == column("user_token") == ""
+
+
+def test_a_mask_typed_into_a_form_keeps_the_token(location: Location) -> None:
+    form = LocationForm({"id": 1, "title": "Salon", **MASKED}, instance=Location.objects.get())
+    form.save()
+    assert_tokens_are_kept()
+
+
+def test_an_update_to_the_mask_is_refused(location: Location) -> None:
+    with pytest.raises(FieldError, match="leave it out"):
+        Location.objects.update(partner_token=MASK)
+    assert_tokens_are_kept()
+
+
+# Expressions
+
+PLAIN = [Value("plain"), Concat(Value("x"), F("title")), F("title"), Upper("partner_token")]
+PLAIN += [Case(When(pk=1, then=Value("plain"))), Cast(Value("plain"), TextField())]
+
+
+@pytest.mark.parametrize("expression", PLAIN, ids=lambda one: type(one).__name__)
+def test_an_expression_that_would_store_plain_text_is_refused(location: Location, expression: Any) -> None:
+    with pytest.raises(FieldError, match=r"F\('partner_token'\)"):
+        Location.objects.update(partner_token=expression)
+    with pytest.raises(FieldError, match=r"F\('partner_token'\)"):
+        location.partner_token = expression
+    with pytest.raises(FieldError, match=r"F\('partner_token'\)"):
+        Location(partner_token=expression)
+    assert_tokens_are_kept()
+
+
+def test_an_expression_of_the_column_itself_keeps_the_token(location: Location) -> None:
+    Location.objects.update(partner_token=F("partner_token"))
+    location.user_token = F("user_token")
+    location.save()
+    assert_tokens_are_kept()
 
 
 # Forms

@@ -13,9 +13,10 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 
-_INVISIBLE = r"[\s\x00-\x20\x7f-\xa0\xad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]*"
+#: What may stand before a sign and be dropped: a quote as well, where a reader with another separator takes it for its own.
+_DROPPED = r"[\"\s\x00-\x20\x7f-\xa0\xad\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]*"
 #: What a spreadsheet may take for a formula, at the start or where another separator than ours would begin a cell.
-_FORMULA = re.compile(rf"(^|[,;\t\r\n])({_INVISIBLE}[=+\-@＝＋－＠﹦﹢﹣﹫])")
+_FORMULA = re.compile(rf"(^|[,;\t\r\n])({_DROPPED}[=+\-@＝＋－＠﹦﹢﹣﹫])")
 _SIGNS = re.compile("[=+\\-@＝＋－＠﹦﹢﹣﹫]")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 

@@ -19,6 +19,8 @@ CENT = Decimal("0.01")
 LARGEST_AMOUNT = Decimal("9999999999.99")
 LARGEST_ID = 2**63 - 1
 LONGEST_TEXT = 300
+#: A server may give longer pages than it was asked for, or the whole day at once; with more it makes no sense.
+MOST_ROWS_FOR_ONE = 10
 TYPE_DISCOUNT = 1
 TYPE_WITHDRAWAL = 3
 
@@ -363,11 +365,16 @@ class RecordPage:
     row_count: int
 
     @classmethod
-    def parse(cls, body: object) -> RecordPage:
-        """One row that makes no sense must not hide all others. Raises `Malformed` where there is no list."""
+    def parse(cls, body: object, asked: int) -> RecordPage:
+        """One row that makes no sense must not hide all others.
+
+        Raises `Malformed` where there is no list, or one out of all proportion to the rows that were asked for.
+        """
         rows = list(body.values()) if isinstance(body, Mapping) else body
         if not isinstance(rows, list):
             raise Malformed("a list was expected")
+        if len(rows) > asked * MOST_ROWS_FOR_ONE:
+            raise Malformed(f"{asked} rows were asked for, and it has {len(rows)}")
         records = []
         for row in rows:
             with contextlib.suppress(Malformed):

@@ -1,11 +1,12 @@
 """The sandbox's own page and control API, outside /api/v1: for a person, or a test in another process.
 
-Only for this machine: the Host must be a loopback name, and a POST that a browser says came from another site
-is refused, since any web page could otherwise post to localhost.
+Only for this machine: the caller's own address must be a loopback one and the Host a name of it, and a POST that a
+browser says came from another site is refused, since any web page could otherwise post to localhost.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Callable
 from typing import Any
@@ -76,6 +77,8 @@ class Console:
         return Answer(200, result)
 
     def _is_from_here(self, request: Request) -> bool:
+        if not _is_loopback(request.ip):
+            return False
         host = request.headers.get("host", "")
         name = urlsplit(f"//{host}").hostname
         if name not in (*LOOPBACK, self._altegio.host):
@@ -135,6 +138,15 @@ class Console:
         if action == "cancel_program":
             return {"amount": str(ledger.cancel_program(visit_id, card_id, _number(fields, "program_id")))}
         raise ValueError("The action is withdraw, cancel_withdrawal, apply_program or cancel_program.")
+
+
+def _is_loopback(ip: str) -> bool:
+    """Whether a connection comes from this machine, whatever its headers say."""
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _form(request: Request) -> Json:

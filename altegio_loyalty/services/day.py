@@ -60,7 +60,7 @@ class DayReading:
         """One call to Altegio, and what it showed is in the table. Endpoint: GET /records/{location_id}."""
         if self.is_finished:
             return
-        if self.page_count >= MOST_PAGES:
+        if self.page_count >= MOST_PAGES or self.visit_count > MOST_PAGES * PAGE_SIZE:
             self._stop(_("Altegio shows more appointments for this day than a day can have."))
             return
         asked_at = timezone.now()

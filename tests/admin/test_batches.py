@@ -373,6 +373,34 @@ def test_a_row_that_posts_two_cards_gets_the_points_of_both_back(salon: Salon, r
     assert [salon.ledger.balance(card_id) for card_id in cards] == [200, 200]
 
 
+def crafted(visits: list[Any], first: int, count: int) -> dict[str, Any]:
+    """A page that nobody was shown: so many cards for the first visit."""
+    data = {"visit": [visit.pk for visit in visits], f"visit{visits[0].pk}-include": "on", "how": "all"}
+    return data | {f"visit{visits[0].pk}-choice": [f"{first + number}|5.00" for number in range(count)]}
+
+
+def test_more_choices_than_a_page_can_have__write_nothing(salon: Salon, receptionist: Client) -> None:
+    data = {"token": uuid.uuid4().hex, **crafted(several(salon, 2), 9_000, 401)}
+    page = text_of(receptionist.post(form_of(WITHDRAWAL), data))
+    assert "Choose 400 operations at the most." in page
+    assert not LoyaltyOperation.objects.exists()
+
+
+def test_all_of_a_batch_is_told_and_stopped__however_long_it_is(
+    salon: Salon, receptionist: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One page sent three times, each time with other choices, is one batch."""
+    monkeypatch.setattr("altegio_loyalty.admin.desk.several_visits.MOST_OPERATIONS", 150)
+    visits, token = several(salon, 2), uuid.uuid4().hex
+    for first in (9_000, 9_200, 9_400):
+        receptionist.post(form_of(WITHDRAWAL), {"token": token, **crafted(visits, first, 150)})
+    assert "0 of 450 finished: 450" in text_of(receptionist.get(batch_url()))
+    assert receptionist.get(batch_url("_state")).json()["total"] == 450
+    page = receptionist.post(batch_url("_stop"), follow=True)
+    assert "450 of 450 finished: 450 stopped." in text_of(page)
+    assert not LoyaltyOperation.objects.open().exists()
+
+
 def test_a_database_that_fails_in_the_middle_leaves_no_half_of_a_batch(
     salon: Salon, receptionist: Client
 ) -> None:

@@ -138,6 +138,18 @@ def test_a_formula_behind_another_separator_is_defused_too(text: str) -> None:
     assert "'" in safe_cell(text)
 
 
+@pytest.mark.parametrize("text", ['Jane;"=40+2;x', 'Jane," =1', 'Jane;""+1', 'Jane\t" "@SUM(A1)', '"=1+1"'])
+def test_a_formula_behind_a_quote_is_defused_too(text: str) -> None:
+    """A program that splits at another separator takes the quote for one of the file's."""
+    cells = next(csv.reader([safe_cell(text).replace(",", ";").replace("\t", ";")], delimiter=";"))
+    assert [cell for cell in cells if cell.lstrip(' "').startswith(("=", "+", "@"))] == []
+
+
+@pytest.mark.parametrize("text", ['5"-pipe', 'Jane "Jo" Doe; "Kit"'])
+def test_a_quote_within_a_name_stays(text: str) -> None:
+    assert safe_cell(text) == text
+
+
 @pytest.mark.parametrize("text", ["\tJane", "\rJane", "\nJane"])
 def test_a_cell_never_begins_with_a_tab_or_a_line_break(text: str) -> None:
     assert safe_cell(text) == f"'{text}"

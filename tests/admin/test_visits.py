@@ -663,3 +663,23 @@ def test_titles_from_outside_turn_no_amount_around(salon: Salon, receptionist: C
             assert page.count(title) == page.count(f"\u2068{title}\u2069"), title
     assert all(any(f"{ARABIC} {number}" in page for page in pages) for number in (5, 6, 7))
     assert any("Gold ···" in page for page in pages)
+
+
+def test_titles_of_lines_and_locations_turn_no_amount_around(salon: Salon, receptionist: Client) -> None:
+    """What stands beside them: how often a line counts, what it costs, what is left to pay."""
+    Location.objects.update(title=f"{ARABIC} 4")
+    lines = [(f"{ARABIC} 3", "300"), (TURNED, "21")]
+    there = salon.ledger.add_visit(salon.location.pk, salon.client, lines=lines)
+    visit = Visit.objects.create(
+        id=there.id, location=salon.location, record_id=there.record_id, client_id=salon.client.id
+    )
+    form = form_of("apply_card_withdrawal")
+    pages = [text_of(receptionist.get(page_of(visit))), text_of(receptionist.get(form, {"visit": visit.pk}))]
+    pages += [text_of(receptionist.get(form, {"visit": [visit.pk, salon.visit().pk]}))]
+    for page in pages:
+        assert "\u202e" not in page
+        for title in (f"{ARABIC} {number}" for number in (3, 4)):
+            assert page.count(title) == page.count(f"\u2068{title}\u2069"), title
+        assert f"{ARABIC} 4" in page
+    assert f"{ARABIC} 3" in pages[0]
+    assert "<td>Gold</td>" in pages[0]

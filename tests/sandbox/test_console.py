@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import socket
 from typing import Any
 
 import pytest
@@ -162,6 +163,29 @@ def test_page_under_another_name_is_refused(scene: Scene) -> None:
     answer = page(scene, Host="rebound.example")
     assert answer.status_code == 403
     assert scene.sandbox.user_token not in answer.text
+
+
+def status_for(scene: Scene, address: str, path: str) -> int:
+    """What a caller at the address is answered, whatever it says of itself."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        scene.sandbox._serve(ours, (address, 40_000))
+        return int(theirs.recv(65_536).split()[1])
+
+
+@pytest.mark.parametrize("address", ["192.0.2.7", "10.0.0.1", "2001:db8::1", "::ffff:192.0.2.7", "::", "x"])
+def test_console_answers_no_other_machine__whatever_host_it_names(scene: Scene, address: str) -> None:
+    assert status_for(scene, address, "/_sandbox/state") == status_for(scene, address, "/") == 403
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+def test_console_answers_this_machine(scene: Scene, address: str) -> None:
+    assert status_for(scene, address, "/_sandbox/state") == status_for(scene, address, "/") == 200
+
+
+def test_api_answers_other_machines(scene: Scene) -> None:
+    assert status_for(scene, "192.0.2.7", f"/api/v1/company/{scene.location.id}") == 401  # without tokens
 
 
 def test_get_changes_nothing(scene: Scene) -> None:

@@ -274,6 +274,48 @@ def test_a_list_of_nothing_readable_is_an_error(salon: Salon, serving: Any) -> N
     assert read(salon).error
 
 
+@pytest.mark.parametrize("keyed", [False, True])
+def test_a_page_out_of_all_proportion_is_unreadable__and_nothing_of_it_is_kept(
+    salon: Salon, serving: Any, monkeypatch: pytest.MonkeyPatch, keyed: bool
+) -> None:
+    monkeypatch.setattr(module, "PAGE_SIZE", 2)
+    rows = [record(number) for number in range(1, 22)]
+    serving(lambda page: {str(row["id"]): row for row in rows} if keyed else rows)
+    reading = read(salon)
+    assert reading.error == "Altegio's answer could not be read: 2 rows were asked for, and it has 21."
+    assert not Visit.objects.exists()
+    assert Location.objects.get().visits_read_at is None
+
+
+def test_a_page_out_of_all_proportion__leaves_the_pages_before_it(
+    salon: Salon, serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE_SIZE", 2)
+    serving(lambda page: [record(number) for number in range(1, 3 if page == 1 else 22)])
+    assert read(salon).error
+    assert Visit.objects.count() == 2
+
+
+def test_a_server_that_knows_no_pages_gives_the_whole_day_at_once(
+    salon: Salon, serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE_SIZE", 2)
+    serving(lambda page: [record(number) for number in range(1, 21)])
+    reading = read(salon)
+    assert (reading.visit_count, reading.error) == (20, "")
+
+
+def test_long_pages_do_not_make_a_day_without_end(
+    salon: Salon, serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of a day are bounded too, and not only its pages."""
+    monkeypatch.setattr(module, "PAGE_SIZE", 2)
+    monkeypatch.setattr(module, "MOST_PAGES", 5)
+    serving(lambda page: [record(number) for number in range(page * 20, page * 20 + 20)])
+    assert read(salon).error.startswith("Altegio shows more appointments")
+    assert Visit.objects.count() == 20
+
+
 def test_several_records_of_a_visit_are_one_row(salon: Salon, serving: Any) -> None:
     """With the first appointment's number, and all that is to be paid."""
     serving(one_page(record(1), record(2, visit_id=1001), record(1)))

@@ -20,7 +20,6 @@ from altegio_loyalty import database
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin import kinds
 from altegio_loyalty.admin.decisions import RESOLVE, Tally
-from altegio_loyalty.admin.desk.confirmation import MOST_VISITS
 from altegio_loyalty.admin.desk.live import live_addresses, may_stop, may_take_step, stop_one, take_step
 from altegio_loyalty.admin.desk.several_visits import remembered_promotion
 from altegio_loyalty.admin.looks import look_of, status_badge
@@ -32,8 +31,6 @@ from altegio_loyalty.states import OPEN, Status
 SECONDS_OF_STEP, SECONDS_OF_LONG_STEP = 2.0, 10.0
 #: So many batches are listed.
 MOST_BATCHES = 50
-#: More rows than the form lets anybody ask for: a visit can have several of what a batch cancels.
-MOST_ROWS = 4 * MOST_VISITS
 
 
 def _operations_seen_by(page: Page) -> QuerySet[LoyaltyOperation]:
@@ -47,13 +44,13 @@ def _title(page: Page, kind: str, batch: uuid.UUID) -> str:
 
 
 class Batch:
-    """The operations of one batch that the person may see, as they are now. Raises Http404 where there is none."""
+    """All operations of one batch that the person may see, as they are now. Raises Http404 where there is none."""
 
     def __init__(self, page: Page, batch: uuid.UUID) -> None:
         self.page = page
         self.id = batch
         rows = _operations_seen_by(page).filter(batch=batch)
-        self.operations = list(rows.select_related("location", "visit").order_by("pk")[:MOST_ROWS])
+        self.operations = list(rows.select_related("location", "visit").order_by("pk"))
         if not self.operations:
             raise Http404
         self.open = [operation for operation in self.operations if operation.is_open]

@@ -25,7 +25,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from altegio_loyalty import database, services
-from altegio_loyalty.admin.desk.confirmation import Confirmation, busy_cards_of
+from altegio_loyalty.admin.desk.confirmation import MOST_VISITS, Confirmation, busy_cards_of
 from altegio_loyalty.admin.desk.forms import parse_choice
 from altegio_loyalty.admin.desk.offers import Offer, Offers
 from altegio_loyalty.admin.pages import FOLDER, as_id
@@ -36,6 +36,8 @@ from altegio_loyalty.services.validation import check_amount
 #: So many visits are read before the page comes up, and for no longer than this.
 MOST_READS = 20
 SECONDS_FOR_READS = 3.0
+#: More than the form lets anybody ask for: a visit can have several of what a batch cancels.
+MOST_OPERATIONS = 4 * MOST_VISITS
 #: So many problems are told one by one.
 MOST_PROBLEMS = 10
 ALL, HALF, SAME = "all", "half", "same"
@@ -102,6 +104,9 @@ class SeveralVisits(Confirmation):
             return self._form_page(self._read_some(visits), uuid.uuid4())
         token = self.token()
         choices = self._choices(visits)
+        if len(choices) > MOST_OPERATIONS:
+            self.problems = [_("Choose %(most)s operations at the most.") % {"most": MOST_OPERATIONS}]
+            choices = []
         if not choices:
             self.problems = self.problems or [_("Nothing was chosen, so nothing was done.")]
             return self._form_page(self._read_some(visits), token)

@@ -109,7 +109,8 @@ class AltegioClient:
         Dates as YYYY-MM-DD, both included, in the location's time.
         """
         query = {"start_date": start_date, "end_date": end_date, "page": page, "count": count}
-        return self._get(f"/records/{location_id}", RecordPage.parse, query)[1]
+        path = f"/records/{location_id}"
+        return self._get(path, lambda body: RecordPage.parse(body, count), query)[1]
 
     def client_cards(self, client_id: int) -> list[Card]:
         """GET /loyalty/client_cards/{client_id}: the client's cards; an empty list means that there are none."""
