@@ -94,5 +94,5 @@ def test_ring__with_a_broker_that_is_not_there__keeps_nobody_waiting(
     finally:
         before.set_current()
         app.close()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     assert tasks._broker.silent_until

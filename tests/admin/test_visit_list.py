@@ -660,10 +660,10 @@ def test_a_list_of_many_visits_is_quick(salon: Salon, desk: Client) -> None:
     text_of(desk)  # templates and the like are compiled once
     took = []
     for query in ({}, {"day": "all"}, {"q": "C 19999"}):
-        began = time.perf_counter()
+        began = time.process_time()  # what else the machine does is left out
         text_of(desk, **query)
-        took.append(time.perf_counter() - began)
-    assert max(took) < 1  # 0.2 on a quiet machine; the tests may share theirs
+        took.append(time.process_time() - began)
+    assert max(took) < 1  # 0.2 on a quiet machine
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from altegio_loyalty.client.hidden import Hidden
 PARTNER, USER = "partner-3f9a1c77d0e2", "user-b81c5e04a6d94f21"
 TOKENS = Credentials(PARTNER, USER)
 VISIT: dict[str, list[Any]] = {"loyalty_transactions": [], "payment_transactions": [], "items": []}
-QUICK = Limits(connect_timeout=1, read_timeout=1, total_timeout=2, answer_bytes=64 * 1024)
+QUICK = Limits(connect_timeout=10, read_timeout=10, total_timeout=20, answer_bytes=64 * 1024)
 
 
 def http_answer(body: bytes | Any = b"{}", status: str = "200 OK", *headers: str) -> bytes:

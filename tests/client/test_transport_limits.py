@@ -74,7 +74,7 @@ def test_a_server_that_drips_bytes_is_cut_off_at_the_total_time(where: str) -> N
         began = time.monotonic()
         with pytest.raises(IN_DOUBT):
             withdraw(client)
-        assert time.monotonic() - began < TOTAL + 0.5
+        assert time.monotonic() - began < 8  # all the bytes would take ten seconds
 
 
 def test_the_total_time_counts_from_the_start_of_each_call() -> None:
@@ -82,10 +82,11 @@ def test_the_total_time_counts_from_the_start_of_each_call() -> None:
 
     def slow(talk: Talk) -> None:
         while talk.request() is not None:
-            time.sleep(0.4)
+            time.sleep(1.5)
             talk.sock.sendall(http_answer(VISIT))
 
-    with client_of(slow, PATIENT) as (client, server):
+    limits = Limits(connect_timeout=4, read_timeout=4, total_timeout=4)
+    with client_of(slow, limits) as (client, server):
         withdraw(client)
         withdraw(client)
         withdraw(client)
@@ -93,19 +94,19 @@ def test_the_total_time_counts_from_the_start_of_each_call() -> None:
 
 
 def test_silence_longer_than_the_read_timeout_ends_the_call() -> None:
-    limits = Limits(connect_timeout=1, read_timeout=0.2, total_timeout=10)
-    silence = sending(OPEN_END, iter([b"{", b"}"]), 3)
+    limits = Limits(connect_timeout=5, read_timeout=0.2, total_timeout=60)
+    silence = sending(OPEN_END, iter([b"{", b"}"]), 40)
     with client_of(silence, limits) as (client, _):
         began = time.monotonic()
         with pytest.raises(exceptions.NoAnswer):
             withdraw(client)
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 30
 
 
 def test_silence_shorter_than_the_read_timeout_does_not_end_the_call() -> None:
     answer = http_answer(VISIT)
-    pieces = iter([answer[:30], answer[30:60], answer[60:]])
-    limits = Limits(connect_timeout=1, read_timeout=0.5, total_timeout=10)
+    pieces = iter([answer[i : i + 10] for i in range(0, 120, 10)] + [answer[120:]])
+    limits = Limits(connect_timeout=5, read_timeout=3, total_timeout=60)
     with client_of(sending(b"", pieces, 0.3), limits) as (client, _):
         assert withdraw(client).visit is not None
 
@@ -239,11 +240,11 @@ def test_a_worker_is_not_held_by_a_server_that_stops_reading() -> None:
     """A request is small: it fits into the buffers on the way, and the silence after it is bounded."""
 
     def deaf(talk: Talk) -> None:
-        time.sleep(2)
+        time.sleep(40)
 
-    limits = Limits(connect_timeout=1, read_timeout=0.3, total_timeout=1)
+    limits = Limits(connect_timeout=5, read_timeout=0.3, total_timeout=5)
     with RawServer(deaf), client_of(deaf, limits) as (client, _):
         began = time.monotonic()
         with pytest.raises(exceptions.NoAnswer):
             withdraw(client)
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 30

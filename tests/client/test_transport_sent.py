@@ -45,25 +45,25 @@ def test_a_name_that_does_not_resolve_is_not_sent() -> None:
 
 
 def test_a_connect_timeout_is_not_sent(full_port: int) -> None:
-    limits = Limits(connect_timeout=0.3, read_timeout=5, total_timeout=5)
+    limits = Limits(connect_timeout=0.3, read_timeout=60, total_timeout=60)
     began = time.monotonic()
     with (
         transport_to(f"http://127.0.0.1:{full_port}", limits) as transport,
         pytest.raises(exceptions.NotSent),
     ):
         withdraw(AltegioClient(transport, TOKENS))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
 
 
 def test_the_total_time_bounds_the_connecting_too(full_port: int) -> None:
-    limits = Limits(connect_timeout=4, read_timeout=5, total_timeout=0.5)
+    limits = Limits(connect_timeout=60, read_timeout=60, total_timeout=0.5)
     began = time.monotonic()
     with (
         transport_to(f"http://127.0.0.1:{full_port}", limits) as transport,
         pytest.raises(exceptions.NotSent),
     ):
         withdraw(AltegioClient(transport, TOKENS))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
 
 
 def test_the_total_time_bounds_the_connecting_to_all_addresses_of_a_host(
@@ -72,12 +72,12 @@ def test_the_total_time_bounds_the_connecting_to_all_addresses_of_a_host(
     """Each of them gets the whole connect timeout, and there may be many."""
     address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", full_port))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: [address] * 20)
-    limits = Limits(connect_timeout=0.3, read_timeout=1, total_timeout=0.5, answer_bytes=1024)
+    limits = Limits(connect_timeout=3, read_timeout=60, total_timeout=1, answer_bytes=1024)
     began = time.monotonic()
     with transport_to(f"http://127.0.0.1:{full_port}/api/v1", limits) as to_nobody:
         with pytest.raises(exceptions.NotSent):
             withdraw(AltegioClient(to_nobody, TOKENS))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
 
 
 def test_a_lease_that_has_passed_sends_nothing() -> None:
@@ -172,7 +172,7 @@ def test_a_handshake_that_never_ends_is_not_sent() -> None:
         while talk.more():
             pass
 
-    limits = Limits(connect_timeout=0.4, read_timeout=5, total_timeout=5)
+    limits = Limits(connect_timeout=0.4, read_timeout=60, total_timeout=60)
     began = time.monotonic()
     with (
         RawServer(silent) as server,
@@ -180,7 +180,7 @@ def test_a_handshake_that_never_ends_is_not_sent() -> None:
     ):
         with pytest.raises(exceptions.NotSent):
             withdraw(AltegioClient(transport, TOKENS))
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 30
 
 
 def test_over_tls_a_call_is_made_and_the_connection_is_kept(tmp_path: Path) -> None:
@@ -224,11 +224,11 @@ def test_a_server_that_reads_and_never_answers_is_in_doubt() -> None:
         while talk.more():
             pass
 
-    limits = Limits(connect_timeout=1, read_timeout=0.3, total_timeout=5)
+    limits = Limits(connect_timeout=5, read_timeout=0.3, total_timeout=60)
     began = time.monotonic()
     with client_of(silent, limits) as (client, _), pytest.raises(exceptions.NoAnswer):
         withdraw(client)
-    assert 0.2 < time.monotonic() - began < 2
+    assert 0.2 < time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("answers", [False, True], ids=["given up", "finished"])
@@ -270,8 +270,11 @@ def test_at_every_cut_of_the_request_it_is_never_not_sent_once_a_byte_was_read(h
         if how == "reset":
             talk.reset()
 
+    limits = Limits(
+        connect_timeout=5, read_timeout=2, total_timeout=10
+    )  # the last cuts lie behind the request's end
     for wanted in [*range(1, 60), *range(60, 420, 30)]:
-        with client_of(cut) as (client, server):
+        with client_of(cut, limits) as (client, server):
             with pytest.raises(exceptions.ApiError) as caught:
                 withdraw(client)
             assert not isinstance(caught.value, exceptions.NotSent), wanted
