@@ -27,7 +27,7 @@ LIST = "admin:altegio_loyalty_visit_changelist"
 
 class Salon:
     def __init__(self, sandbox: Any, settings: Any) -> None:
-        settings.ALTEGIO_LOYALTY = {**settings.ALTEGIO_LOYALTY, "READ_TIMEOUT": 0.4, "TOTAL_TIMEOUT": 0.8}
+        self.settings = settings
         self.sandbox, self.ledger = sandbox, sandbox.ledger
         self.program = self.ledger.add_program(title="Birthday", percent=10)
         self.client = self.ledger.add_client(name="Jane Miller", phone="+13155550175")
@@ -234,6 +234,8 @@ def test_no_answer_of_altegio_breaks_a_page(salon: Salon, receptionist: Client, 
     if fault == "refuse_connections":
         salon.sandbox.stop()
     else:
+        impatient = {"READ_TIMEOUT": 0.4, "TOTAL_TIMEOUT": 0.8}
+        salon.settings.ALTEGIO_LOYALTY = {**salon.settings.ALTEGIO_LOYALTY, **impatient}
         salon.sandbox.fail(fault)
     assert receptionist.get(page_of(visit)).status_code == 200
     for kind in KINDS:

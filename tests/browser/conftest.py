@@ -27,8 +27,8 @@ class Desk:
         self.sandbox, self.ledger, self.site_url = sandbox, sandbox.ledger, site_url
         settings.ALTEGIO_LOYALTY = {
             **settings.ALTEGIO_LOYALTY,
-            "READ_TIMEOUT": 1,
-            "TOTAL_TIMEOUT": 2,
+            "READ_TIMEOUT": 20,
+            "TOTAL_TIMEOUT": 25,
             "RETRY_DELAY": 0,
         }
         settings.ALTEGIO_LOYALTY["SETTLE_SECONDS"] = 1
