@@ -31,6 +31,8 @@ class Told(Protocol):
     seen_before: Any
     last_error: Any
     next_attempt_at: Any
+    sent_at: Any
+    unanswered_at: Any
     is_stopping: Any
     location: Any
 
@@ -180,6 +182,11 @@ def _pending(operation: Told) -> str:
 
 
 def _unconfirmed(operation: Told) -> str:
+    if operation.sent_at is None and operation.unanswered_at is None:
+        return _(
+            "The program that was to send it stopped before anything was sent; that is checked once more. "
+            "Do not repeat it."
+        )
     if not operation.location.is_working:
         return _(
             "Altegio did not answer, and nobody can check while this location is paused or switched off. "

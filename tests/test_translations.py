@@ -249,7 +249,10 @@ def test_every_sentence_is_russian(kind: str, status: str) -> None:
 def test_what_is_in_doubt_must_not_be_repeated() -> None:
     location = Location(id=1, title="Salon")
     operation = LoyaltyOperation(
-        kind=Kind.APPLY_CARD_WITHDRAWAL, status=Status.UNCONFIRMED, location=location
+        kind=Kind.APPLY_CARD_WITHDRAWAL,
+        status=Status.UNCONFIRMED,
+        location=location,
+        sent_at=timezone.now(),
     )
     with translation.override("ru"):
         assert operation.sentence == "Altegio не ответил; проверяем, не повторяйте операцию."
@@ -309,6 +312,7 @@ class Salon:
             batch=batch,
             next_attempt_at=now + datetime.timedelta(minutes=5) if is_open else None,
             finished_at=None if is_open else now,
+            sent_at=now if status == Status.UNCONFIRMED else None,
             last_error="" if status == Status.SUCCEEDED else "нет связи",
         )
         OperationAttempt.objects.create(

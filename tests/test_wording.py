@@ -129,8 +129,10 @@ def test_a_success_without_figures_claims_none() -> None:
         (APPLY, "pending", {"next_attempt_at": NOW}, "goes on by itself"),
         (APPLY, "pending", {"is_paused": True}, "tokens"),
         (APPLY, "sending", {}, "Being sent"),
-        (APPLY, "unconfirmed", {}, "we are checking, do not repeat it"),
-        (APPLY, "unconfirmed", {"is_stopping": True}, "will not send it again"),
+        (APPLY, "unconfirmed", {"unanswered_at": NOW}, "we are checking, do not repeat it"),
+        (APPLY, "unconfirmed", {"sent_at": NOW, "is_stopping": True}, "will not send it again"),
+        (APPLY, "unconfirmed", {}, "stopped before anything was sent"),
+        (APPLY, "unconfirmed", {"is_paused": True}, "stopped before anything was sent"),
         (APPLY, "failed", {"last_error": "Out of time."}, "no longer tried: Out of time."),
         (APPLY, "failed", {"ending": "decided_did_not_happen"}, "did not happen"),
         (APPLY, "abandoned", {}, "nothing was changed"),
@@ -141,7 +143,7 @@ def test_the_sentence_of_a_state(kind: str, status: str, columns: dict[str, Any]
 
 
 def test_nothing_in_doubt_is_called_done_or_not_done() -> None:
-    sentence = operation(status="unconfirmed").sentence
+    sentence = operation(status="unconfirmed", unanswered_at=NOW).sentence
     assert "Done" not in sentence
     assert "Not done" not in sentence
     assert "nothing was" not in sentence
@@ -249,6 +251,6 @@ def test_what_waits_for_its_location_says_for_what(columns: Any, told: str, not_
 @pytest.mark.parametrize("is_stopping", [True, False])
 def test_a_doubt_that_nobody_can_check_says_so(columns: Any, is_stopping: bool) -> None:
     """Nothing is sent for a location that is switched off, so nobody is "checking"."""
-    sentence = operation(APPLY, "unconfirmed", is_stopping=is_stopping, **columns).sentence
+    sentence = operation(APPLY, "unconfirmed", unanswered_at=NOW, is_stopping=is_stopping, **columns).sentence
     assert "nobody can check" in sentence
     assert "we are checking" not in sentence

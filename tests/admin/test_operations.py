@@ -52,6 +52,7 @@ class Log:
             "next_attempt_at": timezone.now() + datetime.timedelta(minutes=5) if is_open else None,
             "finished_at": None if is_open else timezone.now(),
             "last_error": "" if status == Status.SUCCEEDED else "It went wrong.",
+            "sent_at": timezone.now() if status == Status.UNCONFIRMED else None,
         }  # fmt: skip
         return LoyaltyOperation.objects.create(**{**defaults, **columns})
 

@@ -82,6 +82,7 @@ def test_what_never_left__claims_nothing_that_somebody_else_did(salon: Salon, ki
     salon.fail("status_500", path="visit_details", times=1)
     salon.sweep(operation)
     assert operation.status == Status.UNCONFIRMED
+    assert "stopped before anything was sent" in operation.sentence
     services.settle_operation(operation, happened=False, reason="Not there.")
     act: dict[str, Any] = {
         "apply_card_withdrawal": lambda: salon.ledger.withdraw(visit, salon.card, 70),
