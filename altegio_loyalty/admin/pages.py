@@ -109,6 +109,11 @@ class Page:
         return JsonResponse(state()) if self.wants_json else HttpResponseRedirect(url)
 
 
+def at_place(action_location: Any) -> dict[str, Any]:
+    """What Django's own `get_actions` takes: the place of the actions, of which only newer Djangos know several."""
+    return {} if action_location is None else {"action_location": action_location}
+
+
 class Unchangeable:
     """For the admin of rows that nobody changes or deletes by hand."""
 

@@ -27,7 +27,14 @@ from altegio_loyalty.admin.desk.page import VisitPage
 from altegio_loyalty.admin.desk.several_visits import SeveralVisits
 from altegio_loyalty.admin.kinds import TABLE
 from altegio_loyalty.admin.looks import figure_of, note_of, status_badge
-from altegio_loyalty.admin.pages import BoundedPaginator, Page, Unchangeable, address, outside_transactions
+from altegio_loyalty.admin.pages import (
+    BoundedPaginator,
+    Page,
+    Unchangeable,
+    address,
+    at_place,
+    outside_transactions,
+)
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.wording import isolated
@@ -112,9 +119,9 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
             kwargs["queryset"] = visible_to(request.user, Location.objects.all())
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
         """Only the kinds of operation that the person may ask for."""
-        page, actions = Page(self, request), super().get_actions(request)
+        page, actions = Page(self, request), super().get_actions(request, **at_place(action_location))
         return {name: action for name, action in actions.items() if name not in TABLE or page.may(name)}
 
     @admin.display(description=gettext_lazy("client"), ordering="client_name")

@@ -35,6 +35,7 @@ from altegio_loyalty.admin.pages import (
     ReadOnly,
     address,
     as_id,
+    at_place,
     outside_transactions,
 )
 from altegio_loyalty.models import LoyaltyOperation, Visit
@@ -155,9 +156,9 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
         return for_person(request, self.list_display)
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
         """Only the decisions that the person may make."""
-        actions = super().get_actions(request)
+        actions = super().get_actions(request, **at_place(action_location))
         barred = {name for name, decision in DECISIONS.items() if not decision.may_be_made_by(request.user)}
         return {name: action for name, action in actions.items() if name not in barred}
 
