@@ -43,6 +43,14 @@ def refuse_transaction(using: str) -> None:
         raise exceptions.TransactionOpen
 
 
+def freed(open_key: str) -> bool:
+    """Free a visit and card that only an early verdict still held, now that nothing can arrive; whether that was so."""
+    holder = operations().filter(open_key=open_key).first()
+    if holder is None or holder.is_open or holder.holds_card_until:
+        return False
+    return bool(operations().held_by(holder).update(open_key=None))
+
+
 def change(
     operation: LoyaltyOperation,
     columns: Mapping[str, Any],

@@ -90,7 +90,8 @@ class Refused(ApiError):
 class OperationInProgress(AltegioLoyaltyError):
     """Another operation on this visit and card is not finished yet.
 
-    `operation` is that one, a `LoyaltyOperation`; None where it has just ended.
+    `operation` is that one, a `LoyaltyOperation`; None where it has just ended. It can also be one of which a person said
+    that it did not happen while its call could still arrive: until its `holds_card_until`.
     """
 
     def __init__(self, message: str = "", *, operation: Any = None) -> None:

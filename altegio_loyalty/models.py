@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from altegio_loyalty import kinds
 from altegio_loyalty.client import Credentials, Order
+from altegio_loyalty.conf import get_settings
 from altegio_loyalty.fields import EncryptedQuerySet, EncryptedTextField, Kept, Secret
 from altegio_loyalty.querysets import OperationQuerySet
 from altegio_loyalty.states import OPEN, CallOutcome, Ending, Kind, Purpose, Status
@@ -264,7 +266,10 @@ class LoyaltyOperation(models.Model):
     expires_at = models.DateTimeField(_("worth trying until"), null=True, blank=True)
     #: Written right before the POST of the current claim: without it nothing of this claim left the machine.
     sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
+    #: The end of a call of which nobody knows what became; of a dead worker's, the last moment at which it can have ended.
     unanswered_at = models.DateTimeField(_("without an answer since"), null=True, blank=True)
+    #: When an apply was taken back, or first seen to be gone from the visit: it counts no more.
+    undone_at = models.DateTimeField(_("no longer on the visit since"), null=True, blank=True)
     is_stopping = models.BooleanField(default=False)
     last_error = models.CharField(_("last error"), max_length=500, blank=True, default="")
     created_at = models.DateTimeField(_("asked at"), default=timezone.now, db_index=True)
@@ -318,6 +323,25 @@ class LoyaltyOperation(models.Model):
     def sentence(self) -> str:
         """What happened, or is happening, in plain words in the current language."""
         return sentence_of(self)
+
+    @property
+    def settles_at(self) -> datetime.datetime:
+        """From when on an absence proves that a call without an answer did not happen."""
+        since = self.unanswered_at or self.sent_at or self.created_at
+        settles_at: datetime.datetime = since + datetime.timedelta(seconds=get_settings().SETTLE_SECONDS)
+        return settles_at
+
+    @property
+    def holds_card_until(self) -> datetime.datetime | None:
+        """Where a person said too early to be certain that it did not happen: until when visit and card stay taken."""
+        if self.is_open or not self.open_key or self.settles_at <= timezone.now():
+            return None
+        return self.settles_at
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether what it applied is still on the visit, as far as anybody here has seen."""
+        return self.status == Status.SUCCEEDED and self.traits.is_apply and self.undone_at is None
 
     def make_open_key(self) -> str:
         return f"{self.visit_id}:{self.card_id}"

@@ -10,7 +10,8 @@ from altegio_loyalty.redaction import clean
 
 _BEGIN = '{"code": "'
 WORKER_STOPPED, NOT_IN_TIME = "worker_stopped", "not_in_time"
-BEYOND_THE_LOG, STILL_SHOWN = "beyond_the_log", "still_shown"
+BEYOND_THE_LOG, LESS_THAN_THE_LOG = "beyond_the_log", "less_than_the_log"
+STILL_SHOWN, NOT_SHOWN_YET = "still_shown", "not_shown_yet"
 
 
 @dataclass(frozen=True)

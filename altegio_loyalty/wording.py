@@ -33,8 +33,12 @@ class Told(Protocol):
     next_attempt_at: Any
     sent_at: Any
     unanswered_at: Any
+    undone_at: Any
     is_stopping: Any
     location: Any
+
+    @property
+    def holds_card_until(self) -> datetime.datetime | None: ...
 
 
 #: What changes the direction of the text that follows it.
@@ -105,7 +109,11 @@ def sentence_of(operation: Told) -> str:
 def _succeeded(operation: Told) -> str:
     if operation.ending == Ending.DECIDED_HAPPENED:
         return _("Done: a person confirmed that it happened.")
-    return _DONE[operation.kind](operation)
+    text = _DONE[operation.kind](operation)
+    if operation.undone_at is None:
+        return text
+    since = date_format(as_local(operation.undone_at), "j E H:i")
+    return _("%(sentence)s It is no longer on the visit since %(time)s.") % {"sentence": text, "time": since}
 
 
 def _withdrawn(operation: Told) -> str:
@@ -199,7 +207,13 @@ def _unconfirmed(operation: Told) -> str:
 
 def _failed(operation: Told) -> str:
     if operation.ending == Ending.DECIDED_DID_NOT_HAPPEN:
-        return _("Not done: a person confirmed that it did not happen.")
+        text = _("Not done: a person confirmed that it did not happen.")
+        if operation.holds_card_until is None:
+            return text
+        until = clock(operation.holds_card_until)
+        return _(
+            "%(sentence)s Its call may still arrive: until %(time)s nothing else can be asked for with this card here."
+        ) % {"sentence": text, "time": until}
     return _("Not done, and no longer tried: %(reason)s") % {"reason": reason(operation.last_error)}
 
 
@@ -243,6 +257,13 @@ _TEMPLATES = {
     reasons.STILL_SHOWN: gettext_noop("Altegio answered with success, but the visit still shows %(there)s."),
     reasons.BEYOND_THE_LOG: gettext_noop(
         "The visit shows %(there)s from this card, the log explains %(explained)s."
+    ),
+    reasons.LESS_THAN_THE_LOG: gettext_noop(
+        "The visit shows only %(there)s from this card, the log says %(explained)s. "
+        "The rest was given back in Altegio, or the line that it paid is gone."
+    ),
+    reasons.NOT_SHOWN_YET: gettext_noop(
+        "Altegio does not show yet what was applied moments ago, so that it cannot be taken back."
     ),
 }
 #: What the client says in English, and what earlier releases kept in the log and with a location.

@@ -7,6 +7,8 @@ open for ever. STATE_MACHINE_EXAMPLES makes it search longer.
 from __future__ import annotations
 
 import contextlib
+import datetime
+import operator
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from unittest import mock
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -27,6 +30,7 @@ from hypothesis.stateful import (
 from altegio_loyalty import delivery, services, tasks
 from altegio_loyalty.client.v1 import REQUESTS
 from altegio_loyalty.delivery.claims import AttemptLog, Claim
+from altegio_loyalty.delivery.explained import not_undone, taken_by
 from altegio_loyalty.exceptions import OperationInProgress, OperationNotAllowed
 from altegio_loyalty.models import Location, LoyaltyOperation, OperationAttempt, Visit
 from altegio_loyalty.sandbox import Sandbox
@@ -34,6 +38,7 @@ from tests.chaos.clock import Clock
 
 EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "25"))
 LEASE, SETTLE = 60, 120
+TIME_TO_SETTLE = datetime.timedelta(seconds=SETTLE)
 IMPATIENT: dict[str, Any] = {
     "CONNECT_TIMEOUT": 2,
     "READ_TIMEOUT": 5,
@@ -359,6 +364,30 @@ class Machine(RuleBasedStateMachine):
             kind__in=(WITHDRAW, CANCEL) if of_points else (PROMOTE, TAKE_BACK),
         )
         self.blurred.update(alike.values_list("pk", flat=True))
+
+    @rule(visit=visits)
+    def somebody_opens_the_visit(self, visit: int) -> None:
+        """A reading after which log and visit agree, or somebody is told that they do not.
+
+        Points that nobody here ever took, or that came after all of ours were given back, are Altegio's own affair.
+        """
+        chosen, read_at = self.visits[visit], timezone.now()
+        rows = LoyaltyOperation.objects.filter(visit_id=chosen.id).with_last_event().order_by("-pk")
+        known = list(rows.select_related("location"))
+        reading = services.read_visit(self.location, visit_id=chosen.id, record_id=chosen.record_ids[0])
+        if reading.details is None:  # its tokens are refused
+            return
+        services.judge_reading(chosen.id, reading.details, known, read_at)
+        for card_id in self.card_ids:
+            order = operator.attrgetter("last_event", "pk")
+            mine = [row for row in rows if row.card_id == card_id and row.kind in (WITHDRAW, CANCEL)]
+            is_new = any(row.finished_at and row.finished_at >= read_at - TIME_TO_SETTLE for row in mine)
+            counting = not_undone(sorted((row for row in mine if row.status == "succeeded"), key=order))
+            if not counting or is_new or any(row.is_open for row in mine):
+                continue
+            there, explained = self.sandbox.ledger.withdrawn(chosen, card_id), taken_by(counting)
+            is_told = any(row.discrepancy for row in mine)
+            assert there == explained or is_told, f"DRIFTED UNSEEN: {chosen.id} {there} {explained}"
 
     @rule(
         what=st.sampled_from(("a little", "a lease", "the time to settle", "set forward", "set back")),

@@ -14,6 +14,7 @@ from altegio_loyalty import database, exceptions, policy, signals
 from altegio_loyalty.client import Reply
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery import transitions
+from altegio_loyalty.delivery.drift import end_applies
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
 from altegio_loyalty.states import CallOutcome, Ending, Purpose, Status
 
@@ -96,6 +97,7 @@ class Claim:
         """Commit the result and the calls made. False where the claim was lost meanwhile; the calls are kept even then."""
         recorded = database.change(self.operation, columns, calls=self.log.rows)
         if recorded:
+            end_applies(self.operation)
             announce(self.operation)
         else:
             self.operation.refresh_from_db(using=database.alias())

@@ -58,7 +58,7 @@ def look_up(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
 
 def _truth(operation: LoyaltyOperation, effect: Effect, began: datetime.datetime) -> Truth:
     if operation.sent_at is not None:
-        is_settled = began >= transitions.settles_at(operation)
+        is_settled = began >= operation.settles_at
         was_seen = operation.seen_before is not None
         return policy.truth_of_lookup(operation.order, effect, was_seen=was_seen, is_settled=is_settled)
     # Its worker died before the mark: nothing of this claim left. What is there can only be of an earlier call.

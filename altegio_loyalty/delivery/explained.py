@@ -4,54 +4,81 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from operator import attrgetter
-from typing import Any
 
 from django.db.models import Max
 
-from altegio_loyalty import database, kinds, reasons, signals
-from altegio_loyalty.client import VisitDetails
+from altegio_loyalty import database, kinds, reasons
 from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.querysets import OperationQuerySet
 from altegio_loyalty.reasons import Reason
 from altegio_loyalty.states import CallOutcome, Ending, Purpose, Status
 
 
-def _others(operation: LoyaltyOperation) -> Any:
-    """The other operations that did or undid the same on this visit."""
-    return (
-        database.operations()
-        .with_last_event()
-        .filter(
-            visit_id=operation.visit_id,
-            card_id=operation.card_id,
-            program_id=operation.program_id,
-            kind__in=kinds.family_of(operation.kind),
-            status=Status.SUCCEEDED,
-        )
-        .exclude(pk=operation.pk)
+def family(operation: LoyaltyOperation) -> OperationQuerySet:
+    """The operations that did or undid the same on this visit, this one included."""
+    return database.operations().filter(
+        visit_id=operation.visit_id,
+        card_id=operation.card_id,
+        program_id=operation.program_id,
+        kind__in=kinds.family_of(operation.kind),
     )
 
 
+def _others(operation: LoyaltyOperation, since: int = 0) -> OperationQuerySet:
+    """Those that were done, but for this one, in the order of what became of them; `since` as in `with_last_event`."""
+    done = family(operation).filter(status=Status.SUCCEEDED).exclude(pk=operation.pk)
+    ordered: OperationQuerySet = done.with_last_event().filter(last_event__gte=since)
+    return ordered.order_by("last_event", "pk")
+
+
 def in_force(operation: LoyaltyOperation) -> list[LoyaltyOperation]:
-    """The successful applies of the same card (and promotion) on the same visit that no later cancel undid."""
-    return _not_undone(_others(operation).order_by("last_event", "pk"))
+    """The successful applies of the same card (and promotion) on the same visit that nothing undid."""
+    return not_undone(_others(operation))
 
 
-def _not_undone(in_order: Iterable[LoyaltyOperation]) -> list[LoyaltyOperation]:
+def not_undone(in_order: Iterable[LoyaltyOperation]) -> list[LoyaltyOperation]:
+    """The applies that can still be on the visit.
+
+    A cancel ends what was done before it, not what may still arrive. So does the look before a call that showed nothing:
+    what the log had there before had been undone by then, by whomever.
+    """
     applies: list[LoyaltyOperation] = []
     for operation in in_order:
-        applies = [*applies, operation] if operation.traits.is_apply else []
+        saw_nothing = operation.sent_at is not None and operation.seen_before == 0
+        if is_done(operation) and (saw_nothing or not operation.traits.is_apply):
+            applies = [apply for apply in applies if not is_done(apply)]
+        if operation.traits.is_apply and operation.undone_at is None:
+            applies.append(operation)
     return applies
 
 
+def is_done(operation: LoyaltyOperation) -> bool:
+    return bool(operation.status == Status.SUCCEEDED)
+
+
 def explained_amount(operation: LoyaltyOperation) -> Decimal:
-    """The sum of what those applies took, each as asked where the answer did not show it."""
-    return _taken_by(in_force(operation))
+    """The sum of what the applies in force took, each as asked where the answer did not show it."""
+    return taken_by(in_force(operation))
 
 
-def _taken_by(applies: list[LoyaltyOperation]) -> Decimal:
+def taken_by(applies: Iterable[LoyaltyOperation]) -> Decimal:
     taken = (apply.applied_amount if apply.applied_amount is not None else apply.amount for apply in applies)
     return sum((amount for amount in taken if amount is not None), Decimal(0))
+
+
+def explained_since_its_call(operation: LoyaltyOperation) -> Decimal | None:
+    """What others applied, or took back, after the operation's last call without an answer; None where nobody did.
+
+    What was there before that call does not matter: the look before it showed the visit not to be as wanted.
+    """
+    unanswered = operation.attempts.filter(purpose=Purpose.SEND, outcome=CallOutcome.UNKNOWN)
+    since = unanswered.using(database.alias()).aggregate(last=Max("pk"))["last"] or 0
+    later = list(_others(operation, since + 1))
+    if operation.traits.is_apply:
+        applies = not_undone(later)
+        return taken_by(applies) if applies else None
+    cancels = (row for row in later if row.kind == operation.kind)
+    return Decimal(0) if any(row.ending != Ending.NOTHING_TO_CANCEL for row in cancels) else None
 
 
 def is_anothers(operation: LoyaltyOperation, shown: Decimal) -> bool:
@@ -59,67 +86,18 @@ def is_anothers(operation: LoyaltyOperation, shown: Decimal) -> bool:
 
     `shown` is what the visit shows; what it shows beyond the others is this one's.
     """
-    if operation.traits.is_apply:
-        return bool(in_force(operation)) and shown <= explained_amount(operation)
-    unanswered = operation.attempts.filter(purpose=Purpose.SEND, outcome=CallOutcome.UNKNOWN)
-    since = unanswered.using(database.alias()).aggregate(last=Max("pk"))["last"] or 0
-    cancels = _others(operation).filter(kind=operation.kind, last_event__gt=since)
-    return bool(cancels.exclude(ending=Ending.NOTHING_TO_CANCEL).exists())
+    explained = explained_since_its_call(operation)
+    return explained is not None and (not operation.traits.is_apply or shown <= explained)
+
+
+def odds(there: Decimal, explained: Decimal) -> str:
+    """What is odd about a visit that shows more, or fewer, points of a card than the log explains; else empty."""
+    if there == explained:
+        return ""
+    code = reasons.BEYOND_THE_LOG if there > explained else reasons.LESS_THAN_THE_LOG
+    return Reason(code, {"there": str(there), "explained": str(explained)}).stored(300)
 
 
 def beyond_the_log(there: Decimal, explained: Decimal) -> str:
-    """What is odd about a visit that shows more points of a card than the log explains; else empty."""
-    if there <= explained:
-        return ""
-    figures = {"there": str(there), "explained": str(explained)}
-    return Reason(reasons.BEYOND_THE_LOG, figures).stored(300)
-
-
-def flag_surplus(visit_id: int, details: VisitDetails, known: list[LoyaltyOperation]) -> None:
-    """Flag, for each card of which the visit shows more points than the log explains, the last operation to suspect.
-
-    `known` are the newest operations of the visit, newest first, as they were before `details` were read; they bear the
-    mark afterwards. What has changed since could explain the difference, and the next reading tells. A card that this site
-    took nothing from is Altegio's affair.
-    """
-    if all(hasattr(row, "last_event") for row in known) and not _surplus(details, known):
-        return  # they came `with_last_event`, so this is known without another query
-    rows = database.operations().filter(visit_id=visit_id)
-    now = list(rows.with_last_event())
-    newest = sorted(now, key=lambda row: -row.pk)[: len(known)]
-    if [(row.pk, row.status) for row in newest] != [(row.pk, row.status) for row in known]:
-        return
-    for operation, text in _surplus(details, now):
-        if rows.filter(pk=operation.pk, discrepancy="").update(discrepancy=text):
-            for row in (operation, *known):
-                if row.pk == operation.pk:
-                    row.discrepancy = text
-            signals.operation_needs_attention.send_robust(LoyaltyOperation, operation=operation)
-
-
-def _surplus(details: VisitDetails, operations: list[LoyaltyOperation]) -> list[tuple[LoyaltyOperation, str]]:
-    """The last operation to suspect for each card with a surplus, and what is odd about it."""
-    found = []
-    in_order: Any = sorted(operations, key=attrgetter("last_event", "pk"))
-    for card_id in {row.card_id for row in details.transactions if row.is_withdrawal}:
-        of_card = [row for row in in_order if row.card_id == card_id and _moves_points(row)]
-        suspects = _not_undone(
-            row for row in of_card if row.finished_at and (_is_done(row) or _may_come_late(row))
-        )
-        text = beyond_the_log(details.withdrawn(card_id), _taken_by(list(filter(_is_done, suspects))))
-        if text and suspects and not any(row.is_open for row in of_card):
-            found.append((suspects[-1], text))
-    return found
-
-
-def _moves_points(operation: LoyaltyOperation) -> bool:
-    return kinds.is_known(operation.kind) and operation.traits.moves_points
-
-
-def _is_done(operation: LoyaltyOperation) -> bool:
-    return operation.status == Status.SUCCEEDED
-
-
-def _may_come_late(operation: LoyaltyOperation) -> bool:
-    """Whether it ended as not done although a call of it stayed without an answer."""
-    return operation.traits.is_apply and operation.unanswered_at is not None
+    """`odds`, but for fewer points."""
+    return odds(there, explained) if there > explained else ""

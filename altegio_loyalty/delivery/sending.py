@@ -11,7 +11,7 @@ from altegio_loyalty import bills, database, exceptions, kinds, policy
 from altegio_loyalty.client import Vendor
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import Claim
-from altegio_loyalty.delivery.explained import beyond_the_log, explained_amount, is_anothers
+from altegio_loyalty.delivery.explained import beyond_the_log, in_force, is_anothers, odds, taken_by
 from altegio_loyalty.delivery.shown import late_effect, own_effect
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.kinds import Effect
@@ -62,11 +62,14 @@ def _already_as_wanted(claim: Claim, seen: Effect) -> transitions.Columns:
     if operation.unanswered_at is not None and not is_anothers(operation, seen.amount):
         # A call of this operation stayed without an answer, and no other one explains what is there: its late effect.
         return transitions.found(now, late_effect(operation, seen))
-    if not operation.traits.is_apply:
-        return transitions.nothing_to_cancel(now)
-    return transitions.already_there(
-        now, seen.amount, beyond_the_log(seen.amount, explained_amount(operation))
-    )
+    applies = in_force(operation)
+    if operation.traits.is_apply:
+        return transitions.already_there(now, seen.amount, beyond_the_log(seen.amount, taken_by(applies)))
+    # A read may lag behind: what the log shows as taken moments ago is not gone.
+    since = applies[-1].finished_at if applies else None
+    if since and (columns := transitions.looked_at_again(operation, now, since)):
+        return columns
+    return transitions.nothing_to_cancel(now, odds(seen.amount, taken_by(applies)))
 
 
 def _post(claim: Claim, client: Vendor) -> exceptions.ApiError | None:

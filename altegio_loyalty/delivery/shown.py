@@ -5,7 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 
 from altegio_loyalty import reasons
-from altegio_loyalty.delivery.explained import beyond_the_log, explained_amount
+from altegio_loyalty.delivery.explained import (
+    beyond_the_log,
+    explained_amount,
+    explained_since_its_call,
+    odds,
+)
 from altegio_loyalty.delivery.transitions import Columns
 from altegio_loyalty.kinds import Effect
 from altegio_loyalty.models import LoyaltyOperation
@@ -24,7 +29,7 @@ def own_effect(operation: LoyaltyOperation, effect: Effect | None) -> Columns:
 def late_effect(operation: LoyaltyOperation, effect: Effect) -> Columns:
     """Of an earlier call without an answer, found before the next one: what other operations did since is theirs."""
     if operation.traits.is_apply:
-        return _applied(operation, effect, explained_amount(operation))
+        return _applied(operation, effect, explained_since_its_call(operation) or Decimal(0))
     return {}
 
 
@@ -42,7 +47,7 @@ def _returned(operation: LoyaltyOperation, effect: Effect, before: Decimal) -> C
     columns: Columns = {"returned_amount": max(before - effect.amount, Decimal(0))}
     # Where the log explains none of it, somebody else took all, and the person saw that and undid it.
     if operation.traits.moves_points and (explained := explained_amount(operation)):
-        columns["discrepancy"] = beyond_the_log(before, explained)
+        columns["discrepancy"] = odds(before, explained)
     if effect.is_there:
         figures = {"there": str(effect.amount)}
         columns["discrepancy"] = Reason(reasons.STILL_SHOWN, figures).stored(300)

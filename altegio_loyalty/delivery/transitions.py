@@ -22,6 +22,7 @@ Moment = datetime.datetime
 
 WORKER_STOPPED = Reason(reasons.WORKER_STOPPED).stored()
 NOT_IN_TIME = Reason(reasons.NOT_IN_TIME).stored()
+NOT_SHOWN_YET = Reason(reasons.NOT_SHOWN_YET).stored()
 
 
 def _after(moment: Moment, seconds: float) -> Moment:
@@ -73,8 +74,21 @@ def found(now: Moment, shown: Columns) -> Columns:
     return _finished(Status.SUCCEEDED, now, ending=Ending.FOUND, last_error="", **shown)
 
 
-def nothing_to_cancel(now: Moment) -> Columns:
-    return _finished(Status.SUCCEEDED, now, ending=Ending.NOTHING_TO_CANCEL, last_error="")
+def nothing_to_cancel(now: Moment, discrepancy: str) -> Columns:
+    shown = {"discrepancy": discrepancy}
+    return _finished(Status.SUCCEEDED, now, ending=Ending.NOTHING_TO_CANCEL, last_error="", **shown)
+
+
+def looked_at_again(operation: LoyaltyOperation, now: Moment, since: Moment) -> Columns | None:
+    """The visit does not show what the log says was applied then; None once such an absence proves something.
+
+    No attempt is used up. The first look comes soon, while the client is still at the desk.
+    """
+    settles = _after(since, get_settings().SETTLE_SECONDS)
+    if now >= settles:
+        return None
+    wait = min(max((now - since).total_seconds(), 2), (settles - now).total_seconds())
+    return did_not_happen(operation, now, reason=NOT_SHOWN_YET, uses_attempt=False, wait=wait)
 
 
 def already_there(now: Moment, seen: Decimal, discrepancy: str) -> Columns:
@@ -99,10 +113,12 @@ def put_in_doubt(now: Moment, reason: str) -> Columns:
 def recovered(operation: LoyaltyOperation, now: Moment) -> Columns:
     """The worker did not report before its lease ended.
 
-    What may have left counts as unanswered from now on, not from the end of the lease: if the clock was put forward, the
-    request may still be on its way. Without the mark nothing of this claim left.
+    Its call, begun just before the lease ended, may still be open for the longest that a call can be: only after that it
+    counts as unanswered. And from now on, not from the end of the lease: if the clock was put forward, the request may
+    still be on its way. Without the mark nothing of this claim left.
     """
     columns = {**put_in_doubt(now, WORKER_STOPPED), "fence": operation.fence + 1}
+    columns["unanswered_at"] = _after(now, get_settings().TOTAL_TIMEOUT)
     if operation.sent_at is None:
         del columns["unanswered_at"]
     return columns
@@ -164,16 +180,15 @@ def still_in_doubt(
     if isinstance(error, exceptions.Unauthorized):
         return {**columns, "next_attempt_at": now}  # the location is paused; due as soon as it goes on
     regular = _after(now, policy.backoff(operation.lookup_count, retry_rules(), error))
-    settles = settles_at(operation)
+    settles = operation.settles_at
     must_wait = error is not None and (error.retry_after or isinstance(error, exceptions.RateLimited))
     is_sooner = settles > now and not must_wait
     return {**columns, "next_attempt_at": min(regular, settles) if is_sooner else regular}
 
 
-def settles_at(operation: LoyaltyOperation) -> Moment:
-    """From when on an absence proves that the unanswered call did not happen."""
-    since = operation.unanswered_at or operation.sent_at or operation.created_at
-    return _after(since, get_settings().SETTLE_SECONDS)
+def is_settled(operation: LoyaltyOperation, now: Moment) -> bool:
+    """Whether nothing of it can arrive any more."""
+    return operation.unanswered_at is None or now >= operation.settles_at
 
 
 # Decisions of a person
@@ -203,7 +218,7 @@ def retried(operation: LoyaltyOperation, now: Moment) -> Columns:
 def _first_possible(operation: LoyaltyOperation, now: Moment) -> Moment:
     if operation.status == Status.UNCONFIRMED or operation.unanswered_at is None:
         return now
-    return max(now, settles_at(operation))
+    return max(now, operation.settles_at)
 
 
 def stopped(operation: LoyaltyOperation, now: Moment) -> Columns:
@@ -217,7 +232,13 @@ def stopping(operation: LoyaltyOperation, now: Moment) -> Columns:
 
 
 def decided(operation: LoyaltyOperation, now: Moment, *, happened: bool) -> Columns:
-    """A person knows what became of it."""
+    """A person knows what became of it.
+
+    Said before a late effect is ruled out, that it did not happen keeps visit and card taken until then.
+    """
     status = Status.SUCCEEDED if happened else Status.FAILED
     ending = Ending.DECIDED_HAPPENED if happened else Ending.DECIDED_DID_NOT_HAPPEN
-    return _finished(status, now, ending=ending, fence=operation.fence + 1)
+    columns = _finished(status, now, ending=ending, fence=operation.fence + 1)
+    if not happened and not is_settled(operation, now):
+        columns["open_key"] = operation.open_key
+    return columns

@@ -4,7 +4,7 @@ What calls Altegio refuses to run inside a database transaction (`exceptions.Tra
 """
 
 from altegio_loyalty.bills import keep_figures
-from altegio_loyalty.delivery.explained import flag_surplus
+from altegio_loyalty.delivery.drift import judge_reading
 from altegio_loyalty.services.connecting import Check, ConnectionReport, test_connection
 from altegio_loyalty.services.day import DayReading, read_day
 from altegio_loyalty.services.decisions import retry_operation, settle_operation, stop_operation
@@ -40,7 +40,7 @@ __all__ = [
     "deliver_now",
     "fetch_visit",
     "find_client",
-    "flag_surplus",
+    "judge_reading",
     "keep_figures",
     "read_cards",
     "read_day",

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from altegio_loyalty import database, kinds, tasks
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import announce
+from altegio_loyalty.delivery.drift import end_applies
 from altegio_loyalty.exceptions import OperationInProgress, OperationNotAllowed
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
 from altegio_loyalty.redaction import clean
@@ -34,7 +35,12 @@ def retry_operation(operation: LoyaltyOperation, by: Person | None = None) -> Lo
             _("Only an operation that waits, is in doubt or was given up can be tried again.")
         )
     try:
-        return _change(operation, transitions.retried(operation, now), decision, ring=True)
+        try:
+            return _change(operation, transitions.retried(operation, now), decision, ring=True)
+        except IntegrityError:
+            if not database.freed(operation.make_open_key()):
+                raise
+            return _change(operation, transitions.retried(operation, now), decision, ring=True)
     except IntegrityError:
         other = database.operations().filter(open_key=operation.make_open_key()).first()
         raise OperationInProgress(operation=other) from None
@@ -59,7 +65,8 @@ def settle_operation(
 ) -> LoyaltyOperation:
     """Settle a doubt by a person's word, kept as a row of its own with who, when and why.
 
-    One that did not happen is given up and may be tried again. Raises `OperationNotAllowed` unless the operation is in
+    One that did not happen is given up and may be tried again; until SETTLE_SECONDS after its call, which may still arrive,
+    its visit and card stay taken. Raises `OperationNotAllowed` unless the operation is in
     doubt, and `ValidationError` without a reason.
     """
     if operation.status != Status.UNCONFIRMED:
@@ -99,6 +106,7 @@ def _change(
     if not database.change(operation, columns, attempts=[decision]):
         raise OperationNotAllowed(_("The operation changed meanwhile; look at it again."))
     if was_open and not operation.is_open:
+        end_applies(operation)
         announce(operation)
     if ring:
         tasks.ring(operation.pk)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import time
 import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import Any
 
@@ -238,8 +241,7 @@ def _write_and_send(operation: LoyaltyOperation, visit: Visit | None, using: str
         for name, value in transitions.claimed_to_send(operation, timezone.now()).items():
             setattr(operation, name, value)
     try:
-        with database.committed():
-            _insert(operation, visit, using)
+        _insert_once_free(database.committed, operation, visit, using)
     except IntegrityError:
         return _explain_conflict(operation, using)
     if operation.status == Status.SENDING:
@@ -251,12 +253,28 @@ def _write_and_send(operation: LoyaltyOperation, visit: Visit | None, using: str
 
 def _write_for_commit(operation: LoyaltyOperation, visit: Visit | None, using: str) -> LoyaltyOperation:
     try:
-        with transaction.atomic(using=using):
-            _insert(operation, visit, using)
+        _insert_once_free(functools.partial(transaction.atomic, using), operation, visit, using)
     except IntegrityError:
         return _explain_conflict(operation, using)
     tasks.ring_on_commit(operation.pk, using)
     return operation
+
+
+def _insert_once_free(
+    block: Callable[[], AbstractContextManager[None]],
+    operation: LoyaltyOperation,
+    visit: Visit | None,
+    using: str,
+) -> None:
+    """Once more where the card was only held by what a person had said early not to have happened, and that is over."""
+    try:
+        with block():
+            _insert(operation, visit, using)
+    except IntegrityError:
+        if not database.freed(operation.make_open_key()):
+            raise
+        with block():
+            _insert(operation, visit, using)
 
 
 def _insert(operation: LoyaltyOperation, visit: Visit | None, using: str) -> None:

@@ -221,7 +221,6 @@ def test_settle__is_a_row_of_its_own(salon: Salon, admin_user: Any, happened: bo
     operation.refresh_from_db()
     assert operation.status == (Status.SUCCEEDED if happened else Status.FAILED)
     assert operation.next_attempt_at is None
-    assert operation.open_key is None
     verdict = operation.attempts.get(purpose=OperationAttempt.Purpose.DECISION)
     assert (verdict.made_by, verdict.error) == (admin_user, "Seen in the journal.")
     salon.age(operation, 600)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from altegio_loyalty import services, signals
 from altegio_loyalty.models import LoyaltyOperation
@@ -34,10 +35,10 @@ def newest(visit: Any) -> list[LoyaltyOperation]:
 
 def look(salon: Salon, visit: Any) -> None:
     """What the page of the visit does."""
-    known = newest(visit)
+    known, read_at = newest(visit), timezone.now()
     reading = services.read_visit(salon.location, visit_id=visit.id, record_id=visit.record_ids[0])
     assert reading.details is not None
-    services.flag_surplus(visit.id, reading.details, known)
+    services.judge_reading(visit.id, reading.details, known, read_at)
 
 
 def test_points_beyond_the_log__are_flagged_once(salon: Salon, told: list[int]) -> None:
@@ -109,13 +110,13 @@ def test_what_changed_since_the_visit_was_read__is_left_to_the_next_reading(
     visit = salon.visit()
     salon.withdraw(visit)
     salon.ledger.withdraw(visit, salon.card, 70)
-    known = newest(visit)
+    known, read_at = newest(visit), timezone.now()
     reading = services.read_visit(salon.location, visit_id=visit.id, record_id=visit.record_ids[0])
     assert reading.details is not None
     salon.ask(CANCEL, visit)
     later = salon.withdraw(visit, amount=50)
     told.clear()
-    services.flag_surplus(visit.id, reading.details, known)
+    services.judge_reading(visit.id, reading.details, known, read_at)
     assert told == []
     later.refresh_from_db()
     assert later.discrepancy == ""

@@ -13,6 +13,7 @@ from typing import Any, Literal, assert_type
 from django.core.exceptions import ValidationError
 from django.dispatch import receiver
 from django.http import HttpRequest
+from django.utils import timezone
 
 from altegio_loyalty import exceptions, services, signals, tasks
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
@@ -149,12 +150,14 @@ def push(operation: LoyaltyOperation) -> str:
 
 
 def look(location: Location, visit: Visit) -> Decimal:
+    read_at = timezone.now()
     reading = services.read_visit(location, visit_id=visit.pk, record_id=visit.record_id)
     assert_type(reading, services.VisitReading)
     if reading.details is None:
         raise RuntimeError(reading.error)
     services.keep_figures(visit.pk, reading.details)
-    services.flag_surplus(visit.pk, reading.details, list(LoyaltyOperation.objects.filter(visit=visit)))
+    rows = list(LoyaltyOperation.objects.filter(visit=visit))
+    services.judge_reading(visit.pk, reading.details, rows, read_at)
     return reading.details.left_to_pay
 
 

@@ -58,10 +58,11 @@ class VisitPage(Page):
         return f"•••{phone[-4:]}" if len(phone) > 7 else "•••"
 
     def _live_context(self, state: VisitState) -> dict[str, Any]:
+        read_at = timezone.now()
         details, cards = read_for_screen(self.visit)
         # What an operation of a newer release's kind explains, nobody here can say.
         if details.details is not None and all(kinds.is_known(row.kind) for row in state.operations):
-            services.flag_surplus(self.visit.pk, details.details, state.operations)
+            services.judge_reading(self.visit.pk, details.details, state.operations, read_at)
         busy_cards = {operation.card_id for operation in state.open}
         of_cards = CardOffers(details, cards, busy_cards)
         all_offers = [offers(details, cards, busy_cards) for offers in OFFERS.values()]

@@ -1,0 +1,114 @@
+"""What a reading of a visit says of the log: more, fewer, gone, or in agreement. Each reading is judged anew."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from decimal import Decimal
+from operator import attrgetter
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError
+from django.utils import timezone
+
+from altegio_loyalty import database, kinds, reasons, signals
+from altegio_loyalty.client import VisitDetails
+from altegio_loyalty.conf import get_settings
+from altegio_loyalty.delivery.explained import beyond_the_log, family, is_done, not_undone, odds, taken_by
+from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.reasons import Reason
+from altegio_loyalty.states import Status
+
+logger = logging.getLogger(__name__)
+
+
+def judge_reading(
+    visit_id: int, details: VisitDetails, known: list[LoyaltyOperation], read_at: datetime.datetime
+) -> None:
+    """Compare a reading, begun at `read_at`, with the log: for each card, and each promotion of it, that the log knows.
+
+    An apply that is gone from the visit counts no more. The last operation to suspect bears a mark where the visit shows
+    more points than the log explains, or fewer; the mark goes as soon as both agree. A card that this site took nothing
+    from is Altegio's affair.
+
+    `known` are the newest operations of the visit, newest first, as they were before the visit was read; they bear what was
+    found afterwards. What has changed since could explain it, and the next reading tells. Where they came
+    `with_last_event`, a reading that changes nothing takes no query.
+    """
+    is_in_order = all(hasattr(row, "last_event") for row in known)
+    if is_in_order and not list(_changes(details, known, read_at)):
+        return
+    now = list(database.operations().filter(visit_id=visit_id).with_last_event())
+    newest = sorted(now, key=lambda row: -row.pk)[: len(known)]
+    if [(row.pk, row.status) for row in newest] != [(row.pk, row.status) for row in known]:
+        return
+    same = {row.pk: row for row in known}
+    for row, columns in _changes(details, now, read_at):
+        before = {name: getattr(row, name) for name in columns}
+        if database.operations().filter(pk=row.pk, status=row.status, **before).update(**columns):
+            for each in (row, same.get(row.pk, row)):
+                for name, value in columns.items():
+                    setattr(each, name, value)
+            if columns.get("discrepancy"):
+                signals.operation_needs_attention.send_robust(LoyaltyOperation, operation=row)
+
+
+def _changes(details: VisitDetails, operations: list[LoyaltyOperation], read_at: datetime.datetime) -> Any:
+    """The rows that a reading changes, with their columns."""
+    families: dict[Any, list[LoyaltyOperation]] = {}
+    for row in sorted(operations, key=attrgetter("last_event", "pk")):
+        if kinds.is_known(row.kind):
+            key = kinds.family_of(row.kind), row.card_id, row.program_id
+            families.setdefault(key, []).append(row)
+    for rows in families.values():
+        if not any(row.is_open for row in rows):
+            yield from _changes_of(details, rows, read_at)
+
+
+def _changes_of(details: VisitDetails, rows: list[LoyaltyOperation], read_at: datetime.datetime) -> Any:
+    effect = kinds.effect_on(details, rows[-1].order)
+    suspects = not_undone(row for row in rows if row.finished_at and (is_done(row) or _may_come_late(row)))
+    done = list(filter(is_done, suspects))
+    # A reading may lag behind: what it does not show yet is not gone.
+    is_settled = all(row.finished_at and row.finished_at < read_at - _time_to_settle() for row in done)
+    if done and not effect.is_there:
+        if is_settled:
+            yield from ((row, {"undone_at": read_at, "discrepancy": ""}) for row in done)
+        return
+    explained = taken_by(done)
+    if not rows[-1].traits.moves_points:
+        explained = effect.amount if done else Decimal(0)
+    text = odds(effect.amount, explained) if is_settled else beyond_the_log(effect.amount, explained)
+    if text and suspects:
+        if suspects[-1].discrepancy != text:
+            yield suspects[-1], {"discrepancy": text}
+    elif effect.amount == explained:
+        yield from ((row, {"discrepancy": ""}) for row in rows if row.discrepancy and not _took_too_much(row))
+
+
+def _time_to_settle() -> datetime.timedelta:
+    return datetime.timedelta(seconds=get_settings().SETTLE_SECONDS)
+
+
+def _may_come_late(operation: LoyaltyOperation) -> bool:
+    """Whether it ended as not done although a call of it stayed without an answer."""
+    return bool(operation.traits.is_apply and operation.unanswered_at is not None)
+
+
+def _took_too_much(operation: LoyaltyOperation) -> bool:
+    """Its own figures are at odds with what was asked: no agreement of the visit with them makes that right."""
+    taken, asked = operation.applied_amount, operation.amount
+    return taken is not None and asked is not None and taken > asked
+
+
+def end_applies(cancel: LoyaltyOperation) -> None:
+    """What a cancel took back, or found gone, is no longer in force."""
+    odd = Reason.read(cancel.discrepancy)
+    if not is_done(cancel) or cancel.traits.is_apply or (odd and odd.code == reasons.STILL_SHOWN):
+        return
+    try:
+        done = family(cancel).filter(kind=cancel.traits.undoes, status=Status.SUCCEEDED, undone_at=None)
+        done.update(undone_at=timezone.now())
+    except (DatabaseError, InterfaceError):
+        # The cancel is recorded, and the order of the log says the same.
+        logger.warning("What operation %s took back could not be marked.", cancel.pk, exc_info=True)

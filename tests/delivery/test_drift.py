@@ -1,0 +1,229 @@
+"""Log and visit drift apart: what was undone, taken or lost behind the log's back shows at the next reading."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from altegio_loyalty import services
+from altegio_loyalty.exceptions import OperationInProgress
+from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.states import CallOutcome, Ending, Purpose
+from altegio_loyalty.wording import reason
+from tests.delivery.salon import CANCEL, PROMOTION, Salon, Status, points
+from tests.delivery.test_surplus import look
+
+pytestmark = pytest.mark.django_db
+
+
+def anew(operation: LoyaltyOperation) -> LoyaltyOperation:
+    operation.refresh_from_db()
+    return operation
+
+
+def undo_in_altegio(salon: Salon, visit: Any) -> None:
+    salon.ledger.cancel_withdrawal(visit, salon.card)
+
+
+def long_ago(operation: LoyaltyOperation) -> None:
+    finished_at = timezone.now() - datetime.timedelta(hours=1)
+    LoyaltyOperation.objects.filter(pk=operation.pk).update(finished_at=finished_at)
+
+
+def test_apply_that_is_gone_from_the_visit__counts_no_more_and_says_since_when(salon: Salon) -> None:
+    """What was undone in Altegio's own screen is not in force here either."""
+    visit = salon.visit()
+    operation = salon.withdraw(visit)
+    undo_in_altegio(salon, visit)
+    look(salon, visit)
+    assert anew(operation).undone_at is not None
+    assert not operation.is_in_force
+    assert operation.sentence.startswith("Done: 100 points taken. It is no longer on the visit since")
+    assert operation.discrepancy == ""
+
+
+def test_promotion_that_is_gone_from_the_visit__counts_no_more(salon: Salon) -> None:
+    visit = salon.visit()
+    operation = salon.ask(PROMOTION, visit)
+    look(salon, visit)
+    assert anew(operation).is_in_force
+    salon.ledger.cancel_program(visit, salon.card, salon.program)
+    look(salon, visit)
+    assert not anew(operation).is_in_force
+
+
+def test_what_a_reading_does_not_show_yet__is_not_gone(salon: Salon) -> None:
+    """Altegio may show it a little later; only after SETTLE_SECONDS an absence says something."""
+    salon.configure(SETTLE_SECONDS=60)
+    visit = salon.visit()
+    operation = salon.withdraw(visit)
+    undo_in_altegio(salon, visit)
+    look(salon, visit)
+    assert anew(operation).is_in_force
+    long_ago(operation)
+    look(salon, visit)
+    assert not anew(operation).is_in_force
+
+
+def test_points_taken_in_altegio_after_ours_were_undone_there__are_not_ours(salon: Salon) -> None:
+    """Taken here, undone there, taken here again: the log explains what the last one took, and nothing more."""
+    visit = salon.visit()
+    salon.withdraw(visit)
+    undo_in_altegio(salon, visit)
+    second = salon.withdraw(visit)
+    assert second.applied_amount == points(100)
+    salon.ledger.withdraw(visit, salon.card, 50)
+    look(salon, visit)
+    assert reason(anew(second).discrepancy) == "The visit shows 150 from this card, the log explains 100."
+
+
+def test_late_effect__is_found_though_an_earlier_operation_took_as_much(salon: Salon) -> None:
+    """The look before the first call showed that nothing of the earlier one was left."""
+    salon.configure(MAX_ATTEMPTS=1)
+    visit = salon.visit()
+    salon.withdraw(visit)
+    undo_in_altegio(salon, visit)
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw(visit)
+    salon.run_to_the_end(operation)
+    assert operation.status == Status.FAILED
+    salon.ledger.withdraw(visit, salon.card, 100)  # the effect of the call that was cut
+    services.retry_operation(operation)
+    salon.run_to_the_end(operation)
+    assert (operation.status, operation.ending) == (Status.SUCCEEDED, Ending.FOUND)
+    assert operation.applied_amount == points(100)
+    assert salon.posts() == 2
+
+
+def test_fewer_points_than_the_log_says__are_flagged_until_both_agree(salon: Salon) -> None:
+    """A line that was paid is deleted in Altegio, and its points with it."""
+    visit = salon.visit()
+    operation = salon.withdraw(visit)
+    undo_in_altegio(salon, visit)
+    salon.ledger.withdraw(visit, salon.card, 40)
+    look(salon, visit)
+    assert reason(anew(operation).discrepancy).startswith(
+        "The visit shows only 40 from this card, the log says 100."
+    )
+    salon.ledger.withdraw(visit, salon.card, 60)
+    look(salon, visit)
+    assert anew(operation).discrepancy == ""
+
+
+def test_surplus_that_was_corrected_in_altegio__is_flagged_no_more(salon: Salon) -> None:
+    visit = salon.visit()
+    operation = salon.withdraw(visit)
+    salon.ledger.withdraw(visit, salon.card, 70)
+    look(salon, visit)
+    assert anew(operation).discrepancy
+    undo_in_altegio(salon, visit)
+    salon.ledger.withdraw(visit, salon.card, 100)
+    look(salon, visit)
+    assert anew(operation).discrepancy == ""
+
+
+def test_cancel_that_gives_back_fewer_points_than_the_log_says__is_flagged(salon: Salon) -> None:
+    visit = salon.visit()
+    salon.withdraw(visit)
+    undo_in_altegio(salon, visit)
+    salon.ledger.withdraw(visit, salon.card, 40)
+    cancel = salon.ask(CANCEL, visit)
+    assert cancel.returned_amount == points(40)
+    assert reason(cancel.discrepancy).startswith("The visit shows only 40 from this card, the log says 100.")
+
+
+def test_cancel__ends_what_it_undoes(salon: Salon) -> None:
+    """The same key asked for once more gets an answer that is true now."""
+    visit = salon.visit()
+    operation = salon.withdraw(visit, idempotency_key="order-1")
+    salon.ask(CANCEL, visit)
+    again = salon.withdraw(visit, idempotency_key="order-1")
+    assert again.pk == operation.pk
+    assert not again.is_in_force
+    assert again.applied_amount == points(100)
+    assert "It is no longer on the visit since" in again.sentence
+
+
+def test_cancel_of_nothing__keeps_the_suspicion_of_a_late_effect(salon: Salon) -> None:
+    """Given up, cancelled to be safe, then the effect comes after all."""
+    salon.configure(MAX_ATTEMPTS=1)
+    visit = salon.visit()
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw(visit)
+    salon.run_to_the_end(operation)
+    assert operation.status == Status.FAILED
+    assert salon.ask(CANCEL, visit).ending == Ending.NOTHING_TO_CANCEL
+    salon.ledger.withdraw(visit, salon.card, 100)
+    look(salon, visit)
+    assert reason(anew(operation).discrepancy) == "The visit shows 100 from this card, the log explains 0."
+
+
+def test_cancel_of_what_altegio_does_not_show_yet__looks_again_and_then_tells(salon: Salon) -> None:
+    """A read that lags right after an apply proves nothing; no attempt is used up meanwhile."""
+    salon.configure(SETTLE_SECONDS=60)
+    visit = salon.visit()
+    operation = salon.withdraw(visit)
+    undo_in_altegio(salon, visit)
+    cancel = salon.ask(CANCEL, visit)
+    assert (cancel.status, cancel.attempt_count) == (Status.PENDING, 0)
+    assert "does not show yet" in cancel.sentence
+    salon.age(cancel, 3)
+    salon.sweep(cancel)
+    assert cancel.status == Status.PENDING
+    long_ago(operation)
+    salon.age(cancel, 60)
+    salon.run_to_the_end(cancel)
+    assert cancel.ending == Ending.NOTHING_TO_CANCEL
+    assert reason(cancel.discrepancy).startswith("The visit shows only 0 from this card, the log says 100.")
+    assert not anew(operation).is_in_force
+    assert salon.posts() == 1
+
+
+def test_early_word_that_it_did_not_happen__keeps_the_card_taken_until_nothing_can_arrive(
+    salon: Salon,
+) -> None:
+    """A new operation beside the late effect would take twice."""
+    salon.configure(SETTLE_SECONDS=60)
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    visit = salon.visit()
+    operation = services.settle_operation(salon.withdraw(visit), happened=False, reason="Not there.")
+    assert operation.status == Status.FAILED
+    assert "until" in operation.sentence
+    for deliver in ("now", "on_commit"):
+        with pytest.raises(OperationInProgress) as refused:
+            salon.withdraw(visit, deliver=deliver)
+        assert refused.value.operation == operation
+    salon.age(operation, 61)
+    assert operation.sentence == "Not done: a person confirmed that it did not happen."
+    assert salon.withdraw(visit).status == Status.SUCCEEDED
+    assert anew(operation).open_key is None
+
+
+def test_card_that_an_early_word_held__is_free_for_a_retry_as_well(salon: Salon) -> None:
+    salon.configure(SETTLE_SECONDS=60, MAX_ATTEMPTS=1)
+    visit = salon.visit()
+    salon.fail("status_500", path="visit/details", times=1)
+    given_up = salon.withdraw(visit)
+    assert given_up.status == Status.FAILED
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    decided = services.settle_operation(salon.withdraw(visit), happened=False, reason="Not there.")
+    with pytest.raises(OperationInProgress):
+        services.retry_operation(given_up)
+    salon.age(decided, 61)
+    assert services.retry_operation(anew(given_up)).status == Status.PENDING
+
+
+def test_dead_workers_attempt__says_that_it_stayed_without_an_answer(salon: Salon) -> None:
+    """What began just before the end of a lease can be open for the longest that a call can be."""
+    operation = salon.later()
+    LoyaltyOperation.objects.filter(pk=operation.pk).update(
+        status=Status.SENDING, sent_at=timezone.now(), next_attempt_at=timezone.now(), seen_before=0
+    )
+    salon.sweep(operation)
+    assert operation.status == Status.UNCONFIRMED
+    assert operation.settles_at > timezone.now() + datetime.timedelta(seconds=20)
+    stopped = operation.attempts.get(purpose=Purpose.SEND)
+    assert stopped.outcome == CallOutcome.UNKNOWN
