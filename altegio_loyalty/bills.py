@@ -12,11 +12,16 @@ from altegio_loyalty.models import Visit
 
 
 def keep_figures(visit_id: int, details: VisitDetails) -> None:
-    """Note what a reading of the visit showed. Call it wherever `VisitDetails` of a visit were just read."""
-    due, covered = storable(details.left_to_pay), storable(details.covered)
+    """Note what a reading of the visit showed, as far as it is exact.
+
+    Call it wherever `VisitDetails` of a visit were just read.
+    """
+    rest = details.rest
+    is_exact = rest is not None and rest.least == rest.most
+    due, covered = storable(details.left_to_pay if is_exact else None), storable(details.covered)
     Visit.objects.filter(pk=visit_id).update(due_amount=due, covered_amount=covered, read_at=timezone.now())
 
 
-def storable(amount: Decimal) -> Decimal | None:
-    """The amount, or nothing where it is larger than a column holds."""
-    return amount if amount <= LARGEST_AMOUNT else None
+def storable(amount: Decimal | None) -> Decimal | None:
+    """The amount, or nothing where it is not known, or larger than a column holds."""
+    return amount if amount is not None and amount <= LARGEST_AMOUNT else None

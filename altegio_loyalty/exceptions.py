@@ -5,6 +5,7 @@
         NotSent                 certainly not done: no byte of the request left this machine
         NoAnswer                perhaps done: the request left, the answer did not arrive whole
         UnreadableAnswer        perhaps done: an answer came that nobody can make sense of
+          RowNotKnown           perhaps done: the visit shows a loyalty row that could be it, and nobody can judge
         ServerError             perhaps done: HTTP 5xx, 408 or a redirect
         RateLimited             certainly not done: HTTP 429
           Throttled             nothing was sent: the site's own budget of requests is used up
@@ -65,6 +66,10 @@ class NoAnswer(ApiError):
 
 class UnreadableAnswer(ApiError):
     """Altegio's answer could not be read."""
+
+
+class RowNotKnown(UnreadableAnswer):
+    """The visit shows a loyalty row that nobody can judge."""
 
 
 class ServerError(ApiError):

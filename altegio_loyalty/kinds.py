@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 
+from altegio_loyalty import exceptions
 from altegio_loyalty.client import Order, VisitDetails
 from altegio_loyalty.client.v1 import REQUESTS
 
@@ -44,12 +45,20 @@ class Kind:
         return not self.undoes
 
 
+def _refuse(doubt: str) -> None:
+    """Where nobody knows, nothing may be sent and nothing told as done: so it is no effect, but a read that failed."""
+    if doubt:
+        raise exceptions.RowNotKnown(f"Altegio's answer could not be read: {doubt}.")
+
+
 def _points_of_card(visit: VisitDetails, order: Order) -> Effect:
+    _refuse(visit.doubt_about_points(order.card_id))
     amount = visit.withdrawn(order.card_id)
     return Effect(amount > 0, amount)
 
 
 def _promotion_of_card(visit: VisitDetails, order: Order) -> Effect:
+    _refuse(visit.doubt_about_promotion(order.program_id or 0, order.card_id))
     discount = visit.discounted(order.program_id or 0, order.card_id)
     return Effect(discount is not None, discount or Decimal(0))
 
@@ -85,7 +94,10 @@ one_for_each("client.v1", REQUESTS)
 
 
 def effect_on(visit: VisitDetails, order: Order) -> Effect:
-    """What the visit shows now of what the order applies or takes back. Raises `KeyError` for an unknown kind."""
+    """What the visit shows now of what the order applies or takes back.
+
+    Raises `exceptions.RowNotKnown` where a row could be just that and nobody can judge it, `KeyError` for an unknown kind.
+    """
     return TABLE[order.kind].effect_on(visit, order)
 
 

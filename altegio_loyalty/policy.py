@@ -43,7 +43,8 @@ def meaning_of_look(error: exceptions.ApiError) -> Meaning:
 
 def is_outage(error: exceptions.ApiError) -> bool:
     """Whether the failure is about Altegio as a whole, so that the next operation would most likely meet it as well."""
-    return not isinstance(error, (exceptions.Refused, exceptions.Unauthorized))
+    of_one = (exceptions.Refused, exceptions.Unauthorized, exceptions.RowNotKnown)
+    return not isinstance(error, of_one)
 
 
 def is_done(order: Order, effect: Effect) -> bool:
@@ -114,6 +115,7 @@ _CODES = {
     exceptions.NotSent: "not_sent",
     exceptions.NoAnswer: "no_answer",
     exceptions.UnreadableAnswer: "unreadable_answer",
+    exceptions.RowNotKnown: "row_not_known",
     exceptions.ServerError: "server_error",
     exceptions.RateLimited: "rate_limited",
     exceptions.Throttled: "throttled",

@@ -200,6 +200,12 @@ def _unconfirmed(operation: Told) -> str:
             "Altegio did not answer, and nobody can check while this location is paused or switched off. "
             "Do not repeat it; look in Altegio."
         )
+    kept = Reason.read(operation.last_error)
+    if kept and kept.code == "row_not_known":
+        text = _(
+            "What Altegio shows does not tell whether it happened; do not repeat it, look there: %(reason)s"
+        )
+        return text % {"reason": in_words(kept)}
     if operation.is_stopping:
         return _("Altegio did not answer; we are checking whether it happened, and will not send it again.")
     return _("Altegio did not answer; we are checking, do not repeat it.")

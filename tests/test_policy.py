@@ -31,6 +31,7 @@ TABLE = [
     (E.NotSent, Meaning.NOT_DONE, Meaning.NOT_DONE, True),
     (E.NoAnswer, Meaning.UNKNOWN, Meaning.NOT_DONE, True),
     (E.UnreadableAnswer, Meaning.UNKNOWN, Meaning.NOT_DONE, True),
+    (E.RowNotKnown, Meaning.UNKNOWN, Meaning.NOT_DONE, False),
     (E.ServerError, Meaning.UNKNOWN, Meaning.NOT_DONE, True),
     (E.RateLimited, Meaning.NOT_DONE, Meaning.NOT_DONE, True),
     (E.Throttled, Meaning.NOT_DONE, Meaning.NOT_DONE, True),
@@ -117,6 +118,15 @@ def test_what_a_visit_shows_of_a_target(kind: str, rows: list[Any], effect: Effe
     target = order(kind, card_id=5, program_id=9, amount=Decimal(100))
     assert effect_on(visit(*rows), target) == effect
     assert is_done(target, effect) is done
+
+
+@pytest.mark.parametrize("kind", kinds.TABLE)
+def test_row_that_could_be_the_effect_and_nobody_can_judge__is_no_effect(kind: str) -> None:
+    """Neither there nor away: whoever asks gets an error, and can take it for neither."""
+    target = order(kind, card_id=5, program_id=9, amount=Decimal(100))
+    row = WITHDRAWAL if kinds.TABLE[kind].moves_points else DISCOUNT
+    with pytest.raises(E.RowNotKnown, match=r"loyalty_transactions\[0\]\.status_id"):
+        effect_on(visit({**row, "status_id": 2}), target)
 
 
 NOTHING, SOME = Effect(False, Decimal(0)), Effect(True, Decimal(40))

@@ -2,15 +2,17 @@
 
 from altegio_loyalty.client.hidden import Hidden
 from altegio_loyalty.client.transport import Answer, Limits, Transport, shared_transport
-from altegio_loyalty.client.types import Card, Credentials, LoyaltyTransaction, Record, VisitDetails
+from altegio_loyalty.client.types import Card, Cards, Credentials, Record
 from altegio_loyalty.client.v1 import AltegioClient
 from altegio_loyalty.client.vendor import Order, Reply, Vendor
 from altegio_loyalty.client.versions import client_of
+from altegio_loyalty.client.visit import LoyaltyTransaction, VisitDetails
 
 __all__ = [
     "AltegioClient",
     "Answer",
     "Card",
+    "Cards",
     "Credentials",
     "Hidden",
     "Limits",

@@ -7,22 +7,21 @@ with float noise or as texts, empty objects as `[]`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from altegio_loyalty.client.hidden import Hidden, hides_frames
 from altegio_loyalty.redaction import clean
 
+Parsed = TypeVar("Parsed")
 CENT = Decimal("0.01")
 LARGEST_AMOUNT = Decimal("9999999999.99")
 LARGEST_ID = 2**63 - 1
 LONGEST_TEXT = 300
 #: A server may give longer pages than it was asked for, or the whole day at once; with more it makes no sense.
 MOST_ROWS_FOR_ONE = 10
-TYPE_DISCOUNT = 1
-TYPE_WITHDRAWAL = 3
 
 
 class Malformed(ValueError):
@@ -90,9 +89,11 @@ def to_money(value: object) -> Decimal:
         raise Malformed("an amount is not a number") from error
 
 
-def _to_money_or(default: int, value: object) -> Decimal:
-    """For lines and payments: null is what is missing, and no reason not to understand the loyalty rows beside it."""
-    return to_money(default if value is None else value)
+def to_known(value: object) -> Decimal | None:
+    """An amount that is only shown: None where it cannot be read."""
+    with contextlib.suppress(Malformed):
+        return to_money(value)
+    return None
 
 
 def to_object(value: object) -> Mapping[str, Any]:
@@ -104,13 +105,18 @@ def to_object(value: object) -> Mapping[str, Any]:
     raise Malformed("an object was expected")
 
 
-def to_objects(value: object) -> Iterator[Mapping[str, Any]]:
-    """The objects of a JSON array; a legacy object keyed by id counts as the array of its values."""
+def to_list(value: object) -> list[object]:
+    """A JSON array; a legacy object keyed by id counts as the array of its values."""
     if isinstance(value, Mapping):
-        value = list(value.values())
+        return list(value.values())
     if not isinstance(value, list):
         raise Malformed("a list was expected")
-    for entry in value:
+    return value
+
+
+def to_objects(value: object) -> Iterator[Mapping[str, Any]]:
+    """The objects of a JSON array, or of a legacy object keyed by id."""
+    for entry in to_list(value):
         if not isinstance(entry, Mapping):
             raise Malformed("a list holds something that is not an object")
         yield entry
@@ -129,168 +135,91 @@ def to_flag(value: object) -> bool:
 
 
 @dataclass(frozen=True)
-class LoyaltyTransaction:
-    """One row of what loyalty did on a visit."""
-
-    id: int
-    type_id: int
-    card_id: int
-    program_id: int
-    item_id: int
-    amount: Decimal
-    is_withdrawal: bool
-    is_discount: bool
-
-    @classmethod
-    def parse(cls, row: Mapping[str, Any]) -> LoyaltyTransaction:
-        kind = to_object(row.get("type"))
-        type_id = to_id(row.get("type_id", kind.get("id")))
-        is_withdrawal = type_id == TYPE_WITHDRAWAL or to_flag(row.get("is_loyalty_withdraw"))
-        is_discount = type_id == TYPE_DISCOUNT or to_flag(row.get("is_discount"))
-        if not type_id and not is_withdrawal and not is_discount:
-            raise Malformed("a loyalty row does not say what it is")
-        if (is_withdrawal and "card_id" not in row) or (
-            type_id == TYPE_WITHDRAWAL and not to_id(row["card_id"])
-        ):
-            raise Malformed("a withdrawal does not say from which card")
-        return cls(
-            id=to_id(row.get("id")),
-            type_id=type_id,
-            card_id=to_id(row.get("card_id")),
-            program_id=to_id(row.get("program_id")),
-            item_id=to_id(row.get("item_id")),
-            amount=abs(to_money(row.get("amount"))),
-            is_withdrawal=is_withdrawal,
-            is_discount=is_discount,
-        )
-
-
-@dataclass(frozen=True)
-class VisitLine:
-    """One service or product of a visit. `cost` is the price of the line before loyalty."""
-
-    title: str
-    quantity: Decimal
-    cost: Decimal
-
-    @classmethod
-    def parse(cls, row: Mapping[str, Any]) -> VisitLine:
-        return cls(
-            title=to_text(row.get("item_title")),
-            quantity=_to_money_or(1, row.get("amount")),
-            cost=_to_money_or(0, row.get("cost")),
-        )
-
-
-@dataclass(frozen=True)
-class VisitDetails:
-    """What a visit holds now: the object that GET visit/details and the four loyalty POSTs answer with."""
-
-    transactions: tuple[LoyaltyTransaction, ...]
-    lines: tuple[VisitLine, ...]
-    paid: Decimal
-
-    @classmethod
-    def parse(cls, body: object) -> VisitDetails:
-        """Raises `Malformed` unless every loyalty row can be understood, or where they add up to what no column holds.
-
-        `loyalty_transactions` must be there: an answer without it says nothing about what was applied.
-        """
-        visit = to_object(body)
-        if "loyalty_transactions" not in visit:
-            raise Malformed("the answer does not show the visit's loyalty transactions")
-        payments = to_objects(visit.get("payment_transactions") or [])
-        transactions = tuple(map(LoyaltyTransaction.parse, to_objects(visit["loyalty_transactions"])))
-        if sum(row.amount for row in transactions) > LARGEST_AMOUNT:
-            raise Malformed("the amounts are out of all proportion")
-        return cls(
-            transactions=transactions,
-            lines=tuple(VisitLine.parse(row) for row in to_objects(visit.get("items") or [])),
-            paid=sum((_to_money_or(0, row.get("amount")) for row in payments), Decimal(0)),
-        )
-
-    def withdrawn(self, card_id: int) -> Decimal:
-        """Points taken from the card on this visit: the sum of its withdrawal rows, each rounded to 2 decimals."""
-        rows = (row.amount for row in self.transactions if row.is_withdrawal and row.card_id == card_id)
-        return sum(rows, Decimal(0))
-
-    def discounted(self, program_id: int, card_id: int) -> Decimal | None:
-        """What the promotion takes off the bill; None where it is not applied.
-
-        A promotion can stand there with nothing taken off, so None and 0 differ. A row without a card belongs to any.
-        """
-        rows = [
-            row.amount
-            for row in self.transactions
-            if row.is_discount and row.program_id == program_id and row.card_id in (0, card_id)
-        ]
-        return sum(rows, Decimal(0)) if rows else None
-
-    @property
-    def total(self) -> Decimal:
-        return sum((line.cost for line in self.lines), Decimal(0))
-
-    @property
-    def covered(self) -> Decimal:
-        """What loyalty of any sort covers of the total."""
-        covering = (8, 9, 11)  # gift card, membership, client account
-        rows = (
-            row.amount
-            for row in self.transactions
-            if row.is_withdrawal or row.is_discount or row.type_id in covering
-        )
-        return sum(rows, Decimal(0))
-
-    @property
-    def left_to_pay(self) -> Decimal:
-        """The lines less what loyalty and payments cover; the reference gives no figure of its own."""
-        return max(self.total - self.covered - self.paid, Decimal(0))
-
-
-@dataclass(frozen=True)
 class Program:
-    """A promotion linked to a card."""
+    """A promotion linked to a card. `value` is None where Altegio does not say it."""
 
     id: int
     title: str
-    value: Decimal
+    value: Decimal | None
     is_percent: bool
     is_discount: bool
+
+    @classmethod
+    def parse(cls, row: Mapping[str, Any]) -> Program:
+        """Raises `Malformed` without an id: nothing could be asked for with it."""
+        kind = row.get("loyalty_type")
+        return cls(
+            id=_to_id_of_its_own(row),
+            title=to_text(row.get("title")),
+            value=to_known(row.get("value", 0)),
+            is_percent=row.get("value_unit_id") not in (2, "2"),
+            # Where the answer does not say what the program is, it stays on offer: Altegio knows better than a guess.
+            is_discount=to_flag(kind.get("is_discount", True)) if isinstance(kind, Mapping) else True,
+        )
 
 
 @dataclass(frozen=True)
 class Card:
-    """A client's loyalty card. `id` is what the API wants; `number` is what is printed on it, zeros included."""
+    """A client's loyalty card. `id` is what the API wants; `number` is what is printed on it, zeros included.
+
+    `balance` is None where Altegio does not say it; `unreadable_count` counts the promotions that nobody can read.
+    """
 
     id: int
     number: str
     title: str
-    balance: Decimal
+    balance: Decimal | None
     programs: tuple[Program, ...]
+    unreadable_count: int = 0
 
     @classmethod
     def parse(cls, row: Mapping[str, Any]) -> Card:
-        if not to_id(row.get("id")):
-            raise Malformed("a card has no id")
+        """Raises `Malformed` without an id: nothing could be asked for with it."""
+        kind = row.get("type")
+        programs, unreadable_count = _readable(row.get("programs") or [], Program.parse)
         return cls(
-            id=to_id(row.get("id")),
+            id=_to_id_of_its_own(row),
             number=to_text(row.get("number")),
-            title=to_text(to_object(row.get("type")).get("title")),
-            balance=to_money(row.get("balance")),
-            programs=tuple(_parse_program(entry) for entry in to_objects(row.get("programs") or [])),
+            title=to_text(kind.get("title")) if isinstance(kind, Mapping) else "",
+            balance=to_known(row.get("balance")),
+            programs=programs,
+            unreadable_count=unreadable_count,
         )
 
 
-def _parse_program(row: Mapping[str, Any]) -> Program:
-    kind = to_object(row.get("loyalty_type"))
-    return Program(
-        id=to_id(row.get("id")),
-        title=to_text(row.get("title")),
-        value=to_money(row.get("value", 0)),
-        is_percent=to_id(row.get("value_unit_id")) != 2,
-        # Where the answer does not say what the program is, it stays on offer: Altegio knows better than a guess.
-        is_discount=to_flag(kind.get("is_discount", True)),
-    )
+@dataclass(frozen=True)
+class Cards:
+    """A client's cards. `unreadable_count` counts the cards and promotions that nobody can read, and that are left out."""
+
+    cards: tuple[Card, ...]
+    unreadable_count: int
+
+    @classmethod
+    def parse(cls, body: object) -> Cards:
+        """Raises `Malformed` where there is no list of them: no cards and no answer differ."""
+        # The reference prints one bare object where the real answer is a list.
+        is_bare = isinstance(body, Mapping) and ("balance" in body or "number" in body)
+        cards, unreadable_count = _readable([body] if is_bare else to_list(body), Card.parse)
+        return cls(cards, unreadable_count + sum(card.unreadable_count for card in cards))
+
+
+def _to_id_of_its_own(row: Mapping[str, Any]) -> int:
+    if not (own := to_id(row.get("id"))):
+        raise Malformed("it has no id")
+    return own
+
+
+def _readable(value: object, parse: Callable[[Mapping[str, Any]], Parsed]) -> tuple[tuple[Parsed, ...], int]:
+    """The rows that can be read, and how many cannot: one that makes no sense must not hide all others."""
+    try:
+        rows = to_list(value)
+    except Malformed:
+        return (), 1
+    read = []
+    for row in rows:
+        with contextlib.suppress(Malformed):
+            read.append(parse(to_object(row)))
+    return tuple(read), len(rows) - len(read)
 
 
 @dataclass(frozen=True)
@@ -370,16 +299,10 @@ class RecordPage:
 
         Raises `Malformed` where there is no list, or one out of all proportion to the rows that were asked for.
         """
-        rows = list(body.values()) if isinstance(body, Mapping) else body
-        if not isinstance(rows, list):
-            raise Malformed("a list was expected")
+        rows = to_list(body)
         if len(rows) > asked * MOST_ROWS_FOR_ONE:
             raise Malformed(f"{asked} rows were asked for, and it has {len(rows)}")
-        records = []
-        for row in rows:
-            with contextlib.suppress(Malformed):
-                records.append(Record.parse(to_object(row)))
-        return cls(tuple(records), len(rows))
+        return cls(_readable(rows, Record.parse)[0], len(rows))
 
     @property
     def unreadable_count(self) -> int:

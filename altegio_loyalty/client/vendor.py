@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from altegio_loyalty.client.transport import Answer
-from altegio_loyalty.client.types import VisitDetails
+from altegio_loyalty.client.visit import VisitDetails
 
 
 @dataclass(frozen=True, kw_only=True)

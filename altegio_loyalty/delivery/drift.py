@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 from decimal import Decimal
@@ -11,7 +12,7 @@ from typing import Any
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from altegio_loyalty import database, kinds, reasons, signals
+from altegio_loyalty import database, exceptions, kinds, reasons, signals
 from altegio_loyalty.client import VisitDetails
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery.explained import beyond_the_log, family, is_done, not_undone, odds, taken_by
@@ -62,7 +63,8 @@ def _changes(details: VisitDetails, operations: list[LoyaltyOperation], read_at:
             families.setdefault(key, []).append(row)
     for rows in families.values():
         if not any(row.is_open for row in rows):
-            yield from _changes_of(details, rows, read_at)
+            with contextlib.suppress(exceptions.RowNotKnown):  # such a reading says nothing of it
+                yield from _changes_of(details, rows, read_at)
 
 
 def _changes_of(details: VisitDetails, rows: list[LoyaltyOperation], read_at: datetime.datetime) -> Any:

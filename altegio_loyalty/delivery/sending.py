@@ -8,7 +8,7 @@ from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from altegio_loyalty import bills, database, exceptions, kinds, policy
-from altegio_loyalty.client import Vendor
+from altegio_loyalty.client import Order, Reply, Vendor
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import Claim
 from altegio_loyalty.delivery.explained import beyond_the_log, in_force, is_anothers, odds, taken_by
@@ -52,9 +52,20 @@ def send(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
 def look(claim: Claim, client: Vendor, purpose: Purpose) -> Effect:
     """What the visit shows now of the operation's effect. Raises a subclass of `exceptions.ApiError`."""
     operation = claim.operation
-    reply = claim.log.call(purpose, lambda: client.look(operation.order))
+    reply = claim.log.call(purpose, lambda: _judged(client.look(operation.order), operation.order))
     assert reply.visit is not None
     return kinds.effect_on(reply.visit, operation.order)
+
+
+def _judged(reply: Reply, order: Order) -> Reply:
+    """The reply, once its rows say what the order is after. Raises `exceptions.RowNotKnown`, with the answer, where not."""
+    try:
+        if reply.visit is not None:
+            kinds.effect_on(reply.visit, order)
+    except exceptions.RowNotKnown as error:
+        error.http_status, error.body = reply.answer.http_status, reply.answer.text
+        raise
+    return reply
 
 
 def _already_as_wanted(claim: Claim, seen: Effect) -> transitions.Columns:
@@ -76,7 +87,8 @@ def _post(claim: Claim, client: Vendor) -> exceptions.ApiError | None:
     operation = claim.operation
     try:
         reply = claim.log.call(
-            Purpose.SEND, lambda: client.send(operation.order, send_within=claim.seconds_left())
+            Purpose.SEND,
+            lambda: _judged(client.send(operation.order, send_within=claim.seconds_left()), operation.order),
         )
     except exceptions.ApiError as error:
         _record_failure(claim, error, policy.meaning_of_send(error))

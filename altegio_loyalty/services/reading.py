@@ -32,10 +32,14 @@ class VisitReading:
 
 @dataclass(frozen=True)
 class CardsReading:
-    """The client's cards now. `error` is empty, or says why they are unknown: no card and no answer differ."""
+    """The client's cards now. `error` is empty, or says why they are unknown: no card and no answer differ.
+
+    `unreadable_count` counts the cards and promotions that are left out because nobody can read them.
+    """
 
     cards: tuple[Card, ...] = ()
     error: str = ""
+    unreadable_count: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,9 +68,10 @@ def read_cards(location: Location, *, client_id: int, turns: int = 1) -> CardsRe
     `turns` as in `read_visit`.
     """
     try:
-        return CardsReading(tuple(ask(location, lambda client: client.client_cards(client_id), turns)))
+        found = ask(location, lambda client: client.client_cards(client_id), turns)
     except exceptions.ApiError as error:
         return CardsReading(error=shown(error))
+    return CardsReading(found.cards, unreadable_count=found.unreadable_count)
 
 
 def find_client(visit: Visit) -> str:

@@ -149,7 +149,7 @@ def push(operation: LoyaltyOperation) -> str:
     return now.status
 
 
-def look(location: Location, visit: Visit) -> Decimal:
+def look(location: Location, visit: Visit) -> Decimal | None:
     read_at = timezone.now()
     reading = services.read_visit(location, visit_id=visit.pk, record_id=visit.record_id)
     assert_type(reading, services.VisitReading)

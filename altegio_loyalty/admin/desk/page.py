@@ -68,6 +68,8 @@ class VisitPage(Page):
         all_offers = [offers(details, cards, busy_cards) for offers in OFFERS.values()]
         return {
             "details": details.details,
+            "bill": of_cards.bill,
+            "unreadable_cards": cards.unreadable_count,
             "reading_error": details.error,
             "cards_error": cards.error,
             "no_cards": why_nothing(of_cards.kind, has_client=self.visit.client_id is not None),

@@ -14,18 +14,18 @@ from altegio_loyalty import exceptions
 from altegio_loyalty.client.hidden import Hidden, hides_frames
 from altegio_loyalty.client.transport import Answer, Transport
 from altegio_loyalty.client.types import (
-    Card,
+    Cards,
     Credentials,
     Malformed,
     Record,
     RecordPage,
-    VisitDetails,
     to_flag,
     to_object,
     to_objects,
     to_text,
 )
 from altegio_loyalty.client.vendor import Order, Reply
+from altegio_loyalty.client.visit import VisitDetails
 
 Parsed = TypeVar("Parsed")
 #: A POST: its path and its body.
@@ -112,9 +112,9 @@ class AltegioClient:
         path = f"/records/{location_id}"
         return self._get(path, lambda body: RecordPage.parse(body, count), query)[1]
 
-    def client_cards(self, client_id: int) -> list[Card]:
-        """GET /loyalty/client_cards/{client_id}: the client's cards; an empty list means that there are none."""
-        return self._get(f"/loyalty/client_cards/{client_id}", _cards)[1]
+    def client_cards(self, client_id: int) -> Cards:
+        """GET /loyalty/client_cards/{client_id}: the client's cards, which rather lack one than are not there at all."""
+        return self._get(f"/loyalty/client_cards/{client_id}", Cards.parse)[1]
 
     def company(self, location_id: int) -> str:
         """GET /company/{location_id}: the location's title."""
@@ -159,12 +159,6 @@ def _read(answer: Answer, parse: Callable[[Any], Parsed]) -> Parsed:
         raise exceptions.UnreadableAnswer(
             f"Altegio's answer could not be read: {error}.", http_status=answer.http_status, body=answer.text
         ) from None
-
-
-def _cards(body: Any) -> list[Card]:
-    # The reference prints one bare object where the real answer is a list.
-    rows = [body] if isinstance(body, dict) and "balance" in body else to_objects(body)
-    return [Card.parse(row) for row in rows]
 
 
 def _visit_of_success(answer: Answer) -> VisitDetails | None:

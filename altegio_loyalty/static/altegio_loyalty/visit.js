@@ -123,7 +123,7 @@
             if (!other.checked || !cents) {
                 return "";
             }
-            if (cents > asCents(most)) {
+            if (most && cents > asCents(most)) {
                 return `⚠ ${fill(form.dataset.tooMuch, { most: asPoints(asCents(most)) })}`;
             }
             const figures = { card: asPoints(asCents(balance) - cents), left: left && asPoints(asCents(left) - cents) };

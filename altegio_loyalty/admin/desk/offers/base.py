@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from django.utils.translation import gettext as _
 
+from altegio_loyalty.admin.desk.bill import Bill
 from altegio_loyalty.client import Card
 from altegio_loyalty.kinds import Kind
 from altegio_loyalty.services import CardsReading, VisitReading
@@ -50,6 +51,11 @@ class Part:
         return str(self.amount)
 
 
+def why_unknown(doubt: str) -> str:
+    """Why something cannot be taken back here, where a row that could be part of it cannot be judged."""
+    return _("not known how much of it is in force; look in Altegio") if doubt else ""
+
+
 class Offers:
     """What can be chosen for one kind of operation on one visit. Each kind has a class of its own."""
 
@@ -59,6 +65,7 @@ class Offers:
         self.visit = visit
         self.cards = cards
         self.busy_cards = busy_cards
+        self.bill = Bill(visit.details)
         self.all = list(self._find())
         # What can be taken back stands on the visit itself; for the rest the cards must be known.
         self.error = cards.error if self.kind.is_apply else visit.error
@@ -94,12 +101,12 @@ class Offers:
     def _why_busy(self, card_id: int) -> str:
         return _("another operation with this card is not finished") if card_id in self.busy_cards else ""
 
+    def _why_nothing_is_left(self) -> str:
+        return _("nothing is left to pay") if self.bill.left == 0 else ""
+
     def _left_after(self, taken: Decimal) -> str:
-        """What is left to pay once so much more is covered; a bill never falls below nothing."""
-        details = self.visit.details
-        if details is None:
-            return "?"
-        return points(max(details.total - details.covered - details.paid - taken, Decimal(0)))
+        """What is left to pay once so much more is covered."""
+        return Bill(self.visit.details, taken).left_in_words
 
     def _card_name(self, card_id: int) -> str:
         """The card as staff know it: its title and the end of its number; its id where Altegio did not show the cards."""

@@ -8,7 +8,7 @@ from decimal import Decimal
 from django.utils.translation import gettext as _
 
 from altegio_loyalty import kinds
-from altegio_loyalty.admin.desk.offers.base import Offer, Offers
+from altegio_loyalty.admin.desk.offers.base import Offer, Offers, why_unknown
 from altegio_loyalty.client.types import CENT, Program
 from altegio_loyalty.wording import points
 
@@ -36,18 +36,19 @@ class PromotionOffers(Offers):
         if busy := self._why_busy(card_id):
             return busy
         details = self.visit.details
+        if details is not None and details.doubt_about_promotion(program_id, card_id):
+            return _("not known whether it is applied already; look in Altegio")
         if details is not None and details.discounted(program_id, card_id) is not None:
             return _("already applied")
-        if details is not None and details.total > 0 and details.left_to_pay <= 0:
-            return _("nothing is left to pay")
-        return ""
+        return self._why_nothing_is_left() if self.bill.is_paid else ""
 
     def _after(self, program: Program) -> str:
         """An estimate: which lines a promotion covers is Altegio's to say."""
         details = self.visit.details
-        if details is None or not program.is_percent or not program.value:
+        total, left = (details.total, details.left_to_pay) if details else (None, None)
+        if total is None or left is None or not program.is_percent or not program.value:
             return ""
-        off = min((details.total * program.value / 100).quantize(CENT), details.left_to_pay)
+        off = min((total * program.value / 100).quantize(CENT), left)
         return _("About %(off)s off; about %(left)s is left to pay.") % {
             "off": points(off),
             "left": self._left_after(off),
@@ -63,8 +64,7 @@ class PromotionsToTakeBack(Offers):
         details = self.visit.details
         if details is None:
             return
-        rows = [row for row in details.transactions if row.is_discount and row.program_id and row.card_id]
-        for card_id, program_id in dict.fromkeys((row.card_id, row.program_id) for row in rows):
+        for card_id, program_id in details.applied_promotions:
             off = details.discounted(program_id, card_id) or Decimal(0)
             yield Offer(
                 card_id,
@@ -73,5 +73,6 @@ class PromotionsToTakeBack(Offers):
                 _("Take back"),
                 program_id,
                 after=_("Afterwards %(left)s is left to pay.") % {"left": self._left_after(-off)},
-                why_not=self._why_busy(card_id),
+                why_not=self._why_busy(card_id)
+                or why_unknown(details.doubt_about_promotion(program_id, card_id)),
             )

@@ -8,7 +8,7 @@ from decimal import ROUND_DOWN, Decimal
 from django.utils.translation import gettext as _
 
 from altegio_loyalty import kinds
-from altegio_loyalty.admin.desk.offers.base import Offer, Offers, Part
+from altegio_loyalty.admin.desk.offers.base import Offer, Offers, Part, why_unknown
 from altegio_loyalty.client import Card
 from altegio_loyalty.client.types import CENT
 from altegio_loyalty.wording import points
@@ -28,8 +28,8 @@ class CardOffers(Offers):
             yield Offer(
                 card.id,
                 self._card_name(card.id),
-                _("%(balance)s points") % {"balance": points(card.balance)},
-                _("Withdraw up to %(most)s") % {"most": points(most)},
+                _balance_of(card),
+                _("Withdraw up to %(most)s") % {"most": points(most)} if most is not None else _("Withdraw"),
                 why_not=self._why_not(card),
                 card=card,
                 most=most,
@@ -55,18 +55,21 @@ class CardOffers(Offers):
         if busy := self._why_busy(card.id):
             return busy
         details = self.visit.details
+        if details is not None and details.doubt_about_points(card.id):
+            return _("not known whether points of this card are taken already; look in Altegio")
         if details is not None and details.withdrawn(card.id):
             return _("already used on this visit; cancel it first to take another amount")
-        if card.balance <= 0:
+        if card.balance is not None and card.balance <= 0:
             return _("the card is empty")
-        if details is not None and details.left_to_pay <= 0:
-            return _("nothing is left to pay")
-        return ""
+        return self._why_nothing_is_left()
 
-    def _most(self, card: Card) -> Decimal:
-        """The most points that can be taken from the card: its balance, and no more than is left to pay."""
-        left = self.visit.details.left_to_pay if self.visit.details else card.balance
-        return max(min(card.balance, left), Decimal(0))
+    def _most(self, card: Card) -> Decimal | None:
+        """The most points that can be taken from the card: its balance, and no more than is left to pay.
+
+        None where Altegio says neither.
+        """
+        known = [amount for amount in (card.balance, self.bill.most) if amount is not None]
+        return max(min(known), Decimal(0)) if known else None
 
     def parts(self, offer: Offer) -> list[Part]:
         """Amounts to choose from for a card: all that card and bill allow, half of it, and round ones; largest first."""
@@ -84,11 +87,11 @@ class CardOffers(Offers):
 
     def _after_taking(self, offer: Offer, amount: Decimal) -> str:
         """What is left on the card and to pay once the amount is taken."""
-        figures = {
-            "card": points(offer.card.balance - amount) if offer.card else "?",
-            "left": self._left_after(amount),
-        }
-        if self.visit.details is None:
+        balance = offer.card.balance if offer.card else None
+        figures = {"card": points(balance and balance - amount), "left": self._left_after(amount)}
+        if balance is None:
+            return _("Afterwards %(left)s is left to pay.") % figures
+        if self.bill.range is None:
             return _("%(card)s points stay on the card.") % figures
         return _("%(card)s points stay on the card, %(left)s is left to pay.") % figures
 
@@ -99,24 +102,23 @@ class CardOffers(Offers):
         details = self.visit.details
         if details is None:
             return
-        if details.total > 0 and details.left_to_pay <= 0:
-            yield _("The visit is paid in full: there is nothing to take points for.")
+        if told := [*self.bill.warnings(), *self.bill.notes()]:
+            yield from told
+        if offer is None or self.bill.is_paid:
             return
-        if offer is None:
-            return
-        used = {row.card_id for row in details.transactions if row.is_withdrawal and row.card_id}
-        for card_id in sorted(used - {offer.card_id}):
+        for card_id in sorted({*details.used_cards} - {offer.card_id}):
             yield _("Another card was already used on this visit: %(card)s, %(taken)s points.") % {
                 "card": self._card_name(card_id),
                 "taken": points(details.withdrawn(card_id)),
             }
         # While something is on its way nobody knows what will be left to pay.
-        is_short = offer.card and not offer.why_not and offer.card.balance < details.left_to_pay
-        if offer.card and is_short and not self.busy_cards:
-            yield _("%(card)s does not cover the bill: at least %(rest)s has to be paid otherwise.") % {
-                "card": offer.name,
-                "rest": points(details.left_to_pay - offer.card.balance),
-            }
+        balance, left = offer.card.balance if offer.card else None, details.left_to_pay
+        if balance is None or left is None or offer.why_not or self.busy_cards or balance >= left:
+            return
+        yield _("%(card)s does not cover the bill: at least %(rest)s has to be paid otherwise.") % {
+            "card": offer.name,
+            "rest": points(left - balance),
+        }
 
 
 class WithdrawalsToCancel(Offers):
@@ -129,8 +131,7 @@ class WithdrawalsToCancel(Offers):
         if details is None:
             return
         balances = {card.id: card.balance for card in self.cards.cards}
-        used = (row.card_id for row in details.transactions if row.is_withdrawal and row.card_id)
-        for card_id in dict.fromkeys(used):
+        for card_id in details.used_cards:
             taken = details.withdrawn(card_id)
             yield Offer(
                 card_id,
@@ -138,7 +139,7 @@ class WithdrawalsToCancel(Offers):
                 _("%(taken)s points taken") % {"taken": points(taken)},
                 _("Cancel"),
                 after=self._after_cancel(taken, balances.get(card_id)),
-                why_not=self._why_busy(card_id),
+                why_not=self._why_busy(card_id) or why_unknown(details.doubt_about_points(card_id)),
             )
 
     def _after_cancel(self, taken: Decimal, balance: Decimal | None) -> str:
@@ -149,6 +150,12 @@ class WithdrawalsToCancel(Offers):
             "card": points(balance + taken),
             "left": left,
         }
+
+
+def _balance_of(card: Card) -> str:
+    if card.balance is None:
+        return _("balance unknown")
+    return _("%(balance)s points") % {"balance": points(card.balance)}
 
 
 def _round_amounts_below(most: Decimal, half: Decimal) -> list[Decimal]:

@@ -1,0 +1,307 @@
+"""What a visit holds: its loyalty rows, lines and payments, each as far as it can be read.
+
+A row that nobody can judge is kept with its `doubt`. Whether that matters, only the one who asks can tell: for the points of
+another card it does not. What the vendor knows of the fields: developer.alteg.io, B2B V1, "visit details".
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from altegio_loyalty.client.types import (
+    LARGEST_AMOUNT,
+    Malformed,
+    to_flag,
+    to_id,
+    to_known,
+    to_list,
+    to_money,
+    to_object,
+    to_text,
+)
+
+Value = TypeVar("Value")
+TYPE_DISCOUNT, TYPE_WITHDRAWAL = 1, 3
+#: Gift card, membership and client account pay a bill, and belong to no card.
+TYPE_GIFT_CARD, TYPE_MEMBERSHIP, TYPE_ACCOUNT = COVERING = 8, 9, 11
+WITHOUT_CARD = (*COVERING, 10)
+#: The one status that the vendor shows. What others mean is written nowhere.
+IN_FORCE = 1
+
+
+class _Cells:
+    """A row read cell by cell; `doubt` is what is odd about the first one that could not be read."""
+
+    def __init__(self, row: Mapping[str, Any], where: str) -> None:
+        self.row, self.where, self.doubt = row, where, ""
+
+    def suspect(self, name: str, why: object) -> None:
+        self.doubt = self.doubt or f"{self.where}.{name}: {why}"
+
+    def read(self, name: str, parse: Callable[[Any], Value]) -> Value | None:
+        try:
+            return parse(self.row.get(name))
+        except Malformed as error:
+            self.suspect(name, error)
+            return None
+
+
+def _kind_of(cells: _Cells) -> tuple[int | None, bool | None, bool | None]:
+    """The row's type, and whether it takes points and whether it is a promotion; None for both where it does not say."""
+    row = cells.row
+    if row.get("type_id") is None:
+        type_id = cells.read("type", lambda kind: to_id(to_object(kind).get("id")))
+    else:
+        type_id = cells.read("type_id", to_id)
+    is_withdrawal = type_id == TYPE_WITHDRAWAL or to_flag(row.get("is_loyalty_withdraw"))
+    is_discount = type_id == TYPE_DISCOUNT or to_flag(row.get("is_discount"))
+    if type_id or is_withdrawal or is_discount:
+        return type_id, is_withdrawal, is_discount
+    cells.suspect("type_id", "it does not say what it is")
+    return type_id, None, None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoyaltyTransaction:
+    """One row of what loyalty did on a visit; None stands for what the row does not say, or nobody can read.
+
+    `in_force` is None where nobody can tell whether and for how much it counts; `doubt` then names the row, the field and
+    what is odd about it. `amount` bears the row's own sign.
+    """
+
+    type_id: int | None = None
+    card_id: int | None = None
+    program_id: int | None = None
+    amount: Decimal | None = None
+    is_withdrawal: bool | None = None
+    is_discount: bool | None = None
+    in_force: bool | None = None
+    doubt: str = ""
+
+    @classmethod
+    def parse(cls, row: object, where: str = "row") -> LoyaltyTransaction:
+        """Raises nothing. Only the cells that could matter for what the row is are read."""
+        if not isinstance(row, Mapping):
+            return cls(doubt=f"{where}: an object was expected")
+        cells = _Cells(row, where)
+        type_id, is_withdrawal, is_discount = _kind_of(cells)
+        is_ours = is_withdrawal is not False or is_discount is not False
+        card_id = cells.read("card_id", to_id) if is_ours else None
+        if is_withdrawal and not card_id and type_id not in WITHOUT_CARD:
+            cells.suspect("card_id", "a withdrawal does not say from which card")
+            card_id = None
+        program_id = cells.read("program_id", to_id) if is_discount is not False else None
+        amount = cells.read("amount", to_money) if is_ours or type_id in COVERING else None
+        status_id = cells.read("status_id", to_id)
+        if row.get("status_id") is not None and status_id not in (None, IN_FORCE):
+            cells.suspect("status_id", f"nobody knows what the status {status_id} means")
+        is_deleted = to_flag(row.get("deleted")) or to_flag(row.get("is_deleted"))
+        is_unsaid = is_withdrawal is None
+        return cls(
+            type_id=type_id,
+            # Of whichever card or promotion, where it does not even say what it is.
+            card_id=card_id or None if is_unsaid else card_id,
+            program_id=program_id or None if is_unsaid else program_id,
+            amount=amount,
+            is_withdrawal=is_withdrawal,
+            is_discount=is_discount,
+            in_force=False if is_deleted else None if cells.doubt else True,
+            doubt="" if is_deleted else cells.doubt,
+        )
+
+    @property
+    def covers(self) -> bool:
+        """Whether it takes something off the bill, or could."""
+        return self.is_withdrawal is not False or self.is_discount is not False or self.type_id in COVERING
+
+    def may_take_from(self, card_id: int) -> bool:
+        return self.is_withdrawal is not False and self.card_id in (None, card_id)
+
+    def may_be_of(self, program_id: int, card_id: int) -> bool:
+        """A row without a card belongs to any."""
+        is_of_program = self.program_id in (None, program_id)
+        return self.is_discount is not False and is_of_program and self.card_id in (None, 0, card_id)
+
+
+@dataclass(frozen=True)
+class VisitLine:
+    """One service or product of a visit; None is what Altegio does not say.
+
+    `cost` is the line's price before loyalty by the vendor's samples, and after promotions by its words; `first_cost` is
+    that before any discount.
+    """
+
+    title: str
+    quantity: Decimal | None
+    cost: Decimal | None
+    first_cost: Decimal | None = None
+
+    @classmethod
+    def parse(cls, row: object) -> VisitLine:
+        """Raises nothing."""
+        cells = row if isinstance(row, Mapping) else {}
+        return cls(
+            title=to_text(cells.get("item_title")),
+            quantity=Decimal(1) if cells.get("amount") is None else to_known(cells["amount"]),
+            cost=to_known(cells.get("cost")),
+            first_cost=to_known(cells.get("first_cost")),
+        )
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What is left to pay, between `least` and `most`: they differ where the prices can be read in two ways.
+
+    Below 0 is what the bill is covered beyond what it costs.
+    """
+
+    least: Decimal
+    most: Decimal
+
+
+@dataclass(frozen=True)
+class VisitDetails:
+    """What a visit holds now: the object that GET visit/details and the four loyalty POSTs answer with.
+
+    `paid` is None where a payment cannot be read.
+    """
+
+    transactions: tuple[LoyaltyTransaction, ...]
+    lines: tuple[VisitLine, ...]
+    paid: Decimal | None
+
+    @classmethod
+    def parse(cls, body: object) -> VisitDetails:
+        """Raises `Malformed` where there are no loyalty rows to read, or they add up to what no column holds.
+
+        `loyalty_transactions` must be there: an answer without it says nothing about what was applied.
+        """
+        visit = to_object(body)
+        if "loyalty_transactions" not in visit:
+            raise Malformed("the answer does not show the visit's loyalty transactions")
+        rows = enumerate(to_list(visit["loyalty_transactions"]))
+        transactions = tuple(
+            LoyaltyTransaction.parse(row, f"loyalty_transactions[{index}]") for index, row in rows
+        )
+        if sum(abs(row.amount) for row in transactions if row.amount is not None) > LARGEST_AMOUNT:
+            raise Malformed("the amounts are out of all proportion")
+        return cls(
+            transactions=transactions,
+            lines=tuple(map(VisitLine.parse, _readable_list(visit.get("items")))),
+            paid=_sum_or_unknown(_paid_by(row) for row in _readable_list(visit.get("payment_transactions"))),
+        )
+
+    # What was applied. Rows with opposite signs take each other off, as a refund that stays beside its payment does.
+
+    def withdrawn(self, card_id: int) -> Decimal:
+        """Points taken from the card on this visit, by the rows in force, each rounded to 2 decimals."""
+        return _net(row for row in self.transactions if row.in_force and row.may_take_from(card_id))
+
+    def discounted(self, program_id: int, card_id: int) -> Decimal | None:
+        """What the promotion takes off the bill; None where it is not applied.
+
+        A promotion can stand there with nothing taken off, so None and 0 differ. A row without a card belongs to any.
+        """
+        rows = [row for row in self.transactions if row.in_force and row.may_be_of(program_id, card_id)]
+        is_taken_back = len({row.amount > 0 for row in rows if row.amount}) > 1 and not _net(rows)
+        return _net(rows) if rows and not is_taken_back else None
+
+    def doubt_about_points(self, card_id: int) -> str:
+        """Why nobody can say how many points of the card are taken here; empty where `withdrawn` tells."""
+        return next((row.doubt for row in self.transactions if row.doubt and row.may_take_from(card_id)), "")
+
+    def doubt_about_promotion(self, program_id: int, card_id: int) -> str:
+        """Why nobody can say whether the promotion is applied here; empty where `discounted` tells."""
+        rows = (row for row in self.transactions if row.doubt and row.may_be_of(program_id, card_id))
+        return next((row.doubt for row in rows), "")
+
+    @property
+    def used_cards(self) -> list[int]:
+        """The cards that points are taken from here."""
+        cards = dict.fromkeys(row.card_id for row in self.transactions if row.is_withdrawal and row.card_id)
+        return [card_id for card_id in cards if card_id and self.withdrawn(card_id)]
+
+    @property
+    def applied_promotions(self) -> list[tuple[int, int]]:
+        """Card and program of each promotion that is applied from a card."""
+        rows = [row for row in self.transactions if row.is_discount and row.program_id and row.card_id]
+        pairs = dict.fromkeys((row.card_id or 0, row.program_id or 0) for row in rows)
+        return [pair for pair in pairs if self.discounted(pair[1], pair[0]) is not None]
+
+    # The bill
+
+    @property
+    def total(self) -> Decimal | None:
+        return _sum_or_unknown(line.cost for line in self.lines)
+
+    @property
+    def covered_by(self) -> Mapping[tuple[int, int, int], Decimal]:
+        """What loyalty of any sort takes off, by type, card and program; 0 stands for none."""
+        return _covered_by(self.transactions)
+
+    @property
+    def covered(self) -> Decimal | None:
+        """What loyalty of any sort covers of the total; None where a row of which nobody knows could."""
+        if any(row.covers and row.doubt for row in self.transactions):
+            return None
+        return sum(self.covered_by.values(), Decimal(0))
+
+    @property
+    def rest(self) -> Rest | None:
+        """What is left to pay; None where a price, a payment or a loyalty row does not tell.
+
+        Promotions are taken off the prices, or stand in them already: the vendor says both. They can only stand in them
+        where these are lower than the first prices by as much.
+        """
+        total, covered = self.total, self.covered
+        if total is None or covered is None or self.paid is None:
+            return None
+        least = total - covered - self.paid
+        off = sum(_covered_by(row for row in self.transactions if row.is_discount).values(), Decimal(0))
+        first = _sum_or_unknown(line.first_cost for line in self.lines)
+        return Rest(least, least + off if first is None or first - total >= off else least)
+
+    @property
+    def left_to_pay(self) -> Decimal | None:
+        """The least that can be left to pay; `rest` tells whether it can be more."""
+        return max(self.rest.least, Decimal(0)) if self.rest else None
+
+
+def _net(rows: Iterable[LoyaltyTransaction]) -> Decimal:
+    return abs(sum((row.amount for row in rows if row.amount is not None), Decimal(0)))
+
+
+def _covered_by(transactions: Iterable[LoyaltyTransaction]) -> dict[tuple[int, int, int], Decimal]:
+    rows: defaultdict[tuple[int, int, int], list[LoyaltyTransaction]] = defaultdict(list)
+    for row in transactions:
+        if row.in_force and row.covers:
+            rows[row.type_id or 0, row.card_id or 0, row.program_id or 0].append(row)
+    return {what: amount for what, of_it in rows.items() if (amount := _net(of_it))}
+
+
+def _readable_list(value: object) -> list[object]:
+    """Lines or payments. What is no list of them is one that nobody can read, and no reason to hide the loyalty rows."""
+    try:
+        return to_list(value or [])
+    except Malformed:
+        return [None]
+
+
+def _paid_by(row: object) -> Decimal | None:
+    """What a payment comes to; nothing for one that is deleted."""
+    if not isinstance(row, Mapping):
+        return None
+    return Decimal(0) if to_flag(row.get("deleted")) else to_known(row.get("amount"))
+
+
+def _sum_or_unknown(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    total = Decimal(0)
+    for amount in amounts:
+        if amount is None:
+            return None
+        total += amount
+    return total

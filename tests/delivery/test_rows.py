@@ -1,0 +1,193 @@
+"""Loyalty rows that nobody can judge: nothing is sent on their account, neither way, and nothing is told as done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from altegio_loyalty import delivery
+from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.sandbox import answers
+from tests.delivery.salon import (
+    CANCEL,
+    KINDS,
+    PROMOTION,
+    PROMOTION_BACK,
+    WITHDRAWAL,
+    Ending,
+    Salon,
+    Status,
+    points,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Rewritten:
+    """Altegio's loyalty rows as this test wants them: each bears the `cells`, and `more` stand beside them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cells: dict[str, Any] = {}
+        self.more: list[Any] = []
+        real = answers.visit_details
+
+        def rewritten(*arguments: Any) -> dict[str, Any]:
+            details = real(*arguments)
+            rows = [{**row, **self.cells} for row in details["loyalty_transactions"]]
+            return {**details, "loyalty_transactions": [*rows, *self.more]}
+
+        monkeypatch.setattr(answers, "visit_details", rewritten)
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Rewritten:
+    return Rewritten(monkeypatch)
+
+
+def put_on(salon: Salon, kind: str) -> Any:
+    """A visit on which the effect is there that operations of this kind are about."""
+    return salon.prepared(CANCEL if kind in (WITHDRAWAL, CANCEL) else PROMOTION_BACK)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_row_of_unknown_status__lets_nothing_be_sent_and_nothing_be_told_as_done(
+    salon: Salon, shown: Rewritten, kind: str
+) -> None:
+    visit = put_on(salon, kind)
+    shown.cells = {"status_id": 2}
+    operation = salon.ask(kind, visit)
+    assert operation.status == Status.PENDING
+    assert "status_id" in operation.sentence
+    salon.run_to_the_end(operation)
+    assert (operation.status, salon.posts()) == (Status.FAILED, 0)
+    assert "no longer tried" in operation.sentence
+
+
+@pytest.mark.parametrize("kind", [WITHDRAWAL, PROMOTION])
+def test_doubt__stays_open_while_a_row_of_unknown_status_could_be_it(
+    salon: Salon, shown: Rewritten, kind: str
+) -> None:
+    """Neither done nor not done, however often it is looked up and however long ago it was sent."""
+    visit = salon.visit()
+    salon.fail("cut_after", path="POST", times=1)
+    operation = salon.ask(kind, visit)
+    shown.cells = {"status_id": 5}
+    salon.age(operation, 10_000)
+    salon.sweep(operation, times=3)
+    assert (operation.status, salon.posts()) == (Status.UNCONFIRMED, 1)
+    assert "status_id" in operation.sentence
+    shown.cells = {}
+    salon.run_to_the_end(operation)
+    assert (operation.ending, salon.posts()) == (Ending.FOUND, 1)
+
+
+def test_cancel_whose_rows_get_a_status_that_nobody_knows__is_sent_once_and_left_to_a_person(
+    salon: Salon, shown: Rewritten, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit = salon.prepared(CANCEL)
+    taken = answers.visit_details(salon.ledger.books, salon.ledger.visit(visit.id))["loyalty_transactions"]
+    operation = salon.later(visit, CANCEL)
+    real = salon.ledger.cancel_withdrawal
+
+    def kept(*arguments: Any, **more: Any) -> Any:
+        shown.more = [{**row, "status_id": 2} for row in taken]
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(salon.ledger, "cancel_withdrawal", kept)
+    delivery.deliver(operation.pk)
+    salon.age(operation, 10_000)
+    salon.sweep(operation, times=3)
+    assert (operation.status, salon.posts()) == (Status.UNCONFIRMED, 1)
+
+
+def test_cancel_whose_rows_stay_beside_their_opposites__is_done(
+    salon: Salon, shown: Rewritten, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit = salon.prepared(CANCEL)
+    taken = answers.visit_details(salon.ledger.books, salon.ledger.visit(visit.id))["loyalty_transactions"]
+    real = salon.ledger.cancel_withdrawal
+
+    def kept(*arguments: Any, **more: Any) -> Any:
+        shown.more = [*taken, *({**row, "amount": -row["amount"]} for row in taken)]
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(salon.ledger, "cancel_withdrawal", kept)
+    operation = salon.ask(CANCEL, visit)
+    assert (operation.status, operation.returned_amount, salon.posts()) == (Status.SUCCEEDED, points(100), 1)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        None,
+        [],
+        {"id": 1, "amount": 5},
+        {"type_id": 3, "amount": 5},
+        {"type_id": 3, "card_id": "?", "amount": 5},
+        {"is_loyalty_withdraw": True, "card_id": 0},
+    ],
+)
+def test_answer_to_a_withdrawal_with_a_row_that_could_be_it__is_a_doubt(
+    salon: Salon, shown: Rewritten, monkeypatch: pytest.MonkeyPatch, row: object
+) -> None:
+    """Looked up until the rows can be judged, and sent once."""
+    real = salon.ledger.withdraw
+
+    def odd(*arguments: Any, **more: Any) -> Any:
+        shown.more = [row]
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(salon.ledger, "withdraw", odd)
+    operation = salon.withdraw()
+    salon.age(operation, 10_000)
+    salon.sweep(operation)
+    assert (operation.status, salon.posts()) == (Status.UNCONFIRMED, 1)
+    assert "loyalty_transactions[" in operation.sentence
+    shown.more = []
+    salon.run_to_the_end(operation)
+    assert (operation.ending, operation.applied_amount, salon.posts()) == (Ending.FOUND, points(100), 1)
+
+
+def test_row_that_is_deleted__does_not_stand_in_the_way(salon: Salon, shown: Rewritten) -> None:
+    shown.more = [{"type_id": 3, "card_id": salon.card.id, "amount": 40, "status_id": 2, "deleted": True}]
+    operation = salon.withdraw()
+    assert (operation.status, operation.applied_amount) == (Status.SUCCEEDED, points(100))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"type_id": 2, "amount": None},
+        {"type_id": 8, "amount": 5, "is_loyalty_withdraw": True, "item_id": "text"},
+        {"type_id": 3, "card_id": 1, "amount": None, "status_id": 9},
+    ],
+)
+def test_row_that_cannot_be_the_effect__holds_nothing_up(
+    salon: Salon, shown: Rewritten, row: dict[str, Any]
+) -> None:
+    visit = salon.visit()
+    shown.more = [row]
+    assert salon.withdraw(visit).status == Status.SUCCEEDED
+    assert salon.ask(CANCEL, visit).status == Status.SUCCEEDED
+
+
+def test_unjudged_rows_of_some_visits__do_not_stop_the_sweep_for_others(
+    salon: Salon, shown: Rewritten
+) -> None:
+    """They say nothing of Altegio as a whole."""
+    stuck = [salon.later(salon.prepared(CANCEL)) for _ in range(4)]
+    free = salon.later()
+    shown.cells = {"status_id": 2}
+    report = salon.sweep(free)
+    assert free.status in (Status.SUCCEEDED, Status.UNCONFIRMED)
+    assert not report.stopped
+    assert len(report.state_of) == len(stuck) + 1
+
+
+def test_answer_with_an_unjudged_row__is_kept_with_the_attempt(salon: Salon, shown: Rewritten) -> None:
+    visit = salon.prepared(CANCEL)
+    shown.cells = {"status_id": 2}
+    salon.withdraw(visit)
+    (attempt,) = LoyaltyOperation.objects.get().attempts.all()
+    assert (attempt.http_status, '"status_id"' in attempt.answer) == (200, True)
