@@ -220,17 +220,26 @@ class VisitDetails:
         return next((row.doubt for row in rows), "")
 
     @property
+    def doubt(self) -> str:
+        """Why nobody can say what of the bill is covered; empty where `covered` tells."""
+        return next((row.doubt for row in self.transactions if row.covers and row.doubt), "")
+
+    @property
     def used_cards(self) -> list[int]:
-        """The cards that points are taken from here."""
+        """The cards that points are taken from here, or may be."""
         cards = dict.fromkeys(row.card_id for row in self.transactions if row.is_withdrawal and row.card_id)
-        return [card_id for card_id in cards if card_id and self.withdrawn(card_id)]
+        return [card for card in cards if card and (self.withdrawn(card) or self.doubt_about_points(card))]
 
     @property
     def applied_promotions(self) -> list[tuple[int, int]]:
-        """Card and program of each promotion that is applied from a card."""
+        """Card and program of each promotion that is applied from a card, or may be."""
         rows = [row for row in self.transactions if row.is_discount and row.program_id and row.card_id]
         pairs = dict.fromkeys((row.card_id or 0, row.program_id or 0) for row in rows)
-        return [pair for pair in pairs if self.discounted(pair[1], pair[0]) is not None]
+        return [
+            (card, program)
+            for card, program in pairs
+            if self.discounted(program, card) is not None or self.doubt_about_promotion(program, card)
+        ]
 
     # The bill
 
@@ -246,7 +255,7 @@ class VisitDetails:
     @property
     def covered(self) -> Decimal | None:
         """What loyalty of any sort covers of the total; None where a row of which nobody knows could."""
-        if any(row.covers and row.doubt for row in self.transactions):
+        if self.doubt:
             return None
         return sum(self.covered_by.values(), Decimal(0))
 

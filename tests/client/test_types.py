@@ -263,7 +263,7 @@ def test_row_with_a_status_that_nobody_knows__is_neither_there_nor_away(status: 
     visit = visit_with({**ROW, "status_id": status}, items=[{"cost": 1000}])
     assert visit.withdrawn(CARD) == 0
     assert visit.doubt_about_points(CARD).startswith("loyalty_transactions[0].status_id: ")
-    assert (visit.covered, visit.left_to_pay, visit.used_cards) == (None, None, [])
+    assert (visit.covered, visit.left_to_pay, visit.used_cards) == (None, None, [CARD])
 
 
 @pytest.mark.parametrize("flag", ["deleted", "is_deleted"])

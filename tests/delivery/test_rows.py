@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
-from altegio_loyalty import delivery
+from altegio_loyalty import delivery, services
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.sandbox import answers
+from tests.delivery.rewritten import Rewritten
 from tests.delivery.salon import (
     CANCEL,
     KINDS,
@@ -22,22 +24,6 @@ from tests.delivery.salon import (
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-class Rewritten:
-    """Altegio's loyalty rows as this test wants them: each bears the `cells`, and `more` stand beside them."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.cells: dict[str, Any] = {}
-        self.more: list[Any] = []
-        real = answers.visit_details
-
-        def rewritten(*arguments: Any) -> dict[str, Any]:
-            details = real(*arguments)
-            rows = [{**row, **self.cells} for row in details["loyalty_transactions"]]
-            return {**details, "loyalty_transactions": [*rows, *self.more]}
-
-        monkeypatch.setattr(answers, "visit_details", rewritten)
 
 
 @pytest.fixture
@@ -183,6 +169,19 @@ def test_unjudged_rows_of_some_visits__do_not_stop_the_sweep_for_others(
     assert free.status in (Status.SUCCEEDED, Status.UNCONFIRMED)
     assert not report.stopped
     assert len(report.state_of) == len(stuck) + 1
+
+
+def test_reading_with_an_unjudged_row__says_nothing_of_what_the_log_knows(
+    salon: Salon, shown: Rewritten
+) -> None:
+    """Neither that it is gone, nor that it is more or fewer."""
+    operation = salon.age(salon.withdraw(), 10_000)
+    shown.cells = {"status_id": 2}
+    reading = services.read_visit(salon.location, visit_id=operation.visit_id, record_id=operation.record_id)
+    assert reading.details is not None
+    services.judge_reading(operation.visit_id, reading.details, [operation], timezone.now())
+    operation.refresh_from_db()
+    assert (operation.discrepancy, operation.undone_at) == ("", None)
 
 
 def test_answer_with_an_unjudged_row__is_kept_with_the_attempt(salon: Salon, shown: Rewritten) -> None:

@@ -78,11 +78,11 @@ class Bill:
                 yield _("Not known: Altegio gives no price for %(line)s.") % {"line": title}
         if details.paid is None:
             yield _("Not known: Altegio does not say how much one of the payments came to.")
-        if doubt := next((row.doubt for row in details.transactions if row.covers and row.doubt), ""):
+        if details.doubt:
             yield _(
                 "Not known: the visit shows points or a promotion, and nobody can say whether they count "
                 "(%(row)s). Look in Altegio."
-            ) % {"row": doubt}
+            ) % {"row": details.doubt}
         if self.range and self.left is None:
             least, most = map(points, self.range)
             yield _(

@@ -53,7 +53,7 @@ class Part:
 
 def why_unknown(doubt: str) -> str:
     """Why something cannot be taken back here, where a row that could be part of it cannot be judged."""
-    return _("not known how much of it is in force; look in Altegio") if doubt else ""
+    return _("not known whether, and how much of it, is in force; look in Altegio") if doubt else ""
 
 
 class Offers:
@@ -95,8 +95,11 @@ class Offers:
     def warnings(self, offer: Offer | None) -> list[str]:
         """What a person should know before choosing this."""
         if not self.busy_cards:
-            return []
-        return [_("Another operation on this visit is not finished; the amounts here may still change.")]
+            return [*self.bill.notes()]
+        return [
+            *self.bill.notes(),
+            _("Another operation on this visit is not finished; the amounts here may still change."),
+        ]
 
     def _why_busy(self, card_id: int) -> str:
         return _("another operation with this card is not finished") if card_id in self.busy_cards else ""

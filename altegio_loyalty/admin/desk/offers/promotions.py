@@ -66,13 +66,13 @@ class PromotionsToTakeBack(Offers):
             return
         for card_id, program_id in details.applied_promotions:
             off = details.discounted(program_id, card_id) or Decimal(0)
+            doubt = details.doubt_about_promotion(program_id, card_id)
             yield Offer(
                 card_id,
                 self._program_name(program_id),
-                _("%(off)s off") % {"off": points(off)},
+                _("%(off)s off") % {"off": points(None if doubt else off)},
                 _("Take back"),
                 program_id,
                 after=_("Afterwards %(left)s is left to pay.") % {"left": self._left_after(-off)},
-                why_not=self._why_busy(card_id)
-                or why_unknown(details.doubt_about_promotion(program_id, card_id)),
+                why_not=self._why_busy(card_id) or why_unknown(doubt),
             )

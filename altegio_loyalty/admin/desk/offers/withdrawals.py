@@ -102,8 +102,7 @@ class CardOffers(Offers):
         details = self.visit.details
         if details is None:
             return
-        if told := [*self.bill.warnings(), *self.bill.notes()]:
-            yield from told
+        yield from self.bill.warnings()
         if offer is None or self.bill.is_paid:
             return
         for card_id in sorted({*details.used_cards} - {offer.card_id}):
@@ -132,14 +131,14 @@ class WithdrawalsToCancel(Offers):
             return
         balances = {card.id: card.balance for card in self.cards.cards}
         for card_id in details.used_cards:
-            taken = details.withdrawn(card_id)
+            taken, doubt = details.withdrawn(card_id), details.doubt_about_points(card_id)
             yield Offer(
                 card_id,
                 self._card_name(card_id),
-                _("%(taken)s points taken") % {"taken": points(taken)},
+                _("%(taken)s points taken") % {"taken": points(None if doubt else taken)},
                 _("Cancel"),
                 after=self._after_cancel(taken, balances.get(card_id)),
-                why_not=self._why_busy(card_id) or why_unknown(details.doubt_about_points(card_id)),
+                why_not=self._why_busy(card_id) or why_unknown(doubt),
             )
 
     def _after_cancel(self, taken: Decimal, balance: Decimal | None) -> str:
