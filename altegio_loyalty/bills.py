@@ -16,8 +16,7 @@ def keep_figures(visit_id: int, details: VisitDetails) -> None:
 
     Call it wherever `VisitDetails` of a visit were just read.
     """
-    rest = details.rest
-    is_exact = rest is not None and rest.least == rest.most
+    is_exact = details.rest is not None and details.rest[0] == details.rest[1]
     due, covered = storable(details.left_to_pay if is_exact else None), storable(details.covered)
     Visit.objects.filter(pk=visit_id).update(due_amount=due, covered_amount=covered, read_at=timezone.now())
 

@@ -1,36 +1,27 @@
 """What a visit holds: its loyalty rows, lines and payments, each as far as it can be read.
 
-A row that nobody can judge is kept with its `doubt`. Whether that matters, only the one who asks can tell: for the points of
-another card it does not. What the vendor knows of the fields: developer.alteg.io, B2B V1, "visit details".
+A row that nobody can judge keeps its `doubt`: whether that matters, only the one who asks can tell.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
-from altegio_loyalty.client.types import (
-    LARGEST_AMOUNT,
-    Malformed,
-    to_flag,
-    to_id,
-    to_known,
-    to_list,
-    to_money,
-    to_object,
-    to_text,
-)
+from altegio_loyalty.client import types
+from altegio_loyalty.client.types import LARGEST_AMOUNT, Malformed, to_flag, to_id, to_known, to_list
 
-Value = TypeVar("Value")
 TYPE_DISCOUNT, TYPE_WITHDRAWAL = 1, 3
-#: Gift card, membership and client account pay a bill, and belong to no card.
+#: These cover a bill and belong to no card.
 TYPE_GIFT_CARD, TYPE_MEMBERSHIP, TYPE_ACCOUNT = COVERING = 8, 9, 11
 WITHOUT_CARD = (*COVERING, 10)
 #: The one status that the vendor shows. What others mean is written nowhere.
 IN_FORCE = 1
+#: Type, card and program; 0 stands for none.
+What = tuple[int, int, int]
 
 
 class _Cells:
@@ -42,7 +33,7 @@ class _Cells:
     def suspect(self, name: str, why: object) -> None:
         self.doubt = self.doubt or f"{self.where}.{name}: {why}"
 
-    def read(self, name: str, parse: Callable[[Any], Value]) -> Value | None:
+    def read(self, name: str, parse: Any) -> Any:
         try:
             return parse(self.row.get(name))
         except Malformed as error:
@@ -50,27 +41,12 @@ class _Cells:
             return None
 
 
-def _kind_of(cells: _Cells) -> tuple[int | None, bool | None, bool | None]:
-    """The row's type, and whether it takes points and whether it is a promotion; None for both where it does not say."""
-    row = cells.row
-    if row.get("type_id") is None:
-        type_id = cells.read("type", lambda kind: to_id(to_object(kind).get("id")))
-    else:
-        type_id = cells.read("type_id", to_id)
-    is_withdrawal = type_id == TYPE_WITHDRAWAL or to_flag(row.get("is_loyalty_withdraw"))
-    is_discount = type_id == TYPE_DISCOUNT or to_flag(row.get("is_discount"))
-    if type_id or is_withdrawal or is_discount:
-        return type_id, is_withdrawal, is_discount
-    cells.suspect("type_id", "it does not say what it is")
-    return type_id, None, None
-
-
 @dataclass(frozen=True, kw_only=True)
 class LoyaltyTransaction:
     """One row of what loyalty did on a visit; None stands for what the row does not say, or nobody can read.
 
-    `in_force` is None where nobody can tell whether and for how much it counts; `doubt` then names the row, the field and
-    what is odd about it. `amount` bears the row's own sign.
+    `doubt` is empty for a row in force; else it names the row, the field and what is odd about it. `amount` bears the row's
+    own sign.
     """
 
     type_id: int | None = None
@@ -79,7 +55,6 @@ class LoyaltyTransaction:
     amount: Decimal | None = None
     is_withdrawal: bool | None = None
     is_discount: bool | None = None
-    in_force: bool | None = None
     doubt: str = ""
 
     @classmethod
@@ -89,28 +64,26 @@ class LoyaltyTransaction:
             return cls(doubt=f"{where}: an object was expected")
         cells = _Cells(row, where)
         type_id, is_withdrawal, is_discount = _kind_of(cells)
-        is_ours = is_withdrawal is not False or is_discount is not False
+        says_what = is_withdrawal is not None
+        is_ours = not says_what or is_withdrawal or is_discount
         card_id = cells.read("card_id", to_id) if is_ours else None
         if is_withdrawal and not card_id and type_id not in WITHOUT_CARD:
             cells.suspect("card_id", "a withdrawal does not say from which card")
             card_id = None
         program_id = cells.read("program_id", to_id) if is_discount is not False else None
-        amount = cells.read("amount", to_money) if is_ours or type_id in COVERING else None
+        amount = cells.read("amount", types.to_money) if is_ours or type_id in COVERING else None
         status_id = cells.read("status_id", to_id)
         if row.get("status_id") is not None and status_id not in (None, IN_FORCE):
             cells.suspect("status_id", f"nobody knows what the status {status_id} means")
-        is_deleted = to_flag(row.get("deleted")) or to_flag(row.get("is_deleted"))
-        is_unsaid = is_withdrawal is None
         return cls(
             type_id=type_id,
             # Of whichever card or promotion, where it does not even say what it is.
-            card_id=card_id or None if is_unsaid else card_id,
-            program_id=program_id or None if is_unsaid else program_id,
+            card_id=card_id if says_what else card_id or None,
+            program_id=program_id if says_what else program_id or None,
             amount=amount,
             is_withdrawal=is_withdrawal,
             is_discount=is_discount,
-            in_force=False if is_deleted else None if cells.doubt else True,
-            doubt="" if is_deleted else cells.doubt,
+            doubt=cells.doubt,
         )
 
     @property
@@ -125,6 +98,20 @@ class LoyaltyTransaction:
         """A row without a card belongs to any."""
         is_of_program = self.program_id in (None, program_id)
         return self.is_discount is not False and is_of_program and self.card_id in (None, 0, card_id)
+
+
+def _kind_of(cells: _Cells) -> tuple[int | None, bool | None, bool | None]:
+    """The row's type, and whether it takes points and whether it is a promotion; None for both where it does not say."""
+    if cells.row.get("type_id") is None:
+        type_id = cells.read("type", lambda kind: to_id(types.to_object(kind).get("id")))
+    else:
+        type_id = cells.read("type_id", to_id)
+    is_withdrawal = type_id == TYPE_WITHDRAWAL or to_flag(cells.row.get("is_loyalty_withdraw"))
+    is_discount = type_id == TYPE_DISCOUNT or to_flag(cells.row.get("is_discount"))
+    if type_id or is_withdrawal or is_discount:
+        return type_id, is_withdrawal, is_discount
+    cells.suspect("type_id", "it does not say what it is")
+    return type_id, None, None
 
 
 @dataclass(frozen=True)
@@ -145,7 +132,7 @@ class VisitLine:
         """Raises nothing."""
         cells = row if isinstance(row, Mapping) else {}
         return cls(
-            title=to_text(cells.get("item_title")),
+            title=types.to_text(cells.get("item_title")),
             quantity=Decimal(1) if cells.get("amount") is None else to_known(cells["amount"]),
             cost=to_known(cells.get("cost")),
             first_cost=to_known(cells.get("first_cost")),
@@ -153,21 +140,11 @@ class VisitLine:
 
 
 @dataclass(frozen=True)
-class Rest:
-    """What is left to pay, between `least` and `most`: they differ where the prices can be read in two ways.
-
-    Below 0 is what the bill is covered beyond what it costs.
-    """
-
-    least: Decimal
-    most: Decimal
-
-
-@dataclass(frozen=True)
 class VisitDetails:
     """What a visit holds now: the object that GET visit/details and the four loyalty POSTs answer with.
 
-    `paid` is None where a payment cannot be read.
+    Rows of a card with opposite signs take each other off, as a refund that stays beside its payment does. `paid` is None
+    where a payment does not say how much.
     """
 
     transactions: tuple[LoyaltyTransaction, ...]
@@ -180,35 +157,32 @@ class VisitDetails:
 
         `loyalty_transactions` must be there: an answer without it says nothing about what was applied.
         """
-        visit = to_object(body)
+        visit = types.to_object(body)
         if "loyalty_transactions" not in visit:
             raise Malformed("the answer does not show the visit's loyalty transactions")
-        rows = enumerate(to_list(visit["loyalty_transactions"]))
         transactions = tuple(
-            LoyaltyTransaction.parse(row, f"loyalty_transactions[{index}]") for index, row in rows
+            LoyaltyTransaction.parse(row, f"loyalty_transactions[{index}]")
+            for index, row in enumerate(to_list(visit["loyalty_transactions"]))
+            if not _is_deleted(row)
         )
-        if sum(abs(row.amount) for row in transactions if row.amount is not None) > LARGEST_AMOUNT:
+        if sum(abs(row.amount or Decimal(0)) for row in transactions) > LARGEST_AMOUNT:
             raise Malformed("the amounts are out of all proportion")
-        return cls(
-            transactions=transactions,
-            lines=tuple(map(VisitLine.parse, _readable_list(visit.get("items")))),
-            paid=_sum_or_unknown(_paid_by(row) for row in _readable_list(visit.get("payment_transactions"))),
-        )
-
-    # What was applied. Rows with opposite signs take each other off, as a refund that stays beside its payment does.
+        payments = [row for row in _rows_of(visit.get("payment_transactions")) if not _is_deleted(row)]
+        paid = (to_known(row.get("amount")) if isinstance(row, Mapping) else None for row in payments)
+        return cls(transactions, tuple(map(VisitLine.parse, _rows_of(visit.get("items")))), _sum(paid))
 
     def withdrawn(self, card_id: int) -> Decimal:
         """Points taken from the card on this visit, by the rows in force, each rounded to 2 decimals."""
-        return _net(row for row in self.transactions if row.in_force and row.may_take_from(card_id))
+        return _net(row for row in self.transactions if not row.doubt and row.may_take_from(card_id))
 
     def discounted(self, program_id: int, card_id: int) -> Decimal | None:
         """What the promotion takes off the bill; None where it is not applied.
 
         A promotion can stand there with nothing taken off, so None and 0 differ. A row without a card belongs to any.
         """
-        rows = [row for row in self.transactions if row.in_force and row.may_be_of(program_id, card_id)]
-        is_taken_back = len({row.amount > 0 for row in rows if row.amount}) > 1 and not _net(rows)
-        return _net(rows) if rows and not is_taken_back else None
+        rows = [row for row in self.transactions if not row.doubt and row.may_be_of(program_id, card_id)]
+        is_taken_back = not _net(rows) and any(row.amount for row in rows)
+        return None if is_taken_back or not rows else _net(rows)
 
     def doubt_about_points(self, card_id: int) -> str:
         """Why nobody can say how many points of the card are taken here; empty where `withdrawn` tells."""
@@ -222,12 +196,12 @@ class VisitDetails:
     @property
     def doubt(self) -> str:
         """Why nobody can say what of the bill is covered; empty where `covered` tells."""
-        return next((row.doubt for row in self.transactions if row.covers and row.doubt), "")
+        return next((row.doubt for row in self.transactions if row.doubt and row.covers), "")
 
     @property
     def used_cards(self) -> list[int]:
         """The cards that points are taken from here, or may be."""
-        cards = dict.fromkeys(row.card_id for row in self.transactions if row.is_withdrawal and row.card_id)
+        cards = dict.fromkeys(row.card_id or 0 for row in self.transactions if row.is_withdrawal)
         return [card for card in cards if card and (self.withdrawn(card) or self.doubt_about_points(card))]
 
     @property
@@ -241,58 +215,53 @@ class VisitDetails:
             if self.discounted(program, card) is not None or self.doubt_about_promotion(program, card)
         ]
 
-    # The bill
-
     @property
     def total(self) -> Decimal | None:
-        return _sum_or_unknown(line.cost for line in self.lines)
+        """What the lines cost; None where one does not say it."""
+        return _sum(line.cost for line in self.lines)
 
-    @property
-    def covered_by(self) -> Mapping[tuple[int, int, int], Decimal]:
-        """What loyalty of any sort takes off, by type, card and program; 0 stands for none."""
-        return _covered_by(self.transactions)
+    def covered_by(self, *, promotions_only: bool = False) -> dict[What, Decimal]:
+        """What loyalty of any sort takes off, by what it is."""
+        rows: defaultdict[What, list[LoyaltyTransaction]] = defaultdict(list)
+        for row in self.transactions:
+            if not row.doubt and (row.is_discount if promotions_only else row.covers):
+                rows[row.type_id or 0, row.card_id or 0, row.program_id or 0].append(row)
+        return {what: amount for what, of_it in rows.items() if (amount := _net(of_it))}
 
     @property
     def covered(self) -> Decimal | None:
         """What loyalty of any sort covers of the total; None where a row of which nobody knows could."""
-        if self.doubt:
-            return None
-        return sum(self.covered_by.values(), Decimal(0))
+        return None if self.doubt else sum(self.covered_by().values(), Decimal(0))
 
     @property
-    def rest(self) -> Rest | None:
-        """What is left to pay; None where a price, a payment or a loyalty row does not tell.
+    def rest(self) -> tuple[Decimal, Decimal] | None:
+        """The least and the most that is left to pay, below 0 where more is covered; None where the answer does not tell.
 
         Promotions are taken off the prices, or stand in them already: the vendor says both. They can only stand in them
         where these are lower than the first prices by as much.
         """
-        total, covered = self.total, self.covered
-        if total is None or covered is None or self.paid is None:
+        total, covered, paid = self.total, self.covered, self.paid
+        if total is None or covered is None or paid is None:
             return None
-        least = total - covered - self.paid
-        off = sum(_covered_by(row for row in self.transactions if row.is_discount).values(), Decimal(0))
-        first = _sum_or_unknown(line.first_cost for line in self.lines)
-        return Rest(least, least + off if first is None or first - total >= off else least)
+        off = sum(self.covered_by(promotions_only=True).values(), Decimal(0))
+        first, least = _sum(line.first_cost for line in self.lines), total - covered - paid
+        return least, least + off if first is None or first - total >= off else least
 
     @property
     def left_to_pay(self) -> Decimal | None:
         """The least that can be left to pay; `rest` tells whether it can be more."""
-        return max(self.rest.least, Decimal(0)) if self.rest else None
+        return max(self.rest[0], Decimal(0)) if self.rest else None
 
 
 def _net(rows: Iterable[LoyaltyTransaction]) -> Decimal:
-    return abs(sum((row.amount for row in rows if row.amount is not None), Decimal(0)))
+    return abs(sum((row.amount or Decimal(0) for row in rows), Decimal(0)))
 
 
-def _covered_by(transactions: Iterable[LoyaltyTransaction]) -> dict[tuple[int, int, int], Decimal]:
-    rows: defaultdict[tuple[int, int, int], list[LoyaltyTransaction]] = defaultdict(list)
-    for row in transactions:
-        if row.in_force and row.covers:
-            rows[row.type_id or 0, row.card_id or 0, row.program_id or 0].append(row)
-    return {what: amount for what, of_it in rows.items() if (amount := _net(of_it))}
+def _is_deleted(row: object) -> bool:
+    return isinstance(row, Mapping) and to_flag(row.get("deleted"))
 
 
-def _readable_list(value: object) -> list[object]:
+def _rows_of(value: object) -> list[object]:
     """Lines or payments. What is no list of them is one that nobody can read, and no reason to hide the loyalty rows."""
     try:
         return to_list(value or [])
@@ -300,17 +269,6 @@ def _readable_list(value: object) -> list[object]:
         return [None]
 
 
-def _paid_by(row: object) -> Decimal | None:
-    """What a payment comes to; nothing for one that is deleted."""
-    if not isinstance(row, Mapping):
-        return None
-    return Decimal(0) if to_flag(row.get("deleted")) else to_known(row.get("amount"))
-
-
-def _sum_or_unknown(amounts: Iterable[Decimal | None]) -> Decimal | None:
-    total = Decimal(0)
-    for amount in amounts:
-        if amount is None:
-            return None
-        total += amount
-    return total
+def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    known = list(amounts)
+    return None if None in known else sum((amount or Decimal(0) for amount in known), Decimal(0))

@@ -94,22 +94,15 @@ class Offers:
 
     def warnings(self, offer: Offer | None) -> list[str]:
         """What a person should know before choosing this."""
-        if not self.busy_cards:
-            return [*self.bill.notes()]
-        return [
-            *self.bill.notes(),
-            _("Another operation on this visit is not finished; the amounts here may still change."),
-        ]
+        text = _("Another operation on this visit is not finished; the amounts here may still change.")
+        return [*self.bill.notes(), *([text] if self.busy_cards else [])]
 
     def _why_busy(self, card_id: int) -> str:
         return _("another operation with this card is not finished") if card_id in self.busy_cards else ""
 
-    def _why_nothing_is_left(self) -> str:
-        return _("nothing is left to pay") if self.bill.left == 0 else ""
-
     def _left_after(self, taken: Decimal) -> str:
         """What is left to pay once so much more is covered."""
-        return Bill(self.visit.details, taken).left_in_words
+        return str(Bill(self.visit.details, taken))
 
     def _card_name(self, card_id: int) -> str:
         """The card as staff know it: its title and the end of its number; its id where Altegio did not show the cards."""

@@ -40,7 +40,7 @@ class PromotionOffers(Offers):
             return _("not known whether it is applied already; look in Altegio")
         if details is not None and details.discounted(program_id, card_id) is not None:
             return _("already applied")
-        return self._why_nothing_is_left() if self.bill.is_paid else ""
+        return _("nothing is left to pay") if self.bill.is_paid else ""
 
     def _after(self, program: Program) -> str:
         """An estimate: which lines a promotion covers is Altegio's to say."""

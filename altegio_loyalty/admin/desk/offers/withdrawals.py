@@ -61,7 +61,7 @@ class CardOffers(Offers):
             return _("already used on this visit; cancel it first to take another amount")
         if card.balance is not None and card.balance <= 0:
             return _("the card is empty")
-        return self._why_nothing_is_left()
+        return _("nothing is left to pay") if self.bill.left == 0 else ""
 
     def _most(self, card: Card) -> Decimal | None:
         """The most points that can be taken from the card: its balance, and no more than is left to pay.
@@ -102,10 +102,12 @@ class CardOffers(Offers):
         details = self.visit.details
         if details is None:
             return
-        yield from self.bill.warnings()
+        if self.bill.is_paid and not self.bill.over:
+            yield _("The visit is paid in full: there is nothing to take points for.")
         if offer is None or self.bill.is_paid:
             return
-        for card_id in sorted({*details.used_cards} - {offer.card_id}):
+        used = {card_id for card_id in details.used_cards if details.withdrawn(card_id)}
+        for card_id in sorted(used - {offer.card_id}):
             yield _("Another card was already used on this visit: %(card)s, %(taken)s points.") % {
                 "card": self._card_name(card_id),
                 "taken": points(details.withdrawn(card_id)),
