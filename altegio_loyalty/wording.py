@@ -269,7 +269,7 @@ _TEMPLATES = {
         "The rest was given back in Altegio, or the line that it paid is gone."
     ),
     reasons.NOT_SHOWN_YET: gettext_noop(
-        "Altegio does not show yet what was applied moments ago, so that it cannot be taken back."
+        "Altegio does not show yet what was done on this visit moments ago; it is looked at again first."
     ),
 }
 #: What the client says in English, and what earlier releases kept in the log and with a location.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import cast
 
 from django.db.models import Max
 
@@ -50,6 +52,14 @@ def not_undone(in_order: Iterable[LoyaltyOperation]) -> list[LoyaltyOperation]:
         if operation.traits.is_apply and operation.undone_at is None:
             applies.append(operation)
     return applies
+
+
+def last_done_at(operation: LoyaltyOperation, *, is_apply: bool) -> datetime.datetime | None:
+    """When another one was done last: an apply that nothing undid since, or a cancel; None where there is none."""
+    apply, *cancels = kinds.family_of(operation.kind)
+    done = family(operation).filter(kind__in=[apply] if is_apply else cancels, undone_at=None)
+    at = done.filter(status=Status.SUCCEEDED).exclude(pk=operation.pk).aggregate(last=Max("finished_at"))
+    return cast("datetime.datetime | None", at["last"])
 
 
 def is_done(operation: LoyaltyOperation) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 
 from django.db import DatabaseError, InterfaceError
@@ -11,10 +12,11 @@ from altegio_loyalty import bills, database, exceptions, kinds, policy
 from altegio_loyalty.client import Order, Reply, Vendor
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import Claim
-from altegio_loyalty.delivery.explained import beyond_the_log, in_force, is_anothers, odds, taken_by
+from altegio_loyalty.delivery.explained import in_force, is_anothers, last_done_at, odds, taken_by
 from altegio_loyalty.delivery.shown import late_effect, own_effect
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.kinds import Effect
+from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.policy import Meaning
 from altegio_loyalty.states import Purpose
 
@@ -27,7 +29,7 @@ def send(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
     Returns the failure that the call ended in, if any; no failure of the API raises. A database that fails does raise:
     what had been sent by then is found in doubt when the lease ends, and looked up.
     """
-    operation = claim.operation
+    operation, began = claim.operation, timezone.now()
     line = Line(operation.location, for_person=for_person)
     try:
         client = line.open(turns=2)
@@ -37,7 +39,12 @@ def send(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
         line.note(error)
         return error
     if policy.is_done(operation.order, seen):
-        claim.record(**_already_as_wanted(claim, seen))
+        claim.record(**_already_as_wanted(claim, seen, began))
+        line.note()
+        return None
+    # On a look that lags, a doubt of this call could take what was applied moments ago for its own.
+    if operation.traits.is_apply and (columns := _looked_at_again(operation, began, is_apply=True)):
+        claim.record(**columns)
         line.note()
         return None
     if not claim.mark_sent(seen.amount):
@@ -68,19 +75,28 @@ def _judged(reply: Reply, order: Order) -> Reply:
     return reply
 
 
-def _already_as_wanted(claim: Claim, seen: Effect) -> transitions.Columns:
+def _already_as_wanted(claim: Claim, seen: Effect, began: datetime.datetime) -> transitions.Columns:
     operation, now = claim.operation, timezone.now()
     if operation.unanswered_at is not None and not is_anothers(operation, seen.amount):
         # A call of this operation stayed without an answer, and no other one explains what is there: its late effect.
         return transitions.found(now, late_effect(operation, seen))
     applies = in_force(operation)
-    if operation.traits.is_apply:
-        return transitions.already_there(now, seen.amount, beyond_the_log(seen.amount, taken_by(applies)))
-    # A read may lag behind: what the log shows as taken moments ago is not gone.
-    since = applies[-1].finished_at if applies else None
-    if since and (columns := transitions.looked_at_again(operation, now, since)):
+    # A read may lag behind what the log says was applied, or taken back, moments ago.
+    is_at_odds = seen.is_there != bool(applies)
+    if is_at_odds and (columns := _looked_at_again(operation, began, is_apply=not seen.is_there)):
         return columns
-    return transitions.nothing_to_cancel(now, odds(seen.amount, taken_by(applies)))
+    odd = odds(seen.amount, taken_by(applies)) if operation.traits.moves_points else ""
+    if operation.traits.is_apply:
+        return transitions.already_there(now, seen.amount, odd)
+    return transitions.nothing_to_cancel(now, odd)
+
+
+def _looked_at_again(
+    operation: LoyaltyOperation, began: datetime.datetime, *, is_apply: bool
+) -> transitions.Columns | None:
+    """What to write where the look, begun then, may not show yet what another one applied, or cancelled, moments before."""
+    done_at = last_done_at(operation, is_apply=is_apply)
+    return transitions.looked_at_again(operation, began, done_at) if done_at else None
 
 
 def _post(claim: Claim, client: Vendor) -> exceptions.ApiError | None:

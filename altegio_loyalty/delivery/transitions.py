@@ -79,15 +79,20 @@ def nothing_to_cancel(now: Moment, discrepancy: str) -> Columns:
     return _finished(Status.SUCCEEDED, now, ending=Ending.NOTHING_TO_CANCEL, last_error="", **shown)
 
 
+def may_not_show_yet(done_at: Moment, began: Moment) -> bool:
+    """Whether a look begun then may still lag behind what was done at that moment."""
+    return began < _after(done_at, get_settings().SETTLE_SECONDS)
+
+
 def looked_at_again(operation: LoyaltyOperation, now: Moment, since: Moment) -> Columns | None:
     """The visit does not show what the log says was applied then; None once such an absence proves something.
 
     No attempt is used up. The first look comes soon, while the client is still at the desk.
     """
-    settles = _after(since, get_settings().SETTLE_SECONDS)
-    if now >= settles:
+    if not may_not_show_yet(since, now):
         return None
-    wait = min(max((now - since).total_seconds(), 2), (settles - now).total_seconds())
+    rest = get_settings().SETTLE_SECONDS - (now - since).total_seconds()
+    wait = min(max((now - since).total_seconds(), 2), rest)
     return did_not_happen(operation, now, reason=NOT_SHOWN_YET, uses_attempt=False, wait=wait)
 
 

@@ -182,6 +182,46 @@ def test_cancel_of_what_altegio_does_not_show_yet__looks_again_and_then_tells(sa
     assert salon.posts() == 1
 
 
+def test_apply_right_after_another__waits_until_a_read_must_show_that_one(salon: Salon) -> None:
+    """Sent on a look that lags, and without an answer, it would find the other one's points and call them its own."""
+    salon.configure(SETTLE_SECONDS=60)
+    visit = salon.visit()
+    first = salon.withdraw(visit)
+    undo_in_altegio(salon, visit)  # what a read that lags does not show
+    second = salon.withdraw(visit)
+    assert (second.status, second.attempt_count, salon.posts()) == (Status.PENDING, 0, 1)
+    assert "does not show yet" in second.sentence
+    salon.ledger.withdraw(visit, salon.card, 100)  # and now it does
+    salon.age(second, 60)
+    salon.run_to_the_end(second)
+    assert (second.status, second.ending) == (Status.REJECTED, Ending.ALREADY_THERE)
+    assert anew(first).is_in_force
+
+
+def test_apply_after_a_cancel__is_sent_at_once(salon: Salon) -> None:
+    """Given back and taken anew at the desk: nothing is in force that a read could lag behind."""
+    salon.configure(SETTLE_SECONDS=60)
+    visit = salon.visit()
+    salon.withdraw(visit)
+    salon.ask(CANCEL, visit)
+    assert salon.withdraw(visit, amount=50).status == Status.SUCCEEDED
+
+
+def test_apply_right_after_a_cancel_that_a_read_does_not_show_yet__looks_again(salon: Salon) -> None:
+    """What is still shown then is not "already there, perhaps from Altegio's own screen"."""
+    salon.configure(SETTLE_SECONDS=60)
+    visit = salon.visit()
+    salon.withdraw(visit)
+    salon.ask(CANCEL, visit)
+    salon.ledger.withdraw(visit, salon.card, 100)  # what a read that lags still shows
+    second = salon.withdraw(visit)
+    assert second.status == Status.PENDING
+    undo_in_altegio(salon, visit)
+    salon.age(second, 60)
+    salon.run_to_the_end(second)
+    assert second.status == Status.SUCCEEDED
+
+
 def test_early_word_that_it_did_not_happen__keeps_the_card_taken_until_nothing_can_arrive(
     salon: Salon,
 ) -> None:

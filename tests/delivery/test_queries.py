@@ -20,6 +20,11 @@ WITHDRAWAL_NOW = [
     ("SELECT", "visit", "whether the visit is known, and here"),
     ("INSERT", "loyaltyoperation", "write ahead: the row, claimed already"),
     ("UPDATE", "requestbudget", "both requests booked at once, where the row is as this process left it"),
+    (
+        "SELECT",
+        "loyaltyoperation",
+        "whether another apply was done moments ago, which a read may not show yet",
+    ),
     ("UPDATE", "loyaltyoperation", "the mark that the POST leaves now, with what the look showed"),
     ("UPDATE", "loyaltyoperation", "the result"),
     ("INSERT", "operationattempt", "both calls, in one statement, in the transaction of the result"),
@@ -39,7 +44,7 @@ def statements(captured: Any) -> list[tuple[str, str]]:
 
 
 def test_withdrawal_now__of_a_known_visit(salon: Salon) -> None:
-    """Eight statements, each with its reason; a ninth needs one as well."""
+    """Nine statements, each with its reason; a tenth needs one as well."""
     salon.configure(REQUESTS_PER_SECOND=1000, REQUESTS_PER_MINUTE=1000)
     visit = salon.visit()
     salon.withdraw(visit)
