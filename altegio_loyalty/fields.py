@@ -1,14 +1,15 @@
-"""A text that is encrypted in the database and hidden on the way to every page, log and traceback."""
+"""A text that is encrypted for its row in the database, and hidden on the way to every page, log and traceback."""
 
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings as django_settings
-from django.core.exceptions import FieldError, ImproperlyConfigured
+from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationError
 from django.db import models
-from django.db.models.expressions import Case, Combinable, F, Value, When
+from django.db.models.expressions import Case, Col, Combinable, F, Value, When
 from django.db.models.functions import Cast
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.sql import InsertQuery
@@ -20,6 +21,8 @@ from altegio_loyalty.exceptions import UndecryptableToken
 from altegio_loyalty.redaction import MASK
 
 _STORED_PREFIX = "fernet:"
+#: Whose place is in the ciphertext; without the second word it is of an earlier release, and bound when it is saved.
+_BOUND_PREFIX = "fernet:bound:"
 
 
 @hides_frames
@@ -41,33 +44,55 @@ def key_ring() -> KeyRing:
 
 
 class Secret(Hidden):
-    """A token, plain or as it is stored. Shown as a mask everywhere; `reveal()` is the only way to its text."""
+    """A token, plain or as it is stored. Shown as a mask everywhere; `reveal()` is the only way to its text.
 
-    __slots__ = ("_stored",)
+    `place` is the row and field where it goes to, `origin` where the ciphertext came from; None where nobody knows.
+    """
 
-    def __init__(self, plain: str | None = None, *, stored: str = "") -> None:
+    __slots__ = ("_origin", "_place", "_stored")
+
+    def __init__(
+        self, plain: str | None = None, stored: str = "", place: str = "", origin: str | None = None
+    ) -> None:
         super().__init__(plain)
-        self._stored = stored
+        self._stored, self._place, self._origin = stored, place, origin
 
     @hides_frames
     def reveal(self) -> str:
-        """The text. Raises `UndecryptableToken` where no key can read what is stored."""
-        if self._plain is None:
-            self._plain = (
-                key_ring().decrypt(self._stored.removeprefix(_STORED_PREFIX)) if self._stored else ""
-            )
-        return self._plain
+        """The text. Raises `UndecryptableToken` where no key can read what is stored, or where it belongs elsewhere."""
+        if self._plain is None and self._stored:
+            if not self._stored.startswith(_STORED_PREFIX):
+                raise UndecryptableToken("What is stored is no encrypted token. Enter it again.")
+            ciphertext = self._stored.removeprefix(_BOUND_PREFIX).removeprefix(_STORED_PREFIX)
+            self._plain = key_ring().decrypt(ciphertext, self._origin or "")
+        return self._plain or ""
+
+    reveal.alters_data = True  # type: ignore[attr-defined]  # as in `Hidden`
 
     @hides_frames
     def to_stored(self) -> str:
-        """The text for the database column. What was loaded goes back as it is, readable or not."""
+        """The text for the database column. What was loaded from there goes back as it is, readable or not.
+
+        Raises `UndecryptableToken` where no key can read what is to be stored elsewhere.
+        """
+        is_at_home = self._origin in (None, self._place)
+        if self._stored and not (is_at_home and self._stored.startswith(_BOUND_PREFIX)):
+            try:
+                self.reveal()
+                self._stored = ""
+            except UndecryptableToken:
+                if not is_at_home:
+                    raise
         if not self._stored and self._plain:
-            self._stored = _STORED_PREFIX + key_ring().encrypt(self._plain)
+            self._origin = self._place
+            self._stored = _BOUND_PREFIX + key_ring().encrypt(self._plain, self._place)
         return self._stored
 
-    def rotated(self) -> Secret:
-        """The same text, to be encrypted anew with the first key. Raises `UndecryptableToken`."""
-        return Secret(self.reveal())
+    def going_to(self, place: str) -> Secret:
+        """The same, to be stored at `place`, where it is taken to be from if nobody knows better."""
+        if place == self._place:
+            return self
+        return Secret(self._plain, self._stored, place, place if self._origin is None else self._origin)
 
     def __bool__(self) -> bool:
         return bool(self._plain or self._stored)
@@ -89,11 +114,7 @@ class Secret(Hidden):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A pickle (cache, session, task argument) carries the ciphertext, never the token.
-        return _from_stored, (self.to_stored(),)
-
-
-def _from_stored(stored: str) -> Secret:
-    return Secret(stored=stored)
+        return Secret, (None, self.to_stored(), self._place, self._origin)
 
 
 def _to_secret(value: object) -> Secret:
@@ -128,18 +149,23 @@ class Kept(Secret):
 
 
 class _SecretAttribute(DeferredAttribute):
+    def __get__(self, instance: Any, cls: Any = None) -> Any:
+        value, field = super().__get__(instance, cls), cast("EncryptedTextField", self.field)
+        return value.going_to(field.place_in(instance)) if type(value) is Secret else value
+
     def __set__(self, instance: models.Model, value: object) -> None:
         # A deferred attribute is set by Django itself while it loads.
         field: Any = self.field
         name = field.attname
-        if hasattr(value, "resolve_expression"):
-            field.check_expression(value)
-        elif not _is_mask(value):
-            value = _to_secret(value)
-        elif name in instance.__dict__ or not instance._state.adding:
-            return
-        else:
+        if _is_mask(value):
+            if name in instance.__dict__ or not instance._state.adding:
+                return
             value = Kept(name)
+        elif not field.is_expression(value):
+            value = _to_secret(value)
+            if name in instance.__dict__ and value._stored and value._origin is None:
+                value = Secret(value.reveal())  # of `values()`: what cannot be read here replaces nothing
+            value = value.going_to(field.place_in(instance))
         instance.__dict__[name] = value
 
 
@@ -150,10 +176,23 @@ else:
 
 
 class EncryptedTextField(_Text):
-    """Encrypted at rest; the attribute is a `Secret`. Cannot be searched, filtered or ordered by."""
+    """Encrypted at rest, for its row and column; the attribute is a `Secret`. Cannot be searched, filtered or ordered by.
+
+    The primary key is declared before it, and known before the first save.
+    """
 
     description = "Encrypted text"
     descriptor_class = _SecretAttribute
+
+    def place(self, pk: Any) -> str:
+        """Where the token of this row stands; empty where the row has no primary key yet."""
+        meta = self.model._meta
+        with suppress(ValidationError):  # no row has a key that is none
+            pk = meta.pk.to_python(pk)
+        return "" if pk is None else f"{meta.db_table}.{self.column}:{pk}"
+
+    def place_in(self, instance: models.Model) -> str:
+        return self.place(instance.__dict__.get(self.model._meta.pk.attname))
 
     def from_db_value(self, value: str | None, expression: object, connection: object) -> Secret:
         return Secret(stored=value or "")
@@ -170,29 +209,41 @@ class EncryptedTextField(_Text):
             super().save_form_data(instance, _to_secret(data))
 
     def get_prep_value(self, value: Any) -> Any:
-        if hasattr(value, "resolve_expression"):
-            self.check_expression(value)
+        if self.is_expression(value):
             return value
+        secret = _to_secret(value)
+        if secret and not secret._place:
+            raise FieldError(
+                "A token is bound to its row, and this names none: use save(), bulk_update() or objects.update()."
+            )
+        return secret.to_stored()
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        if hasattr(value, "as_sql"):
+            self.is_expression(value)  # resolved by now, on whatever manager
+        return super().get_db_prep_save(value, connection)
+
+    def is_expression(self, value: Any) -> bool:
+        """Whether the database makes what is stored. Raises FieldError for the mask, and for what makes no ciphertext."""
         if _is_mask(value):
             raise FieldError(f"{MASK} is how {self.name} is shown; leave it out to keep what is stored.")
-        return _to_secret(value).to_stored()
-
-    def check_expression(self, value: Any) -> None:
-        """Raises FieldError for an expression by which the database would store anything but ciphertext."""
+        if not hasattr(value, "resolve_expression"):
+            return False
         if isinstance(value, (Case, Cast)):  # as `bulk_update` makes them
-            for source in value.get_source_expressions():
-                self.check_expression(source.result if isinstance(source, When) else source)
-            return
+            sources = value.get_source_expressions()
+            return all(self.is_expression(one.result if isinstance(one, When) else one) for one in sources)
         is_safe, given = isinstance(value, Kept), type(value)
-        if issubclass(given, F):
-            fields = self.model._meta.fields
-            is_safe = value.name in [each.name for each in fields if isinstance(each, EncryptedTextField)]
+        if given is F:
+            is_safe = value.name == self.name
+        elif given is Col:
+            is_safe = value.target == self
         elif issubclass(given, Value):
-            is_safe = value.value is None or isinstance(value._output_field_or_none, EncryptedTextField)
+            is_safe = value.value in (None, "") or isinstance(value._output_field_or_none, EncryptedTextField)
         if not is_safe:
             raise FieldError(
                 f"{self.name} is encrypted: give a text, or F({self.name!r}) to keep what is stored."
             )
+        return True
 
     def value_to_string(self, obj: models.Model) -> str:
         return _to_secret(self.value_from_object(obj)).to_stored()
@@ -202,12 +253,23 @@ class EncryptedTextField(_Text):
 
 
 class EncryptedQuerySet(models.QuerySet[Any]):
-    """Of a model with an `EncryptedTextField`: an update in the database stores no plain text either."""
+    """Of a model with an `EncryptedTextField`: an update in the database encrypts a text for each row by itself."""
 
     def update(self, **values: Any) -> int:
-        for field in self.model._meta.concrete_fields:
-            if isinstance(field, EncryptedTextField) and field.name in values:
-                field.get_prep_value(values[field.name])  # refuses what cannot be stored
-        return super().update(**values)
+        fields = [
+            field for field in self.model._meta.concrete_fields if isinstance(field, EncryptedTextField)
+        ]
+        given = [field for field in fields if field.name in values]
+        texts = [field for field in given if not field.is_expression(values[field.name])]
+        if not texts:
+            return super().update(**values)
+        self._for_write = True
+        pks = list(self.values_list("pk", flat=True))
+        for field in texts:
+            text = _to_secret(values[field.name])
+            each = [When(pk=pk, then=Value(text.going_to(field.place(pk)), output_field=field)) for pk in pks]
+            values[field.name] = Case(*each, output_field=field)
+        # What was asked for still holds: a row that changed meanwhile is left alone.
+        return models.QuerySet.update(self.filter(pk__in=pks), **values)
 
     update.alters_data = True  # type: ignore[attr-defined]

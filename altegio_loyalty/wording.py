@@ -286,6 +286,8 @@ _SENTENCES_KEPT = (
     gettext_noop(
         "The token is stored, but none of ENCRYPTION_KEYS can read it. Enter it again, or restore the old key."
     ),
+    gettext_noop("The stored token is not of this location and field. Enter it again."),
+    gettext_noop("What is stored is no encrypted token. Enter it again."),
     gettext_noop("The tokens hold characters that cannot stand in a request; enter them again."),
     gettext_noop("This site has used up its requests to Altegio for the moment."),
     gettext_noop("This site has used up its requests to Altegio for %(seconds)s seconds."),

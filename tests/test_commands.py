@@ -109,15 +109,13 @@ def test_rotate_altegio_tokens__leaves_tokens_that_were_saved_meanwhile(
     salon: Salon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody enters new ones between the read and the write: the old ones do not come back."""
-    rotated = Secret.rotated
+    reveal = Secret.reveal
 
-    def slowly(secret: Secret) -> Secret:
-        there = Location.objects.get()
-        if there.user_token.reveal() != "entered-meanwhile":
-            there.user_token = "entered-meanwhile"
-            there.save()
-        return rotated(secret)
+    def slowly(secret: Secret) -> str:
+        if Location.objects.filter(credentials_version=0).exists():
+            Location.objects.update(credentials_version=1, user_token="entered-meanwhile")
+        return reveal(secret)
 
-    monkeypatch.setattr(Secret, "rotated", slowly)
+    monkeypatch.setattr(Secret, "reveal", slowly)
     assert "0 locations" in run("rotate_altegio_tokens")
     assert Location.objects.get().user_token.reveal() == "entered-meanwhile"

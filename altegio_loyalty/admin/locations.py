@@ -13,15 +13,14 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
-from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
-from django.views.decorators.debug import sensitive_post_parameters
 
 from altegio_loyalty import services
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.looks import short_time
 from altegio_loyalty.admin.pages import ACTS, STYLESHEET, Page, address, as_id, outside_transactions
+from altegio_loyalty.client.hidden import Hidden, hides_frames
 from altegio_loyalty.exceptions import UndecryptableToken
 from altegio_loyalty.fields import EncryptedTextField, Secret
 from altegio_loyalty.models import Location, LocationAccess
@@ -54,13 +53,13 @@ class LocationFilter(admin.SimpleListFilter):
         return queryset.filter(location_id=location_id)
 
 
-def is_readable(token: Secret) -> bool:
-    """Whether a key of this site can decrypt the token."""
+def why_unreadable(token: Secret) -> str:
+    """Why this site cannot read the token, in the person's language; empty where it can."""
     try:
         token.reveal()
-    except UndecryptableToken:
-        return False
-    return True
+    except UndecryptableToken as error:
+        return reason(str(error))
+    return ""
 
 
 class TokenField(forms.CharField):
@@ -73,8 +72,12 @@ class TokenField(forms.CharField):
     def prepare_value(self, value: Any) -> str:
         return ""
 
+    @hides_frames
+    def clean(self, value: Any) -> Secret:
+        return Secret(super().clean(Hidden.of(value or "").reveal()))
+
     def has_changed(self, initial: Any, data: Any) -> bool:
-        return bool((data or "").strip())
+        return bool(Hidden.of(data or "").reveal().strip())
 
 
 class LocationForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -90,9 +93,7 @@ class LocationForm(forms.ModelForm):  # type: ignore[type-arg]
     def _hint(token: Secret) -> str:
         if not token:
             return _("None is stored yet.")
-        if is_readable(token):
-            return _("One is stored, and it is not shown. Leave this empty to keep it.")
-        return _("One is stored, but it cannot be read with the keys of this site. Enter it again.")
+        return why_unreadable(token) or _("One is stored, and it is not shown. Leave this empty to keep it.")
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -138,7 +139,7 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return _("no tokens")
         if not all(tokens):
             return _("one of the two tokens is missing")
-        if not all(is_readable(token) for token in tokens):
+        if any(why_unreadable(token) for token in tokens):
             return _("stored token cannot be read")
         if location.refused_at:
             figures = {"time": short_time(location.refused_at), "reason": reason(location.refused_reason)}
@@ -180,9 +181,12 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return [], {}, set(), protected
         return super().get_deleted_objects(objs, request)
 
-    @method_decorator(sensitive_post_parameters(*TOKENS))
-    def changeform_view(self, *args: Any, **kwargs: Any) -> HttpResponse:
-        return super().changeform_view(*args, **kwargs)
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        # Hidden before anything can fail: pages of errors and trackers print what was posted.
+        request.POST = posted = request.POST.copy()  # type: ignore[assignment]
+        for name in set(TOKENS) & set(posted):
+            posted[name] = Secret(str(posted[name]))  # type: ignore[assignment]
+        return super().changeform_view(request, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Location, form: Any, change: bool) -> None:
         if not change:

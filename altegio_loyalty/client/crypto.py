@@ -1,4 +1,4 @@
-"""The key ring for tokens at rest: the first key encrypts, every key decrypts."""
+"""The key ring for tokens at rest: the first key encrypts, every key decrypts, and each text only where it belongs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from altegio_loyalty.client.hidden import hides_frames
 from altegio_loyalty.exceptions import UndecryptableToken
+
+#: Stands around the place inside what is encrypted; no token holds one.
+_MARK = "\0"
 
 
 def derive_key(secret: str) -> str:
@@ -34,13 +37,23 @@ class KeyRing:
     def __repr__(self) -> str:
         return "KeyRing([hidden])"
 
-    def encrypt(self, text: str) -> str:
-        return self._fernet.encrypt(text.encode()).decode()
+    def encrypt(self, text: str, place: str) -> str:
+        """Ciphertext of `text` that can be read at `place` alone."""
+        return self._fernet.encrypt(f"{_MARK}{place}{_MARK}{text}".encode()).decode()
 
     @hides_frames
-    def decrypt(self, ciphertext: str) -> str:
-        """Raises `UndecryptableToken` where no key of the ring made this text."""
+    def decrypt(self, ciphertext: str, place: str) -> str:
+        """The text; ciphertext of earlier releases names no place and is read at any.
+
+        Raises `UndecryptableToken` where no key of the ring made this ciphertext, or where it was made for another place.
+        """
         try:
-            return self._fernet.decrypt(ciphertext.encode()).decode()
+            text = self._fernet.decrypt(ciphertext.encode()).decode()
         except (InvalidToken, UnicodeError):
             raise UndecryptableToken from None
+        if not text.startswith(_MARK):
+            return text
+        made_for, _, token = text[1:].partition(_MARK)
+        if made_for != place:
+            raise UndecryptableToken("The stored token is not of this location and field. Enter it again.")
+        return token

@@ -53,6 +53,8 @@ class Credentials:
             f"Authorization: Bearer {self.partner_token.reveal()}{user % self.user_token.reveal()}".encode()
         )
 
+    to_header.alters_data = True  # type: ignore[attr-defined]  # for templates, as in `Hidden`
+
 
 def to_id(value: object) -> int:
     """An Altegio id, which may come as a number or a text; 0 stands for none.

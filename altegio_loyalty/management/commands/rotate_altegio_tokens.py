@@ -5,26 +5,27 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from altegio_loyalty.exceptions import UndecryptableToken
+from altegio_loyalty.fields import Secret
 from altegio_loyalty.models import Location
 
 
 class Command(BaseCommand):
-    help = "Encrypt the tokens of all locations anew with the first of ENCRYPTION_KEYS, so that older keys can go."
+    help = "Encrypt the tokens of all locations anew, each for its row, with the first of ENCRYPTION_KEYS."
 
     def handle(self, *args: Any, **options: Any) -> None:
         unreadable = []
         rotated_count = 0
         for location in Location.objects.all():
             try:
-                tokens = {name: getattr(location, name).rotated() for name in ("partner_token", "user_token")}
-            except UndecryptableToken:
-                unreadable.append(str(location.pk))
+                tokens = {
+                    name: Secret(getattr(location, name).reveal()) for name in ("partner_token", "user_token")
+                }
+            except UndecryptableToken as error:
+                unreadable.append(f"Location {location.pk}: {error}")
                 continue
             # Only if nobody saved new tokens meanwhile.
             same = Location.objects.filter(pk=location.pk, credentials_version=location.credentials_version)
             rotated_count += same.update(**tokens)
         self.stdout.write(f"Encrypted the tokens of {rotated_count} locations with the first key.")
         if unreadable:
-            raise CommandError(
-                f"No key can read the tokens of locations {', '.join(unreadable)}. Add the old key, or enter them again."
-            )
+            raise CommandError("\n".join(["Some tokens cannot be read and stay as they are.", *unreadable]))
