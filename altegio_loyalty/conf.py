@@ -19,8 +19,10 @@ class LoyaltySettings:
 
     #: Where the API is, with the version and without a slash at the end.
     API_URL: str = "https://api.alteg.io/api/v1"
-    #: "http://host:port" of a proxy for the calls. The environment's proxies are never used.
+    #: "http://host:port" of a proxy for the calls, or "http://login@host:port". The environment's proxies are never used.
     PROXY_URL: str = ""
+    #: Of that login. Django's page of an error hides a setting of such a name, and shows what stands in an address.
+    PROXY_PASSWORD: str = ""
     #: How long to wait for a connection.
     CONNECT_TIMEOUT: float = 5
     #: How long to wait for the next piece of an answer.
@@ -121,13 +123,17 @@ def is_http_url(url: object, *, with_login: bool = False) -> bool:
     )
 
 
-def _value_problem(name: str, value: Any) -> str:
+def _value_problem(name: str, value: Any, given: dict[str, Any]) -> str:
     if name == "API_URL" and not is_http_url(value):
         return (
             "must be an absolute http or https address with the version, such as https://api.alteg.io/api/v1"
         )
     if name == "PROXY_URL" and value and not is_http_url(value, with_login=True):
         return "must be empty or an http or https address"
+    if name == "PROXY_URL" and urlsplit(value).password is not None:
+        return "must hold no password; set PROXY_PASSWORD, which Django's page of an error hides"
+    if name == "PROXY_PASSWORD" and value and "@" not in str(given.get("PROXY_URL")):
+        return "needs a login in PROXY_URL, as in http://login@host:port"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if not 0 <= value <= _LONGEST:  # also refuses NaN
             return "must not be negative, endless or longer than ten years"
@@ -148,6 +154,6 @@ def find_problems() -> list[tuple[str, str]]:
             problems.append((name, _GONE[name]))
         elif name not in _NAMES:
             problems.append((str(name), f"is unknown; known are {', '.join(sorted(_NAMES))}"))
-        elif problem := _type_problem(name, value) or _value_problem(name, value):
+        elif problem := _type_problem(name, value) or _value_problem(name, value, given):
             problems.append((name, problem))
     return problems

@@ -6,6 +6,7 @@ import datetime
 import logging
 from collections.abc import Callable
 from typing import TypeVar
+from urllib.parse import quote
 
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
@@ -13,7 +14,7 @@ from django.utils import timezone
 from altegio_loyalty import exceptions, policy, throttle
 from altegio_loyalty.client import AltegioClient, Hidden, Limits, client_of, shared_transport
 from altegio_loyalty.client.hidden import hides_frames
-from altegio_loyalty.conf import get_settings
+from altegio_loyalty.conf import LoyaltySettings, get_settings
 from altegio_loyalty.models import Location
 
 logger = logging.getLogger(__name__)
@@ -45,8 +46,14 @@ def client_for(location: Location) -> AltegioClient:
     limits = Limits(
         settings.CONNECT_TIMEOUT, settings.READ_TIMEOUT, settings.TOTAL_TIMEOUT, settings.MAX_ANSWER_BYTES
     )
-    transport = shared_transport(settings.API_URL, proxy_url=Hidden(settings.PROXY_URL), limits=limits)
+    transport = shared_transport(settings.API_URL, proxy_url=_proxy(settings), limits=limits)
     return client_of(transport, credentials)
+
+
+def _proxy(settings: LoyaltySettings) -> Hidden:
+    before, at, host = settings.PROXY_URL.rpartition("@")
+    password = settings.PROXY_PASSWORD and ":" + quote(settings.PROXY_PASSWORD, safe="")
+    return Hidden(f"{before}{password}{at}{host}")
 
 
 class Line:

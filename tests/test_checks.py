@@ -106,6 +106,13 @@ def test_w003_is_silent_for_this_machine(settings: Any, url: str) -> None:
     assert ids(settings, API_URL=url) == []
 
 
+def test_e001_a_password_in_the_address_of_the_proxy(settings: Any) -> None:
+    """Django's page of an error would show it."""
+    assert ids(settings, PROXY_URL="http://joe:secret@proxy:3128") == ["E001"]
+    assert "secret" not in check_settings()[0].msg
+    assert "PROXY_PASSWORD" in check_settings()[0].msg
+
+
 def test_the_warnings_of_a_deployment_come_only_with_deploy(settings: Any) -> None:
     settings.ALTEGIO_LOYALTY = {"API_URL": "http://api.alteg.io/api/v1"}
     ours = {"altegio_loyalty.W002", "altegio_loyalty.W003"}

@@ -13,7 +13,7 @@ from altegio_loyalty.conf import LoyaltySettings, find_problems, get_settings, i
 
 DEFAULTS = LoyaltySettings()
 NAMES = [field.name for field in fields(LoyaltySettings)]
-TEXTS = {"API_URL", "PROXY_URL"}
+TEXTS = {"API_URL", "PROXY_URL", "PROXY_PASSWORD"}
 COUNTS = {"MAX_ANSWER_BYTES", "REQUESTS_PER_SECOND", "REQUESTS_PER_MINUTE", "MAX_ATTEMPTS"}
 FLAGS = {"LOCATIONS_OPEN_BY_DEFAULT"}
 LISTS = {"ENCRYPTION_KEYS"}
@@ -184,7 +184,7 @@ def test_a_proxy_url_that_no_request_could_go_through_is_found(url: str) -> None
     assert problems_of(PROXY_URL=url) == ["PROXY_URL"]
 
 
-@pytest.mark.parametrize("url", ["", "http://proxy:3128", "https://proxy", "http://joe:secret@proxy:3128"])
+@pytest.mark.parametrize("url", ["", "http://proxy:3128", "https://proxy", "http://joe@proxy:3128"])
 def test_a_good_proxy_url_is_good(url: str) -> None:
     assert problems_of(PROXY_URL=url) == []
 
@@ -198,3 +198,21 @@ def test_no_message_repeats_a_secret_value() -> None:
         ALTEGIO_LOYALTY={"ENCRYPTION_KEYS": "top-secret", "API_URL": "https://u:top-secret@x"}
     ):
         assert "top-secret" not in str(find_problems())
+
+
+@pytest.mark.parametrize("url", ["http://joe:old@proxy:3128", "http://joe:@proxy:3128"])
+def test_a_password_in_the_address_of_a_proxy_is_found(url: str) -> None:
+    with override_settings(ALTEGIO_LOYALTY={"PROXY_URL": url}):
+        assert [name for name, _ in find_problems()] == ["PROXY_URL"]
+
+
+@pytest.mark.parametrize("url", ["", "http://proxy:3128"])
+def test_a_password_of_a_proxy_without_a_login_is_found(url: str) -> None:
+    with override_settings(ALTEGIO_LOYALTY={"PROXY_URL": url, "PROXY_PASSWORD": "x"}):
+        assert [name for name, _ in find_problems()] == ["PROXY_PASSWORD"]
+
+
+@pytest.mark.parametrize("url", ["http://joe@proxy:3128", "https://joe%40x@[::1]:3128"])
+def test_a_password_of_a_login_is_good(url: str) -> None:
+    with override_settings(ALTEGIO_LOYALTY={"PROXY_URL": url, "PROXY_PASSWORD": "a:b@c/d"}):
+        assert find_problems() == []

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from operator import methodcaller
 from typing import Any
+from urllib.parse import unquote
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -94,7 +95,7 @@ class Transport:
         # One session serves all locations: a cookie of one must not travel with the tokens of another.
         self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         self._session.proxies = dict.fromkeys(("http", "https"), proxy_url.reveal()) if proxy_url else {}
-        self._proxy_password = Hidden(proxy_url.reveal().rpartition("@")[0].rpartition(":")[2])
+        self._proxy_password = Hidden(unquote(proxy_url.reveal().rpartition("@")[0].rpartition(":")[2]))
         self._session.mount("https://", WatchedAdapter())
         self._session.mount("http://", WatchedAdapter())
         self._used_at = time.monotonic()

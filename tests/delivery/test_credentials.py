@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from altegio_loyalty import services
+from altegio_loyalty import exceptions, services
 from altegio_loyalty.client.transport import _kept
 from altegio_loyalty.fields import Secret
 from altegio_loyalty.gateway import client_for
 from altegio_loyalty.models import Location, LoyaltyOperation
+from tests.client.rawserver import RawServer, answering, http_answer
 from tests.client.trackers import Striking, Tracker, ending_of, spellings, steps_to_strike
 from tests.delivery.salon import WITHDRAWAL, Salon, Status
 
@@ -59,9 +60,11 @@ def test_an_error_on_any_line__on_the_way_to_a_client__leaves_no_secret(
     """Neither a token, nor a key that it is stored with, nor the password of the proxy."""
     partner, user, password = "partner-5f1c", "user-77ab", "pr0xy-61ae"
     keys = [Fernet.generate_key().decode() for _ in range(2)]
-    site = {**settings.ALTEGIO_LOYALTY, "PROXY_URL": f"http://joe:{password}@127.0.0.1:9"}
+    proxy = {"PROXY_URL": "http://joe@127.0.0.1:9", "PROXY_PASSWORD": password}
+    site = {**settings.ALTEGIO_LOYALTY, **proxy}
     settings.ALTEGIO_LOYALTY = {**site, "ENCRYPTION_KEYS": keys[:1]}
-    stored = [Secret(token).to_stored() for token in (partner, user)]
+    made = Location(id=1, partner_token=partner, user_token=user)
+    stored = [token.to_stored() for token in (made.partner_token, made.user_token)]
     settings.ALTEGIO_LOYALTY = {**site, "ENCRYPTION_KEYS": keys[1:] if is_key_lost else keys}
     raw = [base64.urlsafe_b64decode(key).decode("latin-1") for key in keys]
     halves = {half for key in raw for half in (key[:16], key[16:])}  # as a Fernet holds them
@@ -77,6 +80,22 @@ def test_an_error_on_any_line__on_the_way_to_a_client__leaves_no_secret(
     errors = [ending_of(afresh, Striking(modules, SystemExit(), at)) for at in steps]
     assert sum(isinstance(error, SystemExit) for error in errors) > 40
     assert [found for error in errors if (found := Tracker().show(error).finds(to_find))] == []
+
+
+def test_the_password_of_a_proxy__is_sent_as_it_is_set_and_hidden_in_what_the_proxy_says(
+    settings: Any,
+) -> None:
+    """Whatever letters are in it."""
+    password = "a:b@c/%41 ?#"
+    with RawServer(answering(http_answer(f"no: {password}".encode(), "407 No"))) as server:
+        proxy = {"PROXY_URL": f"http://joe@127.0.0.1:{server.port}", "PROXY_PASSWORD": password}
+        settings.ALTEGIO_LOYALTY = {"API_URL": "http://api.invalid/api/v1", **proxy}
+        location = Location(id=1, partner_token="p", user_token="u")
+        error = ending_of(lambda: client_for(location).visit_details(1, 2, 3))
+    assert base64.b64encode(f"joe:{password}".encode()) in server.received
+    assert isinstance(error, exceptions.Refused)
+    assert "no: [hidden]" in error.body
+    assert Tracker().show(error).finds(spellings(password)) == []
 
 
 def test_401_many_times__uses_no_attempt(salon: Salon) -> None:
