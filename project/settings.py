@@ -80,8 +80,8 @@ def database_from(url: str) -> dict[str, Any]:
     return database
 
 
-DATABASE_URL = env.str("DATABASE_URL", default="") or stand_ins.database_url(VAR_DIR)
-DATABASES = {"default": database_from(DATABASE_URL)}
+# Under no name of its own: what has one in capitals is a setting, and stands on Django's page of an error.
+DATABASES = {"default": database_from(env.str("DATABASE_URL", default="") or stand_ins.database_url(VAR_DIR))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -135,6 +135,8 @@ CELERY_BEAT_SCHEDULE: dict[str, Any] = {
         "options": {"expires": 5.0},
     },
 }
+
+DEFAULT_EXCEPTION_REPORTER_FILTER = "project.errors.HidesAddresses"
 
 LOGGING: dict[str, Any] = {
     "version": 1,

@@ -34,9 +34,12 @@ def secret_key(folder: Path, *, is_allowed: bool) -> str:
 
 
 def database_url(folder: Path) -> str:
-    """SQLite in the folder, which is made where it is missing."""
+    """SQLite in the folder, which is made where it is missing. Only their owner may read the database and its journals."""
     folder.mkdir(exist_ok=True)
-    return f"sqlite:///{folder / 'db.sqlite3'}"
+    file = folder / "db.sqlite3"
+    file.touch(mode=0o600)
+    file.chmod(0o600)  # one of an earlier release
+    return f"sqlite:///{file}"
 
 
 def broker_options(folder: Path) -> dict[str, Any]:

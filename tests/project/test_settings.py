@@ -46,6 +46,37 @@ def test_the_secret_key__is_one_for_processes_that_start_together(site: Path) ->
     assert list((site / "var").glob("tmp*")) == []
 
 
+def test_the_database__is_for_its_owner_alone(site: Path) -> None:
+    """So are its journals, and one that an earlier release left open."""
+    (site / "var").mkdir(exist_ok=True)
+    (site / "var" / "db.sqlite3").touch(mode=0o644)
+    code = "import os; from django.db import connection as c; c.cursor().execute('CREATE TABLE x (y)'); "
+    code += "print([oct(os.stat(f'var/{name}').st_mode & 0o777) for name in os.listdir('var') if 'sqlite' in name])"
+    ran = run(site, "shell", "--no-imports", "-c", code)
+    assert ran.stdout.strip() == str(["0o600"] * 3), ran.stderr
+
+
+def test_the_page_of_an_error__shows_no_password_of_an_address(site: Path) -> None:
+    """Whatever server it is of."""
+    code = """
+import sys
+from django.views.debug import ExceptionReporter
+try:
+    1 / 0
+except ZeroDivisionError:
+    print(ExceptionReporter(None, *sys.exc_info()).get_traceback_html())
+"""
+    secret = {
+        "DATABASE_URL": "postgres://joe:pa55-one@127.0.0.1:9/x",
+        "CELERY_BROKER_URL": "amqp://joe:pa55-two@127.0.0.1:9/",
+        "ALTEGIO_ENCRYPTION_KEYS": PRODUCTION["ALTEGIO_ENCRYPTION_KEYS"],
+        "SECRET_KEY": "pa55-three",
+    }
+    ran = run(site, "shell", "--no-imports", "-c", code, **secret)
+    assert "CELERY_TASK_PUBLISH_RETRY" in ran.stdout, ran.stderr
+    assert [each for each in ("pa55", secret["ALTEGIO_ENCRYPTION_KEYS"]) if each in ran.stdout] == []
+
+
 def test_production__refuses_to_start_without_a_secret_key(site: Path) -> None:
     """A key that nobody chose must not sign the sessions of a real site."""
     ran = run(site, "check", **{**PRODUCTION, "SECRET_KEY": ""})
