@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,6 +26,7 @@ from altegio_loyalty.fields import Secret
 from altegio_loyalty.gateway import client_for
 from altegio_loyalty.models import Location
 from tests.client.trackers import Tracker, ending_of, spellings
+from tests.processes.reporting import report_to, reports_in
 
 PARTNER, USER, PASSWORD = "partner-5f1c9a", "user-77ab03", "pr0xy/61ae"
 OURS = (Location, Credentials, Hidden)
@@ -150,6 +154,15 @@ def test_the_password_of_a_proxy__is_not_shown_among_the_settings(settings: Any)
     assert PASSWORD not in page
 
 
+def post_a_location(boss: Client, page: str, content_type: str) -> Any:
+    """With tokens typed into it."""
+    url = reverse(f"admin:altegio_loyalty_location_{page}", args=[1] if page == "change" else [])
+    access = {f"access-{name}_FORMS": "0" for name in ("TOTAL", "INITIAL")}
+    posted: Any = {"id": 2, "title": "x", "partner_token": PARTNER, "user_token": USER, **access}
+    is_multipart = content_type == MULTIPART_CONTENT
+    return boss.post(url, posted if is_multipart else urlencode(posted), content_type=content_type)
+
+
 @pytest.mark.parametrize("debug", [True, False])
 @pytest.mark.parametrize("content_type", [MULTIPART_CONTENT, "application/x-www-form-urlencoded"])
 @pytest.mark.parametrize(
@@ -169,23 +182,45 @@ def test_typed_tokens__are_on_no_page_of_an_error(
 ) -> None:
     """Wherever the request ends: not in its POST, not in a form's arguments, data or cleaned data."""
     Location.objects.create(id=1, title="Salon")
-    url = reverse(f"admin:altegio_loyalty_location_{page}", args=[1] if page == "change" else [])
 
     def fail(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("here")
 
     monkeypatch.setattr(Location, place, fail)
     settings.DEBUG = debug
-    access = {f"access-{name}_FORMS": "0" for name in ("TOTAL", "INITIAL")}
-    posted: Any = {"id": 2, "title": "x", "partner_token": PARTNER, "user_token": USER, **access}
-    is_multipart = content_type == MULTIPART_CONTENT
-    answer: Any = boss.post(url, posted if is_multipart else urlencode(posted), content_type=content_type)
+    answer = post_a_location(boss, page, content_type)
     kind, error, trace = answer.exc_info
     assert str(error) == "here"
     reporter = ExceptionReporter(answer.wsgi_request, kind, error, trace)
     pages = [answer.content.decode(), reporter.get_traceback_html(), reporter.get_traceback_text()]
     assert "_changeform_view" in pages[1]
     assert found_in([pages, repr(answer.wsgi_request.POST)]) == []
+
+
+@pytest.mark.parametrize("content_type", [MULTIPART_CONTENT, "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize("place", ["save", "clean"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.django_db
+def test_typed_tokens__are_in_no_report_to_sentry(
+    boss: Client, monkeypatch: pytest.MonkeyPatch, place: str, content_type: str, tmp_path: Path
+) -> None:
+    """With its default set-up, which sends what was posted; in a child, since it patches whatever it finds."""
+    pytest.importorskip("sentry_sdk")
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("here")
+
+    monkeypatch.setattr(Location, place, fail)
+    if not (child := os.fork()):
+        with contextlib.suppress(BaseException):
+            report_to(str(tmp_path / "reports"))
+            post_a_location(boss, "add", content_type)
+        os._exit(0)
+    os.waitpid(child, 0)
+    (report,) = reports_in(tmp_path / "reports")
+    assert '"vars"' in report
+    assert '"partner_token"' in report
+    assert found_in(report) == []
 
 
 def test_a_template_engine_of_the_site_is_djangos() -> None:

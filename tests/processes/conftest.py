@@ -26,6 +26,18 @@ __all__ = ["salon"]
 BROKERS = {"folder": "folder://localhost", "redis": reachable.REDIS_URL, "rabbitmq": reachable.RABBITMQ_URL}
 
 
+def environment_of(loyalty: dict[str, Any], broker: str, transport_options: dict[str, Any]) -> dict[str, str]:
+    """What a program needs to work on the test's database, with these settings of the app."""
+    given = {
+        "database": str(connection.settings_dict["NAME"]),
+        "loyalty": loyalty,
+        "broker": broker,
+        "transport_options": transport_options,
+    }
+    settings = "tests.processes.worker_settings"
+    return {**os.environ, "DJANGO_SETTINGS_MODULE": settings, "ALTEGIO_TEST_WORKER": json.dumps(given)}
+
+
 class Broker:
     """A queue of this test's own on a real broker, and the workers on it."""
 
@@ -48,16 +60,8 @@ class Broker:
         app.conf.update(task_default_exchange=self.queue, task_default_routing_key=self.queue)
 
     def start_worker(self, loyalty: dict[str, Any], *arguments: str) -> subprocess.Popen[bytes]:
-        given = {
-            "database": str(connection.settings_dict["NAME"]),
-            "loyalty": loyalty,
-            "broker": self.url,
-            "transport_options": self.transport_options,
-        }
         environment = {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "tests.processes.worker_settings",
-            "ALTEGIO_TEST_WORKER": json.dumps(given),
+            **environment_of(loyalty, self.url, self.transport_options),
             "ALTEGIO_TEST_QUEUE": self.queue,
         }
         command = [sys.executable, "-m", "celery", "-A", "tests.processes.worker:app", "worker"]
