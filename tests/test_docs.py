@@ -32,6 +32,22 @@ def test_each_link_within_the_repository__leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors_of(linked), target
 
 
+def test_what_is_protected__names_its_tests_or_says_that_nothing_holds_it() -> None:
+    text = (REPOSITORY / "docs" / "security.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?!\||---)(.+) \| (.+) \|$", text, re.MULTILINE)
+    assert len(rows) > 25
+    for claim, held_by in rows:
+        names_tests = re.fullmatch(r"\[test_\w+\]\(\.\./tests/[^)]+\)(, \[test_\w+\]\([^)]+\))*", held_by)
+        assert names_tests or (held_by == "nothing" and claim.startswith("Not held:")), claim
+
+
+def test_weakness__is_reported_as_one_page_says_and_the_others_lead_there() -> None:
+    report = (REPOSITORY / "SECURITY.md").read_text(encoding="utf-8")
+    assert "Report it privately" in report
+    assert "docs/security.md" in report
+    assert "(../SECURITY.md)" in (REPOSITORY / "docs" / "security.md").read_text(encoding="utf-8")
+
+
 def test_public_api__is_described_name_by_name() -> None:
     assert set(re.findall(r"^### (\w+)$", API, re.MULTILINE)) == set(services.__all__)
 

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import pytest
 from cryptography.fernet import Fernet
 from django.core.management.utils import get_random_secret_key
-from django.template import Context, Template, engines
+from django.template import Context, Template
 from django.test import Client, RequestFactory
 from django.test.client import MULTIPART_CONTENT
 from django.urls import reverse
@@ -221,11 +221,6 @@ def test_typed_tokens__are_in_no_report_to_sentry(
     assert '"vars"' in report
     assert '"partner_token"' in report
     assert found_in(report) == []
-
-
-def test_a_template_engine_of_the_site_is_djangos() -> None:
-    """Other engines do not know the mark by which nothing is called: see docs/security.md."""
-    assert [engine.name for engine in engines.all()] == ["django"]
 
 
 def test_a_secret_that_was_opened__still_prints_nothing() -> None:

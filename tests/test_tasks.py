@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from celery import Celery, current_app
 from celery.app import app_or_default
+from celery.signals import before_task_publish
 
 from altegio_loyalty import tasks
 from altegio_loyalty.models import Location
@@ -25,6 +26,21 @@ def test_names__are_the_pinned_ones() -> None:
     assert tasks.retry_due_operations.name == "altegio_loyalty.tasks.retry_due_operations"
     assert tasks.deliver_operation.name == "altegio_loyalty.tasks.deliver_operation"
     assert {tasks.retry_due_operations.name, tasks.deliver_operation.name} <= set(current_app.tasks)
+
+
+def test_message__holds_a_number_and_nothing_else() -> None:
+    """Whoever reads the broker learns nothing about anybody."""
+    sent: list[Any] = []
+
+    def note(body: Any = None, headers: Any = None, **kwargs: Any) -> None:
+        sent.append((body[0], body[1], headers["argsrepr"], headers["kwargsrepr"]))
+
+    before_task_publish.connect(note)
+    try:
+        tasks.ring(4711)
+    finally:
+        before_task_publish.disconnect(note)
+    assert sent == [((4711,), {}, "(4711,)", "{}")]
 
 
 @pytest.mark.parametrize("task", [tasks.retry_due_operations, tasks.deliver_operation])
