@@ -71,10 +71,7 @@ class Secret(Hidden):
 
     @hides_frames
     def to_stored(self) -> str:
-        """The text for the database column. What was loaded from there goes back as it is, readable or not.
-
-        Raises `UndecryptableToken` where no key can read what is to be stored elsewhere.
-        """
+        """The text for the column; what came from there stays, readable or not. Raises `UndecryptableToken` elsewhere."""
         is_at_home = self._origin in (None, self._place)
         if self._stored and not (is_at_home and self._stored.startswith(_BOUND_PREFIX)):
             try:
@@ -163,7 +160,7 @@ class _SecretAttribute(DeferredAttribute):
             value = Kept(name)
         elif not field.is_expression(value):
             value = _to_secret(value)
-            if name in instance.__dict__ and value._stored and value._origin is None:
+            if type(instance.__dict__.get(name)) is Secret and value._stored and value._origin is None:
                 value = Secret(value.reveal())  # of `values()`: what cannot be read here replaces nothing
             value = value.going_to(field.place_in(instance))
         instance.__dict__[name] = value
@@ -176,10 +173,7 @@ else:
 
 
 class EncryptedTextField(_Text):
-    """Encrypted at rest, for its row and column; the attribute is a `Secret`. Cannot be searched, filtered or ordered by.
-
-    The primary key is declared before it, and known before the first save.
-    """
+    """Encrypted for its row, so declared behind the primary key; the attribute is a `Secret`. Cannot be looked up by."""
 
     description = "Encrypted text"
     descriptor_class = _SecretAttribute

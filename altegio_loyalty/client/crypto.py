@@ -43,16 +43,13 @@ class KeyRing:
 
     @hides_frames
     def decrypt(self, ciphertext: str, place: str) -> str:
-        """The text; ciphertext of earlier releases names no place and is read at any.
-
-        Raises `UndecryptableToken` where no key of the ring made this ciphertext, or where it was made for another place.
-        """
+        """The text. Raises `UndecryptableToken` where no key made this ciphertext, or where it is for another place."""
         try:
             text = self._fernet.decrypt(ciphertext.encode()).decode()
         except (InvalidToken, UnicodeError):
             raise UndecryptableToken from None
         if not text.startswith(_MARK):
-            return text
+            return text  # of an earlier release
         made_for, _, token = text[1:].partition(_MARK)
         if made_for != place:
             raise UndecryptableToken("The stored token is not of this location and field. Enter it again.")
