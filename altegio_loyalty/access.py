@@ -1,38 +1,166 @@
-"""Which locations a person may see and act in.
+"""Who may see what: which locations, and whether a phone.
 
 A location is given to a person, or to a group of theirs, in the admin. Superusers and whoever has the permission
-"all_locations" see everything. As long as no location is given to anybody, the site does not use this, and everybody with
-the permissions sees everything; from the first one on, or with LOCATIONS_OPEN_BY_DEFAULT off, whoever has none sees none.
+"all_locations" see everything. As long as no location was ever given to anybody, the site does not use this, and everybody
+with the permissions sees everything; from the first one on, or with LOCATIONS_OPEN_BY_DEFAULT off, whoever has none sees
+none. Taking access away, or deleting the person, group or location that it was for, never ends that.
 """
 
 from __future__ import annotations
 
+import datetime
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.db import models
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Value
+from django.db.models.signals import post_delete
+from django.dispatch import receiver
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from altegio_loyalty.conf import get_settings
-from altegio_loyalty.models import Location, LocationAccess
 
 Row = TypeVar("Row", bound=models.Model)
+
+#: Among the numbers of locations: that one is seen only by those it is given to.
+_CLOSED = 0
+#: So many phones that no visit has may somebody search for in so long who may not see phones. The masked digits of one
+#: phone are some hundred thousand possibilities.
+MOST_PHONES_MISSED, PHONES_COUNT_FOR = 30, datetime.timedelta(days=1)
+
+
+class LocationAccess(models.Model):
+    """A location given to a person or a group. As long as nobody was ever given any, nobody is bound."""
+
+    location = models.ForeignKey(
+        "altegio_loyalty.Location", models.CASCADE, related_name="access", verbose_name=_("location")
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("person"),
+    )
+    group = models.ForeignKey(
+        "auth.Group", models.CASCADE, null=True, blank=True, related_name="+", verbose_name=_("group")
+    )
+
+    class Meta:
+        verbose_name = _("access to a location")
+        verbose_name_plural = _("access to locations")
+        constraints = [
+            models.UniqueConstraint(fields=["location", "user"], name="altegio_access_once_user"),
+            models.UniqueConstraint(fields=["location", "group"], name="altegio_access_once_group"),
+            models.CheckConstraint(
+                condition=models.Q(user__isnull=False, group__isnull=True)
+                | models.Q(user__isnull=True, group__isnull=False),
+                name="altegio_access_user_or_group",
+                violation_error_message=_("Choose a person or a group, not both."),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user or self.group}: {self.location}"
+
+
+class LocationsClosed(models.Model):
+    """That locations had been given to people when the first of it was taken away: from then on none opens by itself."""
+
+    since = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return str(self.since)
+
+
+@receiver(post_delete, sender=LocationAccess)
+def keep_closed(using: str, **kwargs: Any) -> None:
+    """Whatever deletes an access row, also with its person, group or location, leaves the mark in the same transaction."""
+    LocationsClosed.objects.using(using).get_or_create(pk=1)
+
+
+class PhoneSearch(models.Model):
+    """A phone that was searched for, and that no visit had, by somebody who may not see phones."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    made_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return str(self.made_at)
+
+
+def is_closed() -> bool:
+    """Whether a location is seen only by those it is given to."""
+    given, marks = LocationAccess.objects.values("pk"), LocationsClosed.objects.values("pk")
+    return not get_settings().LOCATIONS_OPEN_BY_DEFAULT or given.union(marks).exists()
+
+
+def sees_everything(user: Any) -> bool:
+    """Whether the person sees all locations, given or not."""
+    return bool(user.has_perm("altegio_loyalty.all_locations"))
 
 
 def is_bound(user: Any) -> bool:
     """Whether the person sees only some of the locations. Asked once for each request, that is, each loaded user."""
-    if not hasattr(user, "_altegio_is_bound"):
-        user._altegio_is_bound = not user.has_perm("altegio_loyalty.all_locations") and (
-            not get_settings().LOCATIONS_OPEN_BY_DEFAULT or LocationAccess.objects.exists()
-        )
-    return bool(user._altegio_is_bound)
+    return bool(_bounds(user))
+
+
+def sees_no_location(user: Any) -> bool:
+    """Whether the person is bound and was given no location: an empty page then says nothing of the site."""
+    return _bounds(user) == {_CLOSED}
+
+
+def _bounds(user: Any) -> set[int]:
+    """The locations given to the person, and that none is open; empty where they see all. One query for both."""
+    if not hasattr(user, "_altegio_bounds"):
+        user._altegio_bounds = set()
+        if not sees_everything(user):
+            of_any, marks = (
+                model._default_manager.values_list(Value(_CLOSED, models.BigIntegerField()))
+                for model in (LocationAccess, LocationsClosed)
+            )
+            rows = _given_to(user).values_list("location_id").union(of_any, marks)
+            is_open = get_settings().LOCATIONS_OPEN_BY_DEFAULT
+            user._altegio_bounds = {number for (number,) in rows} | (set() if is_open else {_CLOSED})
+    bounds: set[int] = user._altegio_bounds
+    return bounds
+
+
+def _given_to(user: Any) -> QuerySet[LocationAccess]:
+    given = Q(user_id=user.pk)
+    if hasattr(user, "groups"):  # a user model of the host site may know none
+        given |= Q(group__in=user.groups.all())
+    return LocationAccess.objects.filter(given)
 
 
 def visible_to(user: Any, rows: QuerySet[Row]) -> QuerySet[Row]:
     """Those of the rows, locations or rows that belong to one, that the person may see."""
     if not is_bound(user):
         return rows
-    given = Q(user_id=user.pk)
-    if hasattr(user, "groups"):  # a user model of the host site may know none
-        given |= Q(group__in=user.groups.all())
-    column = "pk__in" if rows.model is Location else "location_id__in"
-    return rows.filter(**{column: LocationAccess.objects.filter(given).values("location_id")})
+    column = "pk__in" if rows.model._meta.label == "altegio_loyalty.Location" else "location_id__in"
+    return rows.filter(**{column: _given_to(user).values("location_id")})
+
+
+def find_phone(user: Any, visits: QuerySet[Row], spellings: set[str]) -> list[Any] | None:
+    """The keys of the visits with exactly this phone, for somebody who may not see it; None where they tried too many.
+
+    Only what no visit has counts, and it is written before anything is looked up, so that many at once get no further.
+    """
+    searches = PhoneSearch.objects.filter(user_id=user.pk)
+    searches.filter(made_at__lt=timezone.now() - PHONES_COUNT_FOR).delete()
+    search = PhoneSearch.objects.create(user_id=user.pk)
+    if searches.count() > MOST_PHONES_MISSED:
+        search.delete()
+        return None
+    found = list(visits.filter(client_phone__in=spellings).values_list("pk", flat=True))
+    if found:
+        search.delete()
+    return found

@@ -46,7 +46,7 @@ class LoyaltySettings:
     LEASE_SECONDS: float = 120
     #: Fernet keys for the tokens at rest: the first encrypts, all decrypt. Empty: derived from SECRET_KEY.
     ENCRYPTION_KEYS: tuple[str, ...] | list[str] = ()
-    #: Whether everybody sees all locations as long as none is given to anybody. Switch it off where some are.
+    #: Whether everybody sees all locations as long as none was ever given to anybody.
     LOCATIONS_OPEN_BY_DEFAULT: bool = True
     #: How long one sweep of due operations may go on.
     SWEEP_SECONDS: float = 50

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from altegio_loyalty import kinds
+from altegio_loyalty.access import LocationAccess as LocationAccess  # noqa: PLC0414  (is public here)
 from altegio_loyalty.client import Credentials, Order
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.fields import EncryptedQuerySet, EncryptedTextField, Kept, Secret
@@ -145,40 +146,6 @@ class Location(models.Model):
         for token in (self.partner_token, self.user_token):
             token.reveal()
         return Credentials(self.partner_token, self.user_token)
-
-
-class LocationAccess(models.Model):
-    """A location given to a person or a group. As long as nobody is given any, nobody is bound; see `access`."""
-
-    location = models.ForeignKey(Location, models.CASCADE, related_name="access", verbose_name=_("location"))
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.CASCADE,
-        null=True,
-        blank=True,
-        related_name="+",
-        verbose_name=_("person"),
-    )
-    group = models.ForeignKey(
-        "auth.Group", models.CASCADE, null=True, blank=True, related_name="+", verbose_name=_("group")
-    )
-
-    class Meta:
-        verbose_name = _("access to a location")
-        verbose_name_plural = _("access to locations")
-        constraints = [
-            models.UniqueConstraint(fields=["location", "user"], name="altegio_access_once_user"),
-            models.UniqueConstraint(fields=["location", "group"], name="altegio_access_once_group"),
-            models.CheckConstraint(
-                condition=models.Q(user__isnull=False, group__isnull=True)
-                | models.Q(user__isnull=True, group__isnull=False),
-                name="altegio_access_user_or_group",
-                violation_error_message=_("Choose a person or a group, not both."),
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.user or self.group}: {self.location}"
 
 
 class Visit(models.Model):

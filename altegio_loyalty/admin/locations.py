@@ -17,7 +17,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from altegio_loyalty import services
-from altegio_loyalty.access import visible_to
+from altegio_loyalty.access import is_bound, visible_to
+from altegio_loyalty.admin.giving import FirstAccess
 from altegio_loyalty.admin.looks import short_time
 from altegio_loyalty.admin.pages import ACTS, STYLESHEET, Page, address, as_id, outside_transactions
 from altegio_loyalty.client.hidden import Hidden, hides_frames
@@ -110,6 +111,7 @@ class LocationAccessInline(admin.TabularInline):  # type: ignore[type-arg]
     """Who is given this location; from the first one on, nobody sees a location that they were not given."""
 
     model = LocationAccess
+    formset = FirstAccess
     extra = 0
     raw_id_fields = ("user",)
 
@@ -127,6 +129,10 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     class Media:
         css = {"all": [STYLESHEET]}
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        # Whoever is bound would not see it, and would learn which numbers are taken.
+        return super().has_add_permission(request) and not is_bound(request.user)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Location]:
         return visible_to(request.user, super().get_queryset(request))

@@ -97,30 +97,26 @@ def find_client(visit: Visit) -> str:
 
 
 def fetch_visit(location: Location, visit_id: int) -> VisitFetch:
-    """Fetch one visit by its number into our table. A visit of another location is refused, and nothing of it is kept.
+    """Fetch one visit by its number into our table. A visit of another location is as if there were none.
 
     Raises `ValidationError` where `visit_id` is no positive whole number. Endpoint: GET /visits/{visit_id}.
     """
     check_id("visit_id", visit_id)
-    elsewhere = VisitFetch(error=_("Visit %(visit)s belongs to another location.") % {"visit": visit_id})
-    unknown = VisitFetch(error=_("Altegio knows no visit %(visit)s.") % {"visit": visit_id})
-    known = Visit.objects.filter(pk=visit_id).first()
-    if known is not None and known.location_id != location.pk:
-        return elsewhere
+    none_here = VisitFetch(error=_("There is no visit %(visit)s in this location.") % {"visit": visit_id})
     asked_at = timezone.now()
     try:
         records = ask(location, lambda client: client.visit(visit_id))
     except exceptions.ApiError as error:
-        return unknown if error.http_status == 404 else VisitFetch(error=shown(error))
+        return none_here if error.http_status == 404 else VisitFetch(error=shown(error))
     if any(record.location_id != location.pk for record in records):
-        return elsewhere
+        return none_here
     mine = [record for record in records if record.id and record.visit_id in (0, visit_id)]
     if not mine:
-        return unknown
+        return none_here
     present = [record for record in mine if not record.is_deleted]
     if not present:
         return VisitFetch(error=_("Visit %(visit)s is deleted in Altegio.") % {"visit": visit_id})
-    return _kept(location, visit_id, present, asked_at) or elsewhere
+    return _kept(location, visit_id, present, asked_at) or none_here
 
 
 def _kept(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from altegio_loyalty.access import is_bound, visible_to
+from altegio_loyalty.access import LocationsClosed, is_bound, sees_no_location, visible_to
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, Visit
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -164,44 +168,355 @@ def test_a_guessed_connection_test_of_another_location_is_not_made(
     assert chain.theirs.title not in response.content.decode()
 
 
-def test_a_location_is_given_on_its_page(chain: Chain, person: Any, admin_client: Client) -> None:
-    """Whoever may change access gives a location to a person there."""
-    page = reverse("admin:altegio_loyalty_location_change", args=[1])
-    form = {
-        "title": "Salon 1",
+# Nothing that is taken away opens anything
+
+
+def _taken_back(person: Any, chain: Chain) -> None:
+    LocationAccess.objects.get().delete()
+
+
+def _all_taken_back_at_once(person: Any, chain: Chain) -> None:
+    LocationAccess.objects.all().delete()
+
+
+def _group_deleted(person: Any, chain: Chain) -> None:
+    LocationAccess.objects.all().update(user=None, group=Group.objects.create(name="Main Street"))
+    Group.objects.get().delete()
+
+
+def _account_deleted(person: Any, chain: Chain) -> None:
+    get_user_model().objects.filter(username="somebody else").delete()
+
+
+def _location_deleted(person: Any, chain: Chain) -> None:
+    LoyaltyOperation.objects.filter(location=chain.mine).delete()
+    Visit.objects.filter(location=chain.mine).delete()
+    Location.objects.filter(pk=chain.mine.pk).delete()
+
+
+@pytest.mark.parametrize(
+    "take", [_taken_back, _all_taken_back_at_once, _group_deleted, _account_deleted, _location_deleted]
+)
+@pytest.mark.parametrize("rows", [Location, Visit, LoyaltyOperation])
+def test_however_the_last_access_goes_nobody_sees_more(
+    chain: Chain, person: Any, take: Callable[[Any, Chain], None], rows: Any
+) -> None:
+    give(chain.mine, get_user_model().objects.create_user("somebody else"))
+    take(person, chain)
+    assert not LocationAccess.objects.exists()
+    assert not visible_to(person, rows.objects.all()).exists()
+
+
+def test_a_bound_person_who_takes_their_own_access_back_sees_nothing(
+    chain: Chain, person: Any, desk: Client
+) -> None:
+    give(chain.mine, person)
+    person.user_permissions.add(Permission.objects.get(codename="delete_locationaccess"))
+    person.user_permissions.add(Permission.objects.get(codename="view_locationaccess"))
+    fields = given(chain, LocationAccess.objects.get()) | {"access-0-DELETE": "on"}
+    desk.post(reverse("admin:altegio_loyalty_location_change", args=[1]), fields)
+    assert not LocationAccess.objects.exists()
+    page = desk.get(reverse("admin:altegio_loyalty_visit_changelist"), {"day": "all"})
+    assert list(page.context["cl"].result_list) == []
+
+
+def test_a_location_that_is_added_later_is_not_open_either(chain: Chain, person: Any) -> None:
+    give(chain.mine, person)
+    LocationAccess.objects.all().delete()
+    Location.objects.create(id=3, title="Salon 3")
+    assert not visible_to(person, Location.objects.all()).exists()
+
+
+def test_a_deletion_that_is_taken_back_leaves_no_mark(chain: Chain, person: Any) -> None:
+    give(chain.mine, person)
+    with contextlib.suppress(ZeroDivisionError), transaction.atomic():
+        LocationAccess.objects.all().delete()
+        raise ZeroDivisionError
+    assert LocationAccess.objects.exists()
+    assert not LocationsClosed.objects.exists()
+
+
+def test_after_the_last_access_is_gone_all_is_opened_by_the_permission_alone(
+    chain: Chain, person: Any
+) -> None:
+    give(chain.mine, person)
+    LocationAccess.objects.all().delete()
+    person.user_permissions.add(Permission.objects.get(codename="all_locations"))
+    again = get_user_model().objects.get(pk=person.pk)
+    assert visible_to(again, Location.objects.all()).count() == 2
+
+
+def test_who_sees_what_is_one_query_of_a_request(
+    chain: Chain, person: Any, django_assert_num_queries: Any
+) -> None:
+    give(chain.mine, person)
+    person.has_perm("x")
+    with django_assert_num_queries(1):
+        assert is_bound(person)
+        assert not sees_no_location(person)
+
+
+# Giving a location on its page
+
+
+def given(chain: Chain, row: LocationAccess | None = None, **columns: Any) -> dict[str, Any]:
+    """The form of a location's page, with one line of access."""
+    names = {"user": row and row.user_id, "group": row and row.group_id, **columns}
+    return {
+        "title": chain.mine.title,
         "is_active": "on",
         "access-TOTAL_FORMS": 1,
-        "access-INITIAL_FORMS": 0,
-        "access-0-user": person.pk,
-        "access-0-group": "",
-        "access-0-location": 1,
+        "access-INITIAL_FORMS": int(row is not None),
+        "access-0-id": row.pk if row else "",
+        "access-0-location": chain.mine.pk,
+        **{f"access-0-{name}": value or "" for name, value in names.items()},
     }
-    assert admin_client.post(page, form).status_code == 302
+
+
+PAGE = "/admin/altegio_loyalty/location/1/change/"
+
+
+def confirmation(response: Any) -> tuple[str, list[str]]:
+    """What the page asks to be confirmed, and the boxes for it."""
+    errors = [str(error) for formset in response.context["errors"].data for error in [formset]]
+    text = " ".join(errors)
+    return text, re.findall(r'name="altegio-lose-sight" value="([^"]*)"', text)
+
+
+def test_before_the_first_access_the_page_names_who_will_lose_sight(
+    chain: Chain, person: Any, admin_client: Client
+) -> None:
+    other = get_user_model().objects.create_user("harbour", is_staff=True)
+    other.user_permissions.add(Permission.objects.get(codename="view_visit"))
+    for name, extra in {
+        "seer": {"is_staff": True},
+        "guest": {},
+        "gone": {"is_staff": True, "is_active": False},
+        "stranger": {"is_staff": True},
+    }.items():
+        account = get_user_model().objects.create_user(name, **extra)
+        if name != "stranger":
+            account.user_permissions.add(Permission.objects.get(codename="view_visit"))
+        if name == "seer":
+            account.user_permissions.add(Permission.objects.get(codename="all_locations"))
+    response = admin_client.post(PAGE, given(chain, user=person.pk))
+    text, boxes = confirmation(response)
+    assert "these will see none: harbour." in text
+    assert boxes == [str(other.pk)]
+    assert not LocationAccess.objects.exists()
+
+
+def test_once_confirmed_the_first_access_is_given(chain: Chain, person: Any, admin_client: Client) -> None:
+    """Whoever may change access gives a location to a person there."""
+    group = Group.objects.create(name="Main Street")
+    form = given(chain, group=group.pk)
+    _text, [keys] = confirmation(admin_client.post(PAGE, form))
+    assert admin_client.post(PAGE, {**form, "altegio-lose-sight": keys}).status_code == 302
+    assert LocationAccess.objects.get().group == group
+
+
+def test_a_confirmation_is_for_the_people_who_were_named(
+    chain: Chain, person: Any, admin_client: Client
+) -> None:
+    form = given(chain, group=Group.objects.create(name="Main Street").pk)
+    _text, [keys] = confirmation(admin_client.post(PAGE, form))
+    newcomer = get_user_model().objects.create_user("newcomer", is_staff=True)
+    newcomer.user_permissions.add(Permission.objects.get(codename="view_visit"))
+    text, _boxes = confirmation(admin_client.post(PAGE, {**form, "altegio-lose-sight": keys}))
+    assert "newcomer" in text
+    assert not LocationAccess.objects.exists()
+
+
+def test_a_login_that_looks_like_markup_is_named_as_text(
+    chain: Chain, person: Any, admin_client: Client
+) -> None:
+    get_user_model().objects.filter(pk=person.pk).update(username="<b>bold</b>")
+    response = admin_client.post(PAGE, given(chain, group=Group.objects.create(name="Main Street").pk))
+    assert "&lt;b&gt;bold" in response.content.decode()
+    assert "<b>bold" not in response.content.decode()
+
+
+def test_where_nobody_loses_sight_nothing_is_asked(chain: Chain, person: Any, admin_client: Client) -> None:
+    assert admin_client.post(PAGE, given(chain, user=person.pk)).status_code == 302
     assert LocationAccess.objects.get().user == person
+
+
+def test_where_access_is_in_use_nothing_is_asked(chain: Chain, person: Any, admin_client: Client) -> None:
+    give(chain.theirs, get_user_model().objects.create_user("somebody else"))
+    group = Group.objects.create(name="Main Street")
+    assert admin_client.post(PAGE, given(chain, group=group.pk)).status_code == 302
+    LocationAccess.objects.all().delete()
+    assert admin_client.post(PAGE, given(chain, group=group.pk)).status_code == 302
+
+
+def test_a_page_saved_without_any_access_asks_nothing(
+    chain: Chain, person: Any, admin_client: Client
+) -> None:
+    form = {**given(chain), "access-TOTAL_FORMS": 0}
+    assert admin_client.post(PAGE, form).status_code == 302
 
 
 def test_access_is_for_a_person_or_a_group_not_for_both(
     chain: Chain, person: Any, admin_client: Client
 ) -> None:
-    group = Group.objects.create(name="Main Street")
-    page = reverse("admin:altegio_loyalty_location_change", args=[1])
-    form = {
-        "title": "Salon 1",
-        "is_active": "on",
-        "access-TOTAL_FORMS": 1,
-        "access-INITIAL_FORMS": 0,
-        "access-0-user": person.pk,
-        "access-0-group": group.pk,
-        "access-0-location": 1,
-    }
-    assert "not both" in admin_client.post(page, form).content.decode()
+    form = given(chain, user=person.pk, group=Group.objects.create(name="Main Street").pk)
+    assert "not both" in admin_client.post(PAGE, form).content.decode()
     assert not LocationAccess.objects.exists()
+
+
+# Who sees no location is told so
+
+NONE = "There is no location that you may see."
+
+
+@pytest.mark.parametrize(
+    ("page", "arguments"),
+    [
+        ("visit_changelist", []),
+        ("location_changelist", []),
+        ("loyaltyoperation_changelist", []),
+        ("loyaltyoperation_overview", []),
+        ("visit_batches", []),
+    ],
+)
+def test_an_empty_page_says_that_no_location_may_be_seen(
+    chain: Chain, person: Any, desk: Client, page: str, arguments: list[Any]
+) -> None:
+    give(chain.mine, get_user_model().objects.create_user("somebody else"))
+    text = desk.get(reverse(f"admin:altegio_loyalty_{page}", args=arguments)).content.decode()
+    assert text.count(NONE) == 1
+    for false in ("Nothing needs a person", "No visit is known", "0 operations", "Nothing was found"):
+        assert false not in text
+
+
+def test_the_apps_own_page_says_it_too(chain: Chain, person: Any, desk: Client) -> None:
+    give(chain.mine, get_user_model().objects.create_user("somebody else"))
+    assert NONE in desk.get(reverse("admin:app_list", args=["altegio_loyalty"])).content.decode()
+
+
+@pytest.mark.parametrize("page", ["visit_changelist", "location_changelist", "loyaltyoperation_overview"])
+def test_who_sees_a_location_is_not_told_that_there_is_none(
+    chain: Chain, person: Any, desk: Client, page: str
+) -> None:
+    url = reverse(f"admin:altegio_loyalty_{page}")
+    assert NONE not in desk.get(url).content.decode()
+    give(chain.mine, person)
+    assert NONE not in desk.get(url).content.decode()
+
+
+# A number of another location is told as one that is nowhere
+
+#: (page, its arguments, query or form), with a place for the number of a visit, a location and an operation.
+GUESSES: list[tuple[str, str, list[str], dict[str, Any]]] = [
+    *(("get", f"visit_{page}", ["{visit}"], {}) for page in ("change", "history", "delete", "state")),
+    *(("post", f"visit_{page}", ["{visit}"], {"operation": "{operation}"}) for page in ("stop", "step")),
+    *(("get", f"loyaltyoperation_{page}", ["{operation}"], {}) for page in ("change", "history", "delete")),
+    *(("get", f"location_{page}", ["{location}"], {}) for page in ("change", "history", "delete")),
+    ("post", "location_change", ["{location}"], {"title": "Mine now"}),
+    ("post", "location_test_connection", ["{location}"], {}),
+    *(("get", "visit_operate", [kind], {"visit": "{visit}"}) for kind in KINDS),
+    *(("get", "visit_operate", [kind], {"visit": "{visit}", "typed": "1"}) for kind in KINDS),
+    *(
+        ("post", "visit_operate", [kind], {"visit": "{visit}", "token": "0" * 32, "visit{visit}-choice": "5"})
+        for kind in KINDS
+    ),
+    ("get", "visit_operate", [KINDS[0]], {"visit": ["101", "{visit}"]}),
+    ("get", "visit_batch_row", [KINDS[0]], {"visit": "{visit}"}),
+    *(
+        (
+            "post",
+            "loyaltyoperation_decide",
+            [],
+            {"decision": decision, "operation": "{operation}", "reason": "x"},
+        )
+        for decision in ("retry", "stop", "happened", "did_not_happen")
+    ),
+    ("post", "visit_refresh", [], {"day": "2026-01-01", "location": "{location}"}),
+    ("post", "visit_refresh_step", [], {"day": "2026-01-01", "location": "{location}"}),
+    ("post", "visit_fetch", [], {"visit": "{visit}", "location": "{location}"}),
+    ("post", "visit_fetch", [], {"visit": "{visit}"}),
+    ("get", "visit_changelist", [], {"q": "{visit}"}),
+    ("get", "visit_changelist", [], {"location": "{location}", "day": "all"}),
+    ("get", "loyaltyoperation_changelist", [], {"q": "{visit}"}),
+    ("get", "loyaltyoperation_changelist", [], {"visit": "{visit}"}),
+    ("get", "loyaltyoperation_changelist", [], {"location": "{location}"}),
+    ("get", "loyaltyoperation_overview", [], {"location": "{location}"}),
+    ("get", "loyaltyoperation_export", [], {"location": "{location}"}),
+    ("get", "visit_add", [], {}),
+    ("post", "visit_add", [], {"location": "1", "id": "{visit}", "record_id": "9"}),
+    ("get", "location_add", [], {}),
+    ("post", "location_add", [], {"id": "{location}", "title": "Mine now"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "page", "arguments", "fields"), GUESSES, ids=[f"{guess[0]} {guess[1]}" for guess in GUESSES]
+)
+def test_a_number_elsewhere_is_told_as_one_that_is_nowhere(
+    chain: Chain, person: Any, method: str, page: str, arguments: list[str], fields: dict[str, Any]
+) -> None:
+    """By whoever has every permission, in one location."""
+    give(chain.mine, person)
+    # Numbers that no other number on a page is like.
+    elsewhere, nowhere = (
+        {"location": 7_700_000 + part, "visit": 7_700_100 + part, "operation": 7_700_200 + part}
+        for part in (1, 2)
+    )
+    location = Location.objects.create(id=elsewhere["location"], title="Elsewhere")
+    visit = Visit.objects.create(id=elsewhere["visit"], location=location, record_id=7)
+    LoyaltyOperation.objects.create(
+        id=elsewhere["operation"],
+        kind=KINDS[0],
+        location=location,
+        visit=visit,
+        record_id=7,
+        card_id=5,
+        amount=1,
+        status="unconfirmed",
+        idempotency_key="theirs",
+    )
+    every = Permission.objects.filter(content_type__app_label="altegio_loyalty").exclude(
+        codename="all_locations"
+    )
+    person.user_permissions.set(every)
+    before = (
+        list(Visit.objects.values_list("pk", "location")),
+        list(Location.objects.values_list("pk", "title")),
+    )
+    told = [_told(person, method, page, arguments, fields, numbers) for numbers in (elsewhere, nowhere)]
+    assert told[0] == told[1]
+    assert (
+        list(Visit.objects.values_list("pk", "location")),
+        list(Location.objects.values_list("pk", "title")),
+    ) == before
+
+
+def _told(
+    person: Any, method: str, page: str, arguments: list[str], fields: dict[str, Any], numbers: dict[str, int]
+) -> str:
+    """What a person is answered, without the numbers that they sent and what is another one each time."""
+    browser = Client()
+    browser.force_login(person)
+    values = [text.format(**numbers) for text in arguments]
+    sent = {
+        name.format(**numbers): [text.format(**numbers) for text in value]
+        if isinstance(value, list)
+        else value.format(**numbers)
+        for name, value in fields.items()
+    }
+    url = reverse(f"admin:altegio_loyalty_{page}", args=values)
+    response: Any = getattr(browser, method)(url, sent, follow=True)
+    body = b"".join(response.streaming_content) if response.streaming else response.content
+    text = f"{response.status_code} {response.redirect_chain} {body.decode()}"
+    text = re.sub(r'csrfmiddlewaretoken" value="\w+|[0-9a-f-]{32,36}|\d\d:\d\d(:\d\d)?', "", text)
+    for number in sorted(map(str, numbers.values()), key=len, reverse=True):
+        text = re.sub(rf"(?<!\d){number}(?!\d)", "N", text)
+    return text
 
 
 def test_with_locations_closed_by_default_nothing_is_open_before_it_is_given(
     chain: Chain, person: Any, settings: Any
 ) -> None:
-    """Taking the last access back must not open everything to everybody."""
     settings.ALTEGIO_LOYALTY = {**settings.ALTEGIO_LOYALTY, "LOCATIONS_OPEN_BY_DEFAULT": False}
     assert not visible_to(person, Visit.objects.all()).exists()
 

@@ -562,7 +562,7 @@ def test_a_visit_is_fetched_by_its_number(salon: Salon) -> None:
 
 
 def test_an_unknown_number_is_told_in_plain_words(salon: Salon) -> None:
-    assert services.fetch_visit(salon.location, 4711).error == "Altegio knows no visit 4711."
+    assert services.fetch_visit(salon.location, 4711).error == "There is no visit 4711 in this location."
     assert not Visit.objects.exists()
 
 
@@ -575,20 +575,35 @@ def test_what_is_no_number_of_a_visit_is_not_asked_for(salon: Salon, number: Any
 
 
 def test_a_visit_of_another_location_is_refused(salon: Salon) -> None:
-    """The tokens may see both locations; nothing of the other one's visit is kept or told."""
+    """The tokens may see both locations; nothing of the other one's visit is kept or told, not even that it is there."""
     other = salon.add_location("Harbour")
     there = salon.visit(location=other)
     fetch = services.fetch_visit(salon.location, there.id)
     assert fetch.visit is None
-    assert fetch.error == f"Visit {there.id} belongs to another location."
+    assert fetch.error == f"There is no visit {there.id} in this location."
     assert not Visit.objects.exists()
 
 
-def test_a_visit_known_as_another_locations_is_refused_without_a_call(salon: Salon) -> None:
+@pytest.mark.parametrize("fault", ["", "cut_before"])
+def test_a_visit_known_as_another_locations_is_told_as_one_that_is_not_there(
+    salon: Salon, fault: str
+) -> None:
+    """Also while Altegio is away, when a number that our table answers for would stand out."""
     other = salon.add_location("Harbour")
-    Visit.objects.create(id=5, location=other, record_id=1)
-    assert services.fetch_visit(salon.location, 5).visit is None
-    assert salon.sandbox.requests == []
+    there = salon.visit(location=other)
+    Visit.objects.create(id=there.id, location=other, record_id=1)
+    if fault:
+        salon.fail(fault)
+    known, unknown = (services.fetch_visit(salon.location, number) for number in (there.id, 4711))
+    assert known.visit is unknown.visit is None
+    assert known.error.replace(str(there.id), "4711") == unknown.error
+
+
+def test_a_visit_that_our_table_has_in_another_location_stays_there(salon: Salon) -> None:
+    there = salon.visit()
+    Visit.objects.create(id=there.id, location=salon.add_location("Harbour"), record_id=1)
+    assert services.fetch_visit(salon.location, there.id).visit is None
+    assert Visit.objects.get().location_id != salon.location.pk
 
 
 ANSWERS: dict[str, Any] = {

@@ -86,7 +86,6 @@ class DayPanel(Page):
             "heading": filters.name_of_day(request),
             "day": day.isoformat() if day else "",
             "is_today": is_today,
-            "has_no_location": not mine,
             "hidden": [
                 (name, value) for name, value in request.GET.items() if name not in (filters.DAY, "p", "e")
             ],

@@ -6,13 +6,14 @@ import datetime
 import re
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.formats import date_format
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from altegio_loyalty.access import visible_to
+from altegio_loyalty.access import find_phone, visible_to
 from altegio_loyalty.admin.locations import LocationFilter
 from altegio_loyalty.admin.pages import as_id
 from altegio_loyalty.models import Location, Visit
@@ -27,8 +28,9 @@ _DAYS = {
 }
 _SEVERAL_DAYS = {"week": gettext_lazy("The last 7 days"), "all": gettext_lazy("Any day")}
 _WHAT_STANDS_IN_PHONES = re.compile(r"[\s()+.\-]")
-#: Whoever may not see phones must know one to find its client by it; fewer digits would let it be guessed one by one.
+#: Fewer digits are no whole phone.
 WHOLE_PHONE_DIGITS = 9
+_NOTHING = Q(pk__in=[])
 #: So many words of a search are looked at.
 MOST_WORDS = 6
 
@@ -132,27 +134,36 @@ def name_of_day(request: HttpRequest) -> str:
     return f"{named}, {date_format(day, 'j E')}" if named else date_format(day, "l, j E")
 
 
-def search(visits: QuerySet[Visit], term: str, *, sees_phones: bool) -> QuerySet[Visit]:
+def search(request: HttpRequest, visits: QuerySet[Visit], term: str) -> QuerySet[Visit]:
     """The visits that a name, a phone, or the number of the visit or of an appointment means."""
     term = term.replace("\x00", " ").strip()
     digits = _WHAT_STANDS_IN_PHONES.sub("", term)
     if digits.isascii() and digits.isdigit():
-        return visits.filter(_by_number(term, digits, sees_phones=sees_phones))
+        return visits.filter(_by_number(term) | _by_phone(request, visits, term, digits))
     for word in term.split()[:MOST_WORDS]:
         visits = visits.filter(_by_word(word[:100]))
     return visits
 
 
-def _by_number(term: str, digits: str, *, sees_phones: bool) -> Q:
-    found = Q(pk__in=[])
-    if number := as_id(term):
-        found |= Q(pk=number) | Q(record_id=number)
-    if len(digits) >= WHOLE_PHONE_DIGITS:
+def _by_number(term: str) -> Q:
+    number = as_id(term)
+    return Q(pk=number) | Q(record_id=number) if number else _NOTHING
+
+
+def _by_phone(request: HttpRequest, visits: QuerySet[Visit], term: str, digits: str) -> Q:
+    """Any part of it for those who see phones. Others know the whole, or could guess at what the page hides."""
+    is_whole = len(digits) >= WHOLE_PHONE_DIGITS
+    if request.user.has_perm("altegio_loyalty.view_client_phone"):
         # The country's code is written in several ways, or not at all: the last ten digits tell a phone.
-        found |= Q(client_phone__endswith=digits[-10:])
-    elif sees_phones:
-        found |= Q(client_phone__contains=digits)
-    return found
+        return Q(client_phone__endswith=digits[-10:]) if is_whole else Q(client_phone__contains=digits)
+    page = getattr(request.resolver_match, "url_name", None)
+    if not is_whole or page != "altegio_loyalty_visit_changelist":  # the admin's autocomplete searches too
+        return _NOTHING
+    found = find_phone(request.user, visits, {term, digits, f"+{digits}"})
+    if found is None:
+        text = _("Phones are not searched: too many that nobody has were searched for in the last 24 hours.")
+        messages.warning(request, text)
+    return Q(pk__in=found or [])
 
 
 def _by_word(word: str) -> Q:

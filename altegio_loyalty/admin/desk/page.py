@@ -51,11 +51,12 @@ class VisitPage(Page):
         return f"{title}, {date_format(as_local(starts_at), 'j E H:i')}" if starts_at else title
 
     def _phone(self) -> str:
-        """The client's phone; all but its last four digits hidden from those without the right to see it."""
+        """The client's phone; all but its last four digits, or all, hidden from those without the right to see it."""
         phone = self.visit.client_phone
         if not phone or self.may("view_client_phone"):
             return phone
-        return f"•••{phone[-4:]}" if len(phone) > 7 else "•••"
+        # Of a short one, the few digits left to guess would soon be found by searching.
+        return f"•••{phone[-4:]}" if len(phone) > 10 else "•••"
 
     def _live_context(self, state: VisitState) -> dict[str, Any]:
         read_at = timezone.now()
