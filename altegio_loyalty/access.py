@@ -12,7 +12,7 @@ import datetime
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import models
+from django.db import models, router
 from django.db.models import Q, QuerySet, Value
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
@@ -91,6 +91,8 @@ class PhoneSearch(models.Model):
     made_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
+        verbose_name = _("search for a phone")
+        verbose_name_plural = _("searches for phones")
         default_permissions = ()
 
     def __str__(self) -> str:
@@ -154,7 +156,8 @@ def find_phone(user: Any, visits: QuerySet[Row], spellings: set[str]) -> list[An
 
     Only what no visit has counts, and it is written before anything is looked up, so that many at once get no further.
     """
-    searches = PhoneSearch.objects.filter(user_id=user.pk)
+    # Where they are written: a replica may lag behind.
+    searches = PhoneSearch.objects.using(router.db_for_write(PhoneSearch)).filter(user_id=user.pk)
     searches.filter(made_at__lt=timezone.now() - PHONES_COUNT_FOR).delete()
     search = PhoneSearch.objects.create(user_id=user.pk)
     if searches.count() > MOST_PHONES_MISSED:

@@ -45,7 +45,7 @@ class FirstAccess(BaseInlineFormSet):  # type: ignore[type-arg]
             agreed = _("Yes, that is wanted. Then save again.")
             raise ValidationError(
                 format_html(
-                    '{} <label><input type="checkbox" name="{}" value="{}"> {}</label>',
+                    '{}<br><label><input type="checkbox" name="{}" value="{}"> {}</label>',
                     text % {"people": people},
                     CONFIRMED,
                     keys,

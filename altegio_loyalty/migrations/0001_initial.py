@@ -136,6 +136,8 @@ class Migration(migrations.Migration):
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
+                'verbose_name': 'search for a phone',
+                'verbose_name_plural': 'searches for phones',
                 'default_permissions': (),
             },
         ),

@@ -288,12 +288,13 @@ def test_before_the_first_access_the_page_names_who_will_lose_sight(
 ) -> None:
     other = get_user_model().objects.create_user("harbour", is_staff=True)
     other.user_permissions.add(Permission.objects.get(codename="view_visit"))
-    for name, extra in {
+    accounts: dict[str, Any] = {
         "seer": {"is_staff": True},
         "guest": {},
         "gone": {"is_staff": True, "is_active": False},
         "stranger": {"is_staff": True},
-    }.items():
+    }
+    for name, extra in accounts.items():
         account = get_user_model().objects.create_user(name, **extra)
         if name != "stranger":
             account.user_permissions.add(Permission.objects.get(codename="view_visit"))

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group, Permission
 from django.utils import timezone
 from playwright.sync_api import expect
 
 from altegio_loyalty import services
+from altegio_loyalty.access import LocationsClosed
 from altegio_loyalty.models import Location, LoyaltyOperation
 
 ADMIN = "/admin/altegio_loyalty/"
@@ -338,3 +341,38 @@ def location(desk: Any, page: Any) -> None:
     desk.location.access.create(user=page.person)
     go(desk, page, f"location/{desk.location.pk}/change/")
     expect(page.get_by_role("button", name="Test connection")).to_be_visible()
+
+
+@_page
+def first_access(desk: Any, page: Any) -> None:
+    """Who will lose sight is named, with a box to be ticked."""
+    jane = get_user_model().objects.create_user("jane", is_staff=True)
+    jane.user_permissions.add(Permission.objects.get(codename="view_visit"))
+    group = Group.objects.create(name="Main Street")
+    go(desk, page, f"location/{desk.location.pk}/change/")
+    page.evaluate(
+        """group => {
+          const form = document.querySelector("#location_form");
+          form.elements["access-TOTAL_FORMS"].value = 1;
+          const field = document.createElement("input");
+          Object.assign(field, {type: "hidden", name: "access-0-group", value: group});
+          form.append(field);
+        }""",
+        group.pk,
+    )
+    page.locator("[name=_save]").first.click()
+    # Jazzmin keeps it behind the tab on which the access was given.
+    expect(page.locator("label", has_text="Yes, that is wanted. Then save again.")).to_be_attached()
+    expect(page.get_by_text("these will see none: jane.")).to_be_attached()
+
+
+@_page
+def no_location(desk: Any, page: Any) -> None:
+    LocationsClosed.objects.create()
+    page.person.is_superuser = False
+    page.person.save()
+    page.person.user_permissions.set(
+        Permission.objects.filter(content_type__app_label="altegio_loyalty").exclude(codename="all_locations")
+    )
+    go(desk, page, "loyaltyoperation/")
+    expect(page.get_by_text("There is no location that you may see.")).to_be_visible()

@@ -86,7 +86,7 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
     search_fields = ("client_name",)
-    search_help_text = gettext_lazy("Name, phone, visit or appointment number")
+    search_help_text = gettext_lazy("Name, whole phone, visit or appointment number")
     actions = tuple(_action(kind) for kind in TABLE)
     fields = ("location", "id", "record_id")
 
@@ -131,10 +131,14 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
     def client(self, visit: Visit) -> str:
         return isolated(visit.client_name) or _("visit %(id)s") % {"id": visit.pk}
 
+    @outside_transactions
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The list from our own table. Altegio is only read by the POSTs of `DayPanel`."""
+        """The list from our own table. Altegio is only read by the POSTs of `DayPanel`.
+
+        A search for a phone counts, also where the request fails after it: so it is in no transaction of the host site.
+        """
         response = super().changelist_view(request, {"title": _("Choose a visit"), **(extra_context or {})})
         context = getattr(response, "context_data", None) or {}
         if (changelist := context.get("cl")) is not None:
