@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.db import connections
 from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 
 from altegio_loyalty.access import MOST_PHONES_MISSED, PhoneSearch
+from altegio_loyalty.admin.desk.day_panel import DayPanel
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from tests.delivery.salon import Salon
 
@@ -207,3 +209,14 @@ def test_misses_of_yesterday_count_no_more_and_are_forgotten(attack: Attack) -> 
     PhoneSearch.objects.update(made_at=F("made_at") - datetime.timedelta(days=1))
     assert found(attack.browser, PHONE) == ["Jane"]
     assert not PhoneSearch.objects.exists()
+
+
+def test_a_miss_counts_also_where_the_request_fails_after_it(
+    attack: Attack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction of the host site around each request would take it back."""
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+    monkeypatch.setattr(DayPanel, "context", lambda *_, **__: 1 / 0)
+    attack.browser.raise_request_exception = False
+    assert attack.browser.get(reverse(LIST), {"q": "+13155550176"}).status_code == 500
+    assert PhoneSearch.objects.count() == 1
