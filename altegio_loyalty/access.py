@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import models, router
-from django.db.models import Q, QuerySet, Value
+from django.db.models import Q, QuerySet
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 from django.utils import timezone
@@ -67,15 +67,13 @@ class LocationAccess(models.Model):
 
 
 class LocationsClosed(models.Model):
-    """That locations had been given to people when the first of it was taken away: from then on none opens by itself."""
-
-    since = models.DateTimeField(default=timezone.now)
+    """That a location had been given to somebody when it was taken away: from then on none opens by itself."""
 
     class Meta:
         default_permissions = ()
 
     def __str__(self) -> str:
-        return str(self.since)
+        return str(self.pk)
 
 
 @receiver(post_delete, sender=LocationAccess)
@@ -101,39 +99,33 @@ class PhoneSearch(models.Model):
 
 def is_closed() -> bool:
     """Whether a location is seen only by those it is given to."""
-    given, marks = LocationAccess.objects.values("pk"), LocationsClosed.objects.values("pk")
-    return not get_settings().LOCATIONS_OPEN_BY_DEFAULT or given.union(marks).exists()
+    of_any, marks = LocationAccess.objects.values("pk"), LocationsClosed.objects.values("pk")
+    return not get_settings().LOCATIONS_OPEN_BY_DEFAULT or of_any.union(marks).exists()
 
 
-def sees_everything(user: Any) -> bool:
-    """Whether the person sees all locations, given or not."""
-    return bool(user.has_perm("altegio_loyalty.all_locations"))
+def _bounds(user: Any) -> set[int]:
+    """The locations given to the person, and `_CLOSED` where none is open to all. One query a request, or loaded user."""
+    if not hasattr(user, "_altegio_bounds"):
+        user._altegio_bounds = set()
+        if not user.has_perm("altegio_loyalty.all_locations"):
+            closed = models.Value(_CLOSED, models.BigIntegerField())
+            others = (
+                table._default_manager.values_list(closed) for table in (LocationAccess, LocationsClosed)
+            )
+            rows = _given_to(user).values_list("location_id").union(*others)
+            is_open = get_settings().LOCATIONS_OPEN_BY_DEFAULT
+            user._altegio_bounds = {number for (number,) in rows} | (set() if is_open else {_CLOSED})
+    return user._altegio_bounds  # type: ignore[no-any-return]
 
 
 def is_bound(user: Any) -> bool:
-    """Whether the person sees only some of the locations. Asked once for each request, that is, each loaded user."""
+    """Whether the person sees only some of the locations."""
     return bool(_bounds(user))
 
 
 def sees_no_location(user: Any) -> bool:
     """Whether the person is bound and was given no location: an empty page then says nothing of the site."""
     return _bounds(user) == {_CLOSED}
-
-
-def _bounds(user: Any) -> set[int]:
-    """The locations given to the person, and that none is open; empty where they see all. One query for both."""
-    if not hasattr(user, "_altegio_bounds"):
-        user._altegio_bounds = set()
-        if not sees_everything(user):
-            of_any, marks = (
-                model._default_manager.values_list(Value(_CLOSED, models.BigIntegerField()))
-                for model in (LocationAccess, LocationsClosed)
-            )
-            rows = _given_to(user).values_list("location_id").union(of_any, marks)
-            is_open = get_settings().LOCATIONS_OPEN_BY_DEFAULT
-            user._altegio_bounds = {number for (number,) in rows} | (set() if is_open else {_CLOSED})
-    bounds: set[int] = user._altegio_bounds
-    return bounds
 
 
 def _given_to(user: Any) -> QuerySet[LocationAccess]:
@@ -152,18 +144,17 @@ def visible_to(user: Any, rows: QuerySet[Row]) -> QuerySet[Row]:
 
 
 def find_phone(user: Any, visits: QuerySet[Row], spellings: set[str]) -> list[Any] | None:
-    """The keys of the visits with exactly this phone, for somebody who may not see it; None where they tried too many.
+    """The keys of the visits with exactly this phone, for somebody who may not see it; None where they missed too often.
 
-    Only what no visit has counts, and it is written before anything is looked up, so that many at once get no further.
+    It counts before anything is looked up, so that many at once get no further; what is found counts no more.
     """
     # Where they are written: a replica may lag behind.
     searches = PhoneSearch.objects.using(router.db_for_write(PhoneSearch)).filter(user_id=user.pk)
     searches.filter(made_at__lt=timezone.now() - PHONES_COUNT_FOR).delete()
     search = PhoneSearch.objects.create(user_id=user.pk)
-    if searches.count() > MOST_PHONES_MISSED:
-        search.delete()
-        return None
-    found = list(visits.filter(client_phone__in=spellings).values_list("pk", flat=True))
-    if found:
+    found = None
+    if searches.count() <= MOST_PHONES_MISSED:
+        found = list(visits.filter(client_phone__in=spellings).values_list("pk", flat=True))
+    if found != []:
         search.delete()
     return found

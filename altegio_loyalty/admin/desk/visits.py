@@ -35,7 +35,7 @@ from altegio_loyalty.admin.pages import (
     at_place,
     outside_transactions,
 )
-from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.wording import isolated
 
@@ -117,11 +117,6 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         """Only what the filters offer: a masked phone must not be guessed letter by letter through the address."""
         return lookup in (filters.DAY, filters.VisitLocationFilter.parameter_name)
 
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "location":
-            kwargs["queryset"] = visible_to(request.user, Location.objects.all())
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
-
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
         """Only the kinds of operation that the person may ask for."""
         page, actions = Page(self, request), super().get_actions(request, **at_place(action_location))
@@ -131,14 +126,11 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
     def client(self, visit: Visit) -> str:
         return isolated(visit.client_name) or _("visit %(id)s") % {"id": visit.pk}
 
-    @outside_transactions
+    @outside_transactions  # a search for a phone counts, also where the request fails after it
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The list from our own table. Altegio is only read by the POSTs of `DayPanel`.
-
-        A search for a phone counts, also where the request fails after it: so it is in no transaction of the host site.
-        """
+        """The list from our own table. Altegio is only read by the POSTs of `DayPanel`."""
         response = super().changelist_view(request, {"title": _("Choose a visit"), **(extra_context or {})})
         context = getattr(response, "context_data", None) or {}
         if (changelist := context.get("cl")) is not None:
