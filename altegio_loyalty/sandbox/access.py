@@ -14,6 +14,8 @@ class Access:
         self.login = login
         self.password = password
         self.tokens = self._first = (partner_token, user_token)
+        self.asks_second_factor = False
+        """Whether a right password is answered with a challenge and no token."""
         self.pairs = 1
         """How many pairs of tokens there have been."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ from altegio_loyalty.sandbox.books import (
     ROW_TITLES,
     Books,
     Card,
+    Client,
     Line,
     Location,
     Payment,
@@ -22,14 +24,17 @@ Json = dict[str, Any]
 STAFF = {"id": 55436, "name": "John", "specialization": "Hairdresser", "position": [], "avatar": ""}
 
 
-def visit_details(books: Books, visit: Visit) -> Json:
-    """The object of four keys that visit/details and the four loyalty POSTs answer with."""
+def visit_details(books: Books, visit: Visit, *, is_net: bool = False) -> Json:
+    """The object of four keys that visit/details and the four loyalty POSTs answer with.
+
+    `is_net`: the cost of a line is what is left of it after promotions.
+    """
     chain_id = books.locations[visit.location_id].chain_id
     return {
         "payment_transactions": [_payment(books, visit, payment) for payment in visit.payments],
         "loyalty_transactions": [_transaction(row, chain_id) for row in visit.rows],
         "kkm_transaction_details_container": {"last_operation_type": 1, "transactions": []},
-        "items": [_item(line) for line in visit.lines],
+        "items": [_item(line, _discount(visit, line) if is_net else Decimal()) for line in visit.lines],
     }
 
 
@@ -38,6 +43,16 @@ def loyalty_transactions(books: Books, visit: Visit) -> list[Json]:
     chain_id = books.locations[visit.location_id].chain_id
     rows = sorted(visit.rows, key=lambda row: row.id)
     return [{**_transaction(row, chain_id), "program": _row_program(books, row)} for row in rows]
+
+
+def chain_transaction(row: Row, visit: Visit, chain_id: int) -> Json:
+    """A row of the chain's list, which names the visit, and neither the location nor a time."""
+    others = dict.fromkeys(("services_transaction_id", "certificate_id", "abonement_id"), 0)
+    return {**_transaction(row, chain_id), "visit_id": visit.id, **others}
+
+
+def client(item: Client) -> Json:
+    return {"id": item.id, "name": item.name, "phone": item.phone, "email": ""}
 
 
 def card(books: Books, item: Card) -> Json:
@@ -113,7 +128,10 @@ def location(item: Location) -> Json:
         "country": "",
         "city_id": 1,
         "city": "",
+        "timezone": (datetime.now(item.zone).utcoffset() or timedelta()) / timedelta(hours=1),
         "timezone_name": item.timezone,
+        "currency_short_title": item.currency,
+        "active": 1,
         "address": "",
         "zip": "",
         "main_group_id": item.chain_id,
@@ -154,7 +172,7 @@ def user(login: str, user_token: str) -> Json:
 def _transaction(row: Row, chain_id: int) -> Json:
     return {
         "id": row.id,
-        "status_id": 1,
+        "status_id": row.status_id,
         "amount": row.amount,
         "type_id": row.type_id,
         "program_id": row.program_id,
@@ -170,7 +188,7 @@ def _transaction(row: Row, chain_id: int) -> Json:
     }
 
 
-def _item(line: Line) -> Json:
+def _item(line: Line, discount: Decimal) -> Json:
     is_service = not line.is_product
     return {
         "id": line.sale_id,
@@ -182,7 +200,7 @@ def _item(line: Line) -> Json:
         "first_cost": line.cost,
         "manual_cost": line.cost,
         "discount": 0,
-        "cost": line.cost,
+        "cost": line.cost - discount,
         # The vendor's own samples repeat the record's id here for a service.
         "master_id": line.record_id if is_service else STAFF["id"],
         "good_id": 0 if is_service else line.item_id,
@@ -194,8 +212,13 @@ def _item(line: Line) -> Json:
     }
 
 
+def _discount(visit: Visit, line: Line) -> Decimal:
+    rows = [row for row in visit.in_force if row.is_discount and row.item_id == line.item_id]
+    return sum((row.amount for row in rows), Decimal())
+
+
 def _service(visit: Visit, line: Line) -> Json:
-    covered = sum((row.amount for row in visit.rows if row.item_id == line.item_id), Decimal())
+    covered = sum((row.amount for row in visit.in_force if row.item_id == line.item_id), Decimal())
     return {
         "id": line.item_id,
         "title": line.title,
@@ -253,7 +276,4 @@ def _row_program(books: Books, row: Row) -> Json | list[Any]:
 
 
 def _client(books: Books, visit: Visit) -> Json | None:
-    if visit.client_id is None:
-        return None
-    client = books.clients[visit.client_id]
-    return {"id": client.id, "name": client.name, "phone": client.phone, "email": "", "card": ""}
+    return None if visit.client_id is None else {**client(books.clients[visit.client_id]), "card": ""}

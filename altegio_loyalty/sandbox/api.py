@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeVar
 
 from altegio_loyalty.sandbox import answers
 from altegio_loyalty.sandbox.access import Access
@@ -26,8 +27,11 @@ from altegio_loyalty.sandbox.wire import (
 Ids = dict[str, int]
 Operation = Callable[["Api", Ids, Request], Answer]
 
+T = TypeVar("T")
+
 DEFAULT_PAGE_SIZE = 50
 LARGEST_PAGE_SIZE = 300
+ALL_TYPES = range(1, 12)
 
 
 class Refusal(Exception):
@@ -61,9 +65,15 @@ class Api:
 
     def _check_tokens(self, operation: Operation, request: Request) -> None:
         header = request.headers.get("authorization", "")
-        known = self.access.knows_partner(header) if operation is auth else self.access.knows(header)
+        needs_user = operation is not auth and not self.is_open(operation, request)
+        known = self.access.knows(header) if needs_user else self.access.knows_partner(header)
         if not known:
             raise Refusal(unauthorized())
+
+    def is_open(self, operation: Operation, request: Request) -> bool:
+        """Whether anybody with a partner token is shown any location."""
+        asks_for_all = request.query.get("my", "0") == "0"
+        return self.ledger.rules.any_company and operation in (location, companies) and asks_for_all
 
     def visible_location(self, location_id: int) -> Location:
         location = self.ledger.location(location_id)
@@ -146,25 +156,83 @@ def visit(api: Api, ids: Ids, request: Request) -> Answer:
 def records(api: Api, ids: Ids, request: Request) -> Answer:
     """The location's appointments, by time; the dates are the location's own days, both inclusive."""
     location = api.visible_location(ids["location_id"])
-    page, count = _positive(request, "page", 1), _positive(request, "count", DEFAULT_PAGE_SIZE)
-    count = min(count, LARGEST_PAGE_SIZE)
     first = _day(request, "start_date", date.min)
     last = _day(request, "end_date", date.max)
     here = [visit for visit in api.ledger.books.visits.values() if visit.location_id == location.id]
     visits = [visit for visit in here if first <= visit.starts_at.astimezone(location.zone).date() <= last]
     visits.sort(key=lambda visit: (visit.starts_at, visit.id))
     found = [(visit, record_id) for visit in visits for record_id in visit.record_ids]
-    shown = found[(page - 1) * count : page * count]
-    data = [answers.record(api.ledger.books, visit, record_id) for visit, record_id in shown]
-    return success(data, meta={"page": page, "total_count": len(found)})
+    data = [answers.record(api.ledger.books, visit, record_id) for visit, record_id in _page(request, found)]
+    return success(data, meta={"page": _positive(request, "page", 1), "total_count": len(found)})
 
 
 def location(api: Api, ids: Ids, request: Request) -> Answer:
-    return success(answers.location(api.visible_location(ids["location_id"])))
+    look_up = api.ledger.location if api.is_open(location, request) else api.visible_location
+    return success(answers.location(look_up(ids["location_id"])))
+
+
+def companies(api: Api, ids: Ids, request: Request) -> Answer:
+    is_open, there = api.is_open(companies, request), api.ledger.books.locations.values()
+    return success([answers.location(item) for item in there if is_open or item.is_visible])
 
 
 def permissions(api: Api, ids: Ids, request: Request) -> Answer:
-    return success(answers.permissions(api.visible_location(ids["location_id"])))
+    groups = answers.permissions(api.visible_location(ids["location_id"]))
+    wanted = request.listed("group_permissions") or groups
+    return success({name: groups[name] for name in groups if name in wanted})
+
+
+def chain_loyalty_transactions(api: Api, ids: Ids, request: Request) -> Answer:
+    """The rows of the chain's visits; the dates, which are needed, are days of UTC, both inclusive."""
+    here = [place for place in api.ledger.books.locations.values() if place.chain_id == ids["chain_id"]]
+    if not here:
+        return not_found()
+    if not any(place.is_visible and place.loyalty_access for place in here):
+        return forbidden()
+    missing = {"created_after", "created_before"} - set(request.query)
+    if missing:
+        return invalid({name: [f"The {name} field is required."] for name in missing})
+    first, last = (_day(request, name, date.min) for name in ("created_after", "created_before"))
+    types = _numbers(request, "types", ALL_TYPES)
+    if not types <= set(ALL_TYPES):
+        return invalid({"types": ["Unknown type."]})
+    visit_ids = _numbers(request, "visit_ids", api.ledger.books.visits)
+    places = _numbers(request, "company_ids", api.ledger.books.locations)
+    rows = [
+        answers.chain_transaction(row, visit, ids["chain_id"])
+        for visit in api.ledger.books.visits.values()
+        if visit.id in visit_ids and visit.location_id in places & {place.id for place in here}
+        for row in visit.rows
+        if row.type_id in types and first <= row.created_at.date() <= last
+    ]
+    return success(_page(request, sorted(rows, key=itemgetter("id"))), meta={"count": len(rows)})
+
+
+def clients(api: Api, ids: Ids, request: Request) -> Answer:
+    """Deprecated, and the only way to a client by a part of a card's number."""
+    api.visible_location(ids["location_id"])
+    books, card, phone = api.ledger.books, request.query.get("card", ""), request.query.get("phone", "")
+    holders = {each.client_id for each in books.cards.values() if card in each.number}
+    people = [each for each in books.clients.values() if not card or each.id in holders]
+    found = [answers.client(each) for each in people if _digits(phone) in _digits(each.phone)]
+    return success(_page(request, found, 20), meta={"total_count": len(found)})
+
+
+def clients_search(api: Api, ids: Ids, request: Request) -> Answer:
+    """By a part of name or phone; each row is an id alone unless `fields` names more."""
+    api.visible_location(ids["location_id"])
+    body = {"page": 1, "page_size": 25, "fields": [], "filters": [], **_read_object(request)}
+    page, size, fields, filters = (body[name] for name in ("page", "page_size", "fields", "filters"))
+    are_lists = isinstance(fields, list) and isinstance(filters, list)
+    wanted = [_quick_search(each) for each in filters] if are_lists else [None]
+    is_page = type(page) is int and type(size) is int and page > 0 and 0 < size <= 200
+    if None in wanted or not is_page or not all(isinstance(name, str) for name in fields):
+        return failure(400, "Invalid filter value", {"filters": ["Invalid filter state"]})
+    people = [answers.client(each) for each in api.ledger.books.clients.values()]
+    found = [each for each in people if all(_is_found(each, str(value)) for value in wanted)]
+    shown = found[(page - 1) * size : page * size]
+    data = [{name: each[name] for name in each if name in ("id", *fields)} for each in shown]
+    return success(data, meta={"total_count": len(found)})
 
 
 def auth(api: Api, ids: Ids, request: Request) -> Answer:
@@ -174,6 +242,8 @@ def auth(api: Api, ids: Ids, request: Request) -> Answer:
         return invalid(missing)
     if (body["login"], body["password"]) != (api.access.login, api.access.password):
         return failure(401, "Wrong login or password.")
+    if api.access.asks_second_factor:
+        return success({"uuid": "6f9619ff-8b86-d011-b42d-00c04fc964ff"})
     return success(answers.user(api.access.login, api.access.tokens[1]), status=201)
 
 
@@ -219,14 +289,44 @@ def _visit_at(api: Api, location_id: int, visit_id: int, record_id: int) -> Visi
 
 
 def _details(api: Api, visit: Visit) -> Answer:
-    return success(answers.visit_details(api.ledger.books, visit))
+    is_net = api.ledger.rules.line_cost == "after"
+    return success(answers.visit_details(api.ledger.books, visit, is_net=is_net))
 
 
 def _positive(request: Request, name: str, default: int) -> int:
     text = request.query.get(name, str(default))
-    if not re.fullmatch("[0-9]{1,9}", text) or int(text) < 1:
+    if not re.fullmatch("[0-9]{1,99}", text) or int(text) < 1:
         raise Refusal(failure(400, "Invalid parameter value", {name: ["Must be a positive number."]}))
     return int(text)
+
+
+def _page(request: Request, rows: list[T], usual: int = DEFAULT_PAGE_SIZE) -> list[T]:
+    page, count = _positive(request, "page", 1), min(_positive(request, "count", usual), LARGEST_PAGE_SIZE)
+    return rows[(page - 1) * count : page * count]
+
+
+def _numbers(request: Request, name: str, all_of_them: Iterable[int]) -> set[int]:
+    """What a list in the query names; without one, all there are."""
+    texts = request.listed(name)
+    if not all(re.fullmatch("0*[1-9][0-9]{0,99}", text) for text in texts):
+        raise Refusal(invalid({name: ["Must hold positive numbers."]}))
+    return {int(text) for text in texts} or set(all_of_them)
+
+
+def _digits(text: str) -> str:
+    return re.sub("[^0-9]", "", text)
+
+
+def _quick_search(wanted: object) -> str | None:
+    match wanted:
+        case {"type": "quick_search", "state": {"value": str(value)}}:
+            return value
+    return None
+
+
+def _is_found(client: dict[str, Any], value: str) -> bool:
+    in_phone = _digits(value) and _digits(value) in _digits(client["phone"])
+    return bool(in_phone) or value.casefold() in client["name"].casefold()
 
 
 def _day(request: Request, name: str, default: date) -> date:
@@ -257,6 +357,10 @@ ROUTES = (
     _route("GET", "/visits/{visit_id}", visit),
     _route("GET", "/records/{location_id}", records),
     _route("GET", "/company/{location_id}", location),
+    _route("GET", "/companies", companies),
+    _route("GET", "/chain/{chain_id}/loyalty/transactions", chain_loyalty_transactions),
+    _route("GET", "/clients/{location_id}", clients),
+    _route("POST", "/company/{location_id}/clients/search", clients_search),
     _route("GET", "/user/permissions/{location_id}", permissions),
     _route("POST", "/auth", auth),
 )

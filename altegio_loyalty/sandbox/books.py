@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -40,6 +40,10 @@ FIRST_IDS = {
 
 CENT = Decimal("0.01")
 
+IN_FORCE = 1
+UNDONE = 2
+"""Of the statuses of a row only 1 is documented; this one stands for any other."""
+
 
 def money(value: Decimal | int | str) -> Decimal:
     """The value rounded to cents."""
@@ -52,6 +56,7 @@ class Location:
     title: str
     chain_id: int
     timezone: str = "UTC"
+    currency: str = "EUR"
     is_visible: bool = True
     """False: the user has no rights here at all; everything under this location answers 403."""
     loyalty_access: bool = True
@@ -124,6 +129,8 @@ class Row:
     record_id: int = 0
     sale_id: int = 0
     by: str = ""
+    status_id: int = IN_FORCE
+    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def is_discount(self) -> bool:
@@ -159,12 +166,19 @@ class Visit:
         return self.record_ids[0]
 
     @property
+    def in_force(self) -> list[Row]:
+        """The rows that nobody undid."""
+        return [row for row in self.rows if row.status_id == IN_FORCE]
+
+    @property
     def cost(self) -> Decimal:
         return sum((line.cost for line in self.lines), Decimal())
 
     @property
     def left_to_pay(self) -> Decimal:
-        covered = sum((row.amount for row in self.rows if row.is_discount or row.is_withdrawal), Decimal())
+        covered = sum(
+            (row.amount for row in self.in_force if row.is_discount or row.is_withdrawal), Decimal()
+        )
         paid = sum((payment.amount for payment in self.payments), Decimal())
         return max(self.cost - covered - paid, Decimal())
 

@@ -21,6 +21,7 @@ from altegio_loyalty.sandbox.books import (
     PROGRAM_ACCRUAL,
     PROMOTION_DISCOUNT,
     SERVICE,
+    UNDONE,
     Books,
     Card,
     Client,
@@ -58,6 +59,12 @@ class Rules:
 
     repeat_withdrawal: Literal["add", "replace", "refuse"] = "add"
     repeat_promotion: Literal["add", "refuse"] = "add"
+    undone_rows: Literal["vanish", "stay"] = "vanish"
+    """What a cancel does to the rows: in the samples they are gone; they might also stay, with another status."""
+    line_cost: Literal["before", "after"] = "before"
+    """Whether `cost` of a visit's line is before promotions, as in the samples, or after them, as the text says."""
+    any_company: bool = False
+    """Whether a location shows itself to anybody with a partner token, unless asked with `my=1`."""
 
 
 class Ledger:
@@ -91,9 +98,11 @@ class Ledger:
         id: int | None = None,
         chain_id: int = DEFAULT_CHAIN,
         timezone: str = "UTC",
+        currency: str = "EUR",
     ) -> Location:
         with self.change():
-            location = Location(self._new_id("location", id, self.books.locations), title, chain_id, timezone)
+            new_id = self._new_id("location", id, self.books.locations)
+            location = Location(new_id, title, chain_id, timezone, currency)
             location.zone  # noqa: B018  an unknown time zone must fail here and not in the first answer
             self.books.locations[location.id] = location
             return location
@@ -203,7 +212,7 @@ class Ledger:
         """Gives back everything that the card paid on the visit; says how much (0: there was nothing)."""
         with self.change():
             visit, card = self._pair(visit, card)
-            gone = [row for row in visit.rows if row.is_withdrawal and row.card_id == card.id]
+            gone = [row for row in visit.in_force if row.is_withdrawal and row.card_id == card.id]
             returned = self._remove(visit, gone)
             if gone:
                 card.balance += returned
@@ -291,13 +300,13 @@ class Ledger:
     def withdrawn(self, visit: Visit | int, card: Card | int) -> Decimal:
         """What the card has paid on the visit so far."""
         with self.lock:
-            rows = [row for row in self.visit(_id(visit)).rows if row.is_withdrawal]
+            rows = [row for row in self.visit(_id(visit)).in_force if row.is_withdrawal]
             return sum((row.amount for row in rows if row.card_id == _id(card)), Decimal())
 
     def discounted(self, visit: Visit | int, program: Program | int) -> Decimal:
         """What the promotion has taken off the visit so far."""
         with self.lock:
-            rows = [row for row in self.visit(_id(visit)).rows if row.is_discount]
+            rows = [row for row in self.visit(_id(visit)).in_force if row.is_discount]
             return sum((row.amount for row in rows if row.program_id == _id(program)), Decimal())
 
     @property
@@ -342,11 +351,13 @@ class Ledger:
 
     def _promotion_rows(self, visit: Visit, card: Card, program: Program) -> list[Row]:
         ids = (card.id, program.id)
-        return [row for row in visit.rows if row.is_discount and (row.card_id, row.program_id) == ids]
+        return [row for row in visit.in_force if row.is_discount and (row.card_id, row.program_id) == ids]
 
     def _remove(self, visit: Visit, gone: list[Row]) -> Decimal:
-        ids = {row.id for row in gone}
-        visit.rows = [row for row in visit.rows if row.id not in ids]
+        for row in gone:
+            row.status_id = UNDONE
+        if self.rules.undone_rows == "vanish":
+            visit.rows = [row for row in visit.rows if row not in gone]
         return sum((row.amount for row in gone), Decimal())
 
     def _note(self, kind: str, visit: Visit, card: Card, program_id: int, amount: Decimal, by: str) -> None:

@@ -74,7 +74,7 @@ def _visit(books: Books, location: Location, visit: Visit) -> Json:
         "starts_at": visit.starts_at.astimezone(location.zone).isoformat(),
         "client": client.name if client else "",
         "lines": [{"title": line.title, "cost": str(line.cost)} for line in visit.lines],
-        "rows": [_row(books, row) for row in visit.rows],
+        "rows": [_row(books, row) for row in visit.in_force],
         "cost": str(visit.cost),
         "left_to_pay": str(visit.left_to_pay),
         "cards": [_card(books, card) for card in cards],

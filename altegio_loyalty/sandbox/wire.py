@@ -39,6 +39,11 @@ class Request:
     def query(self) -> dict[str, str]:
         return dict(parse_qsl(self._split()[1], keep_blank_values=True))
 
+    def listed(self, name: str) -> list[str]:
+        """The values of a list, whose name may end in `[]`."""
+        pairs = parse_qsl(self._split()[1], keep_blank_values=True)
+        return [value for key, value in pairs if key in (name, f"{name}[]")]
+
     def _split(self) -> tuple[str, str]:
         try:
             parts = urlsplit(self.target)

@@ -66,6 +66,16 @@ class Scene:
     def cards_path(self) -> str:
         return f"/loyalty/client_cards/{self.client.id}"
 
+    @property
+    def chain_path(self) -> str:
+        """Its loyalty transactions, of all days."""
+        days = "created_after=2000-01-01&created_before=2100-01-01"
+        return f"/chain/{self.location.chain_id}/loyalty/transactions?{days}"
+
+    def search(self, value: str, **more: Any) -> requests.Response:
+        filters = [{"type": "quick_search", "state": {"value": value}}]
+        return self.caller.post(f"/company/{self.location.id}/clients/search", {"filters": filters, **more})
+
     def withdraw(self, amount: float = 100, **options: Any) -> requests.Response:
         return self.caller.post(self.withdrawal_path, {**self.ids, "amount": amount}, **options)
 

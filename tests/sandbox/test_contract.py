@@ -21,7 +21,12 @@ SUCCESSES: dict[str, Callable[[Scene], requests.Response]] = {
     "client_cards": lambda scene: scene.caller.get(scene.cards_path),
     "visit": lambda scene: scene.caller.get(f"/visits/{scene.visit.id}"),
     "records": lambda scene: scene.caller.get(f"/records/{scene.location.id}"),
-    "location": lambda scene: scene.caller.get(f"/company/{scene.location.id}"),
+    "location": lambda scene: scene.caller.get(f"/company/{scene.location.id}?my=1"),
+    "companies": lambda scene: scene.caller.get("/companies?my=1"),
+    "chain_loyalty_transactions": lambda scene: scene.caller.get(scene.chain_path),
+    "clients": lambda scene: scene.caller.get(f"/clients/{scene.location.id}?phone=0175"),
+    "clients_search": lambda scene: scene.search("Jane"),
+    "permissions": lambda scene: scene.caller.get(f"/user/permissions/{scene.location.id}"),
     "auth": lambda scene: scene.caller.post(
         "/auth", {"login": scene.sandbox.access.login, "password": scene.sandbox.access.password}
     ),
@@ -76,6 +81,25 @@ def test_invalid_fits_the_contract(scene: Scene) -> None:
 def test_visit_without_a_client_fits_the_contract(scene: Scene) -> None:
     visit = scene.sandbox.ledger.add_visit(scene.location, None)
     contract.check(scene.caller.get(f"/visits/{visit.id}"))
+
+
+def test_second_factor_fits_the_contract(scene: Scene) -> None:
+    scene.sandbox.access.asks_second_factor = True
+    answer = SUCCESSES["auth"](scene)
+    assert answer.status_code == 200
+    contract.check(answer)
+
+
+@pytest.mark.parametrize(
+    "name", ["apply_card_withdrawal", "loyalty_transactions", "chain_loyalty_transactions"]
+)
+def test_bare_answer_fits_the_contract_as_well(scene: Scene, name: str) -> None:
+    """The specification shows the loyalty calls bare; clients see them wrapped."""
+    scene.sandbox.ledger.withdraw(scene.visit, scene.card, 5)
+    scene.sandbox.envelope = False
+    answer = SUCCESSES[name](scene)
+    assert answer.ok
+    contract.check(answer)
 
 
 def test_the_check_itself_sees_a_wrong_answer(scene: Scene) -> None:
