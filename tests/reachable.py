@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import socket
@@ -102,7 +103,7 @@ class Needed:
     marker: str
     title: str
     way_to_enable: str
-    look: Callable[[], None]
+    look: Callable[[], object]
 
     def why_not(self) -> str:
         """Empty where it is there; otherwise what is wrong, in one line."""
@@ -157,7 +158,13 @@ AXE = Needed(
     "npm install --prefix .ci axe-core, or set AXE=/path/to/axe.min.js",
     _find(axe),
 )
+SCHEMATHESIS = Needed(
+    "schemathesis",
+    "the fuzz of the sandbox by its contract",
+    "pip install -r requirements-dev.txt",
+    lambda: importlib.import_module("schemathesis"),
+)
 
 #: Each is a run of its own of all the tests that touch the database.
 DATABASES = ((POSTGRES, POSTGRES_URL), (MARIADB, MARIADB_URL))
-ALL = (POSTGRES, MARIADB, REDIS, RABBITMQ, BROWSER, CONTRACT, AXE)
+ALL = (POSTGRES, MARIADB, REDIS, RABBITMQ, BROWSER, CONTRACT, AXE, SCHEMATHESIS)
