@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
 
 MASK = "[hidden]"
 #: So many times the length that is kept is looked at.
@@ -23,6 +25,12 @@ _PERSONAL_FIELD = re.compile(
     r"(\"(?:phone|email|client_phone|referrer_phone|display_name|name|surname|patronymic)" + _VALUE,
     re.IGNORECASE | re.DOTALL,
 )
+
+_PERSONAL = re.compile(
+    "name|phone|number|mail|login|birth|card$|comment|address|zip|coord|token|password", re.IGNORECASE
+)
+_TELLING = {"timezone_name", "currency_short_title", "slug"}
+_PLAIN = re.compile(r"-?\d{1,9}(\.\d+)?|\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:?\d\d|Z)?)?")
 
 
 def clean(text: str, limit: int) -> str:
@@ -57,3 +65,23 @@ def redact(text: str, *, secrets: Iterable[str] = (), limit: int = 500) -> str:
     text = _TOKEN_FIELD.sub(rf'\1"{MASK}"', text)
     text = _PERSONAL_FIELD.sub(rf'\1"{MASK}"', text)
     return clean(text, limit)
+
+
+def without_people(value: Any, key: str = "") -> Any:
+    """An answer's JSON as it may be given away: its shape, ids, amounts, flags and times; every other text is masked.
+
+    So is a number that may be a phone's or a card's. What is not known to be harmless is taken to be personal.
+    """
+    if isinstance(value, Mapping):
+        shown = {name if re.fullmatch(r"[A-Za-z_]{1,50}|\d{1,9}", name) else MASK: name for name in value}
+        return {to: without_people(value[name], name) for to, name in shown.items()}
+    if isinstance(value, list):
+        return [without_people(each, key) for each in value]
+    text = str(value)
+    if value is None or isinstance(value, bool) or text in ("", "0"):
+        return value
+    is_id = re.fullmatch("id|.*_id", key) and re.fullmatch("[0-9]{1,10}", text)
+    is_plain = _PLAIN.fullmatch(text) and not _PERSONAL.search(key)
+    if is_id or is_plain or (key in _TELLING and len(text) <= 40):
+        return float(value) if isinstance(value, Decimal) else value
+    return MASK

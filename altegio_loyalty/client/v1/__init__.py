@@ -76,6 +76,11 @@ class AltegioClient:
         answer = self._transport.request("GET", path, self._credentials, query=query)
         return answer, _read(answer, parse)
 
+    @hides_frames
+    def read(self, path: str, query: Mapping[str, str | int] | None = None) -> Answer:
+        """GET {path}: the answer as it is, for whoever looks at what an account really answers."""
+        return self._transport.request("GET", path, self._credentials, query=query)
+
     def look(self, order: Order) -> Reply:
         """See `visit_details`."""
         return self.visit_details(order.location_id, order.record_id, order.visit_id)
