@@ -280,6 +280,7 @@ _SENTENCES_KEPT = (
     gettext_noop("Altegio did not answer."),
     gettext_noop("Altegio's answer could not be read."),
     gettext_noop("Altegio's answer is not JSON."),
+    gettext_noop("Altegio's answer holds more than can be read."),
     gettext_noop("Altegio refused."),
     gettext_noop("This release does not know version %(version)s of the API."),
     gettext_noop("A token of this location is missing."),

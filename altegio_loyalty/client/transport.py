@@ -11,6 +11,7 @@ import http.client
 import http.cookiejar
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ from urllib3.exceptions import HTTPError
 from altegio_loyalty import __version__, exceptions
 from altegio_loyalty.client.connection import Exchange, WatchedAdapter, current
 from altegio_loyalty.client.hidden import Hidden, hides_frames
-from altegio_loyalty.client.types import Credentials, to_flag
+from altegio_loyalty.client.types import Credentials, Malformed, to_flag
 from altegio_loyalty.redaction import clean, redact
 
 ACCEPT = "application/vnd.api.v2+json"
@@ -62,6 +63,12 @@ class Answer:
 
 #: What headers, chunk lines and trailers may cost beside the answer itself.
 FRAMING_BYTES = 1024 * 1024
+#: What an answer may cost in memory once it is read. Two bytes can become an object of two hundred.
+MOST_MEMORY = 24 * 1024 * 1024
+#: About what each of these makes the reader keep, with the number, text or key that may come with it.
+_COSTS = {"{": 240, "[": 200, ",": 112, ":": 112}
+#: A longer answer is no error that anybody wrote; no words are looked for in it.
+_LONGEST_ERROR = 256 * 1024
 
 
 _HEADERS = {
@@ -175,7 +182,7 @@ class Transport:
             credentials=credentials,
         )
 
-    def _read(self, response: requests.Response, exchange: Exchange) -> bytes:
+    def _read(self, response: requests.Response, exchange: Exchange) -> bytearray:
         content = bytearray()
         for piece in response.iter_content(65536):
             exchange.seconds_left()
@@ -185,7 +192,7 @@ class Transport:
                     f"Altegio's answer is larger than {self.limits.answer_bytes} bytes.",
                     http_status=response.status_code,
                 )
-        return bytes(content)
+        return content
 
 
 def _root_cause(error: BaseException) -> BaseException:
@@ -215,25 +222,30 @@ def _failure(error: Exception, exchange: Exchange, secrets: list[Hidden]) -> exc
     return failure(detail=detail)
 
 
-def _parse(content: bytes) -> Any:
+def _parse(content: bytearray) -> Any:
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is not JSON")
 
-    return json.loads(content.decode("utf-8-sig"), parse_float=Decimal, parse_constant=refuse)
+    text = content.decode("utf-8-sig")
+    if sys.getsizeof(text) + sum(text.count(sign) * cost for sign, cost in _COSTS.items()) > MOST_MEMORY:
+        raise Malformed("Altegio's answer holds more than can be read")
+    return json.loads(text, parse_float=Decimal, parse_constant=refuse)
 
 
-def _judge(response: requests.Response, content: bytes, secrets: list[Hidden]) -> Answer:
+def _judge(response: requests.Response, content: bytearray, secrets: list[Hidden]) -> Answer:
     status = response.status_code
-    text = _redact(content.decode("utf-8", "replace"), secrets, PREVIEW_CHARACTERS)
+    # Far more than is looked at, and not all of it once more.
+    text = _redact(content[:_LONGEST_ERROR].decode("utf-8", "replace"), secrets, PREVIEW_CHARACTERS)
     unreadable = functools.partial(exceptions.UnreadableAnswer, http_status=status, body=text)
     try:
         body = _parse(content)
-    except (ValueError, ArithmeticError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError) as problem:
         # ArithmeticError: a decimal with an exponent beyond the machine's.
         body = None
         if 200 <= status < 300:
-            raise unreadable("Altegio's answer is not JSON.") from None
-    message = _redact(_message(body), secrets, 300)
+            why = problem if isinstance(problem, Malformed) else "Altegio's answer is not JSON"
+            raise unreadable(f"{why}.") from None
+    message = _redact(_message(body) if len(content) <= _LONGEST_ERROR else "", secrets, 300)
     if error := _http_error(status):
         raise error(
             message or f"HTTP {status}",

@@ -22,6 +22,8 @@ LARGEST_ID = 2**63 - 1
 LONGEST_TEXT = 300
 #: A server may give longer pages than it was asked for, or the whole day at once; with more it makes no sense.
 MOST_ROWS_FOR_ONE = 10
+#: No visit, card or appointment has more of anything; an answer of some megabytes can.
+MOST_ROWS = 2000
 
 
 class Malformed(ValueError):
@@ -110,9 +112,11 @@ def to_object(value: object) -> Mapping[str, Any]:
 def to_list(value: object) -> list[object]:
     """A JSON array; a legacy object keyed by id counts as the array of its values."""
     if isinstance(value, Mapping):
-        return list(value.values())
+        value = list(value.values())
     if not isinstance(value, list):
         raise Malformed("a list was expected")
+    if len(value) > MOST_ROWS:
+        raise Malformed(f"a list of {len(value)} rows is out of all proportion")
     return value
 
 
