@@ -13,6 +13,8 @@ MASK = "[hidden]"
 _LOOKED_AT = 20
 #: No half of a token that is known by its surroundings alone stays, if it is not longer than this.
 _LONGEST_UNKNOWN = 200
+#: So many letters that a known secret begins with are hidden also without the rest.
+_SHORTEST_PART = 8
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _AUTHORIZATION = re.compile(r"\bBearer\s+[^\s\"'<>,]+", re.IGNORECASE)
 _USER_TOKEN = re.compile(r"\bUser\s+(?=[^\s\"'<>]*\d)[^\s\"'<>,]{16,}", re.IGNORECASE)
@@ -58,6 +60,11 @@ def redact(text: str, *, secrets: Iterable[str] = (), limit: int = 500) -> str:
     text = text[: _LOOKED_AT * limit + longest]
     for secret in sorted(spellings, key=len, reverse=True):
         text = text.replace(secret, MASK)
+    # Whoever wrote the text may have cut it: Python's own errors show 200 characters of what they could not read.
+    begun = [secret for secret in spellings if secret[:_SHORTEST_PART] in text]
+    parts = {secret[:size] for secret in begun for size in range(_SHORTEST_PART, len(secret))}
+    for part in sorted(parts, key=len, reverse=True):
+        text = text.replace(part, MASK)
     if is_cut:
         text = text[: len(text) - longest] + "\N{HORIZONTAL ELLIPSIS}"
     text = _AUTHORIZATION.sub(f"Bearer {MASK}", text)

@@ -67,6 +67,15 @@ def test_of_two_secrets_of_which_one_begins_like_the_other_nothing_stays(secret:
         assert secret[size:] not in shown.replace(MASK, "")
 
 
+@pytest.mark.parametrize("size", range(8, 20))
+def test_no_beginning_of_a_secret_stays_in_a_text_that_somebody_else_has_cut(size: int) -> None:
+    """Python's own errors show 200 characters of what they could not read."""
+    secret, other = "3f9a1c77d0e2b45a6c81", "3f9a1c77d0e2zzzzzzzz"
+    for before in ("", other, secret):
+        shown = redact(f"ValueError: {before}{secret[:size]}", secrets=[secret, other])
+        assert shown.replace(MASK, "") == "ValueError: "
+
+
 def test_empty_secrets_hide_nothing() -> None:
     assert redact("plain", secrets=["", ""]) == "plain"
 
