@@ -124,6 +124,14 @@ def fields(route: str, salon: Salon) -> dict[str, Any]:
     }
 
 
+def ask(browser: Client, method: str, route: str, salon: Salon, kind: str = KIND, **more: Any) -> Any:
+    """GET the address as its own links do, or POST all that its forms hold."""
+    where = url(route, salon, kind)
+    if method == "POST":
+        return browser.post(where, fields(route, salon), **more)
+    return browser.get(where, {"visit": salon.visit.pk} if "operate" in route else {}, **more)
+
+
 # People
 
 _OF_MODELS = {

@@ -8,17 +8,16 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
-from django.test import Client
 
 from altegio_loyalty.admin.overview import tables
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, OperationAttempt, Visit
 from tests.admin.addresses import (
-    KIND,
     KINDS,
     MINE,
     PEOPLE,
     House,
     Salon,
+    ask,
     fields,
     routes,
     undone,
@@ -62,14 +61,6 @@ def cell_of(response: Any) -> str:
     """The status, or "in" where the person is asked to sign in."""
     is_login = response.status_code == 302 and response["Location"].startswith("/admin/login/")
     return "in" if is_login else str(response.status_code)
-
-
-def ask(browser: Client, method: str, route: str, salon: Salon, kind: str = KIND, **more: Any) -> Any:
-    """GET the address as its own links do, or POST all that its forms hold."""
-    where = url(route, salon, kind)
-    if method == "POST":
-        return browser.post(where, fields(route, salon), **more)
-    return browser.get(where, {"visit": salon.visit.pk} if "operate" in route else {}, **more)
 
 
 def test_every_address_of_the_admin_has_its_rows() -> None:

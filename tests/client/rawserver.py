@@ -150,6 +150,17 @@ class RawServer:
                 sock.close()
 
 
+class Sending:
+    """A server that answers every request with these bytes, and hangs up."""
+
+    def __init__(self) -> None:
+        self.answer = b""
+
+    def behave(self, talk: Talk) -> None:
+        if talk.request() is not None:
+            talk.sock.sendall(self.answer)
+
+
 @contextlib.contextmanager
 def transport_to(url: str, limits: Limits = QUICK, proxy_url: str | Hidden = "") -> Iterator[Transport]:
     transport = Transport(url, proxy_url=proxy_url, limits=limits)
