@@ -58,7 +58,7 @@ def test_a_whole_busy_day_on_one_page_is_read(client_name: str) -> None:
 
 
 def test_a_list_of_far_more_rows_than_any_visit_has_is_out_of_all_proportion() -> None:
-    answer = http_answer({"success": True, "data": {"loyalty_transactions": [], "items": [{}] * 2001}})
+    answer = http_answer({"success": True, "data": {"loyalty_transactions": [{"type_id": 8}] * 2001}})
     with client_of(answering(answer), Limits()) as (client, _):
         with pytest.raises(exceptions.UnreadableAnswer, match="out of all proportion"):
             client.visit_details(1, 2, 3)
