@@ -18,7 +18,7 @@ from altegio_loyalty.access import LocationAccess as LocationAccess  # noqa: PLC
 from altegio_loyalty.client import Credentials, Order
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.fields import EncryptedQuerySet, EncryptedTextField, Kept, Secret
-from altegio_loyalty.querysets import OperationQuerySet
+from altegio_loyalty.querysets import OperationQuerySet, is_over
 from altegio_loyalty.states import OPEN, CallOutcome, Ending, Kind, Purpose, Status
 from altegio_loyalty.wording import isolated, sentence_of
 
@@ -278,13 +278,9 @@ class LoyaltyOperation(models.Model):
     @property
     def is_due(self) -> bool:
         """Whether it can be taken a step further now; one being sent when its lease is over: its worker has died."""
-        return (
-            kinds.is_known(self.kind)
-            and self.is_open
-            and self.next_attempt_at is not None
-            and self.next_attempt_at <= timezone.now()
-            and self.location.is_working
-        )
+        next_at, now = self.next_attempt_at, timezone.now()
+        is_time = is_over(next_at, now) if self.status == Status.SENDING else next_at and next_at <= now
+        return bool(kinds.is_known(self.kind) and self.is_open and is_time and self.location.is_working)
 
     @property
     def sentence(self) -> str:

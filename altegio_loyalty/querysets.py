@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models
@@ -10,9 +10,21 @@ from django.db.models import Max, Q
 from django.db.models.functions import Coalesce
 
 from altegio_loyalty import kinds
+from altegio_loyalty.conf import get_settings
 from altegio_loyalty.states import OPEN, CallOutcome, Ending, Purpose, Status
 
 KNOWN_KINDS = tuple(kinds.TABLE)
+#: So far the clocks of two machines may be apart.
+_CLOCKS_APART = timedelta(minutes=10)
+
+
+def is_over(lease_ends: datetime | None, now: datetime) -> bool:
+    """Whether a lease has run out, or ends later than any can: then whoever wrote it went by a clock that was wrong."""
+    return lease_ends is not None and not now < lease_ends <= _latest_end(now)
+
+
+def _latest_end(now: datetime) -> datetime:
+    return now + timedelta(seconds=get_settings().LEASE_SECONDS) + _CLOCKS_APART
 
 
 class OperationQuerySet(models.QuerySet[Any]):
@@ -35,8 +47,9 @@ class OperationQuerySet(models.QuerySet[Any]):
         return self.filter(kind__in=KNOWN_KINDS)
 
     def lease_ran_out(self, now: datetime) -> OperationQuerySet:
-        """Claimed by a worker that did not report in time."""
-        return self._known().filter(next_attempt_at__lte=now, status=Status.SENDING)
+        """Claimed by a worker that did not report in time; see `is_over`."""
+        is_out = Q(next_attempt_at__lte=now) | Q(next_attempt_at__gt=_latest_end(now))
+        return self._known().filter(is_out, status=Status.SENDING)
 
     def out_of_time(self, now: datetime) -> OperationQuerySet:
         """Known not to have happened, and too late to be worth anything."""

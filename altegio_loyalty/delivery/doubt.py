@@ -20,7 +20,7 @@ from altegio_loyalty.states import CallOutcome, Purpose
 
 
 def recover(operation: LoyaltyOperation) -> bool:
-    """Put in doubt an operation whose worker did not report before its lease ended; False where it just did."""
+    """Put in doubt an operation whose lease, as it was read, is over; False where its worker has just reported."""
     now, may_have_left = timezone.now(), operation.sent_at is not None
     stopped = OperationAttempt(
         operation=operation,
@@ -30,7 +30,7 @@ def recover(operation: LoyaltyOperation) -> bool:
         error=transitions.WORKER_STOPPED,
     )
     # The mark as it was read: one that was set since then must not be overlooked.
-    still_lost = {"next_attempt_at__lte": now, "sent_at": operation.sent_at}
+    still_lost = {"next_attempt_at": operation.next_attempt_at, "sent_at": operation.sent_at}
     columns = transitions.recovered(operation, now)
     if not database.change(operation, columns, only_if=still_lost, attempts=[stopped]):
         return False

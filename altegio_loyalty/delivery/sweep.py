@@ -18,6 +18,7 @@ from altegio_loyalty.delivery.claims import announce, claim_to_look, claim_to_se
 from altegio_loyalty.delivery.doubt import look_up, recover
 from altegio_loyalty.delivery.sending import send
 from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.querysets import is_over
 from altegio_loyalty.states import Status
 
 logger = logging.getLogger(__name__)
@@ -35,8 +36,10 @@ def deliver(operation_id: int, *, for_person: bool = False) -> LoyaltyOperation 
     operation: LoyaltyOperation | None = rows.filter(pk=operation_id).first()
     if operation is None or not kinds.is_known(operation.kind):
         return operation
-    if operation.status == Status.SENDING and not (_lease_ran_out(operation) and recover(operation)):
-        return operation
+    if operation.status == Status.SENDING:
+        is_lost = is_over(operation.next_attempt_at, timezone.now())
+        if not (is_lost and recover(operation)):
+            return operation
     if database.operations().due(timezone.now()).filter(pk=operation_id).exists():
         # Nobody waits for each of a hundred: the desk's share of the budget is not for batches.
         _work_on(operation, for_person=for_person and operation.batch is None)
@@ -53,10 +56,6 @@ def _work_on(operation: LoyaltyOperation, *, for_person: bool = False) -> except
         return None
     claim = claim_to_send(operation)
     return send(claim, for_person=for_person) if claim else None
-
-
-def _lease_ran_out(operation: LoyaltyOperation) -> bool:
-    return operation.next_attempt_at is not None and operation.next_attempt_at <= timezone.now()
 
 
 def _is_out_of_time(operation: LoyaltyOperation) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 
 from altegio_loyalty import delivery, services
 from altegio_loyalty.delivery import transitions
@@ -257,6 +259,41 @@ def test_look_up_whose_claim_was_taken_over__decides_nothing(salon: Salon) -> No
     operation.refresh_from_db()
     assert operation.status == Status.SUCCEEDED
     assert operation.ending == Ending.DECIDED_HAPPENED
+
+
+@pytest.mark.parametrize("way", ["sweep", "page"])
+def test_lease_that_ends_later_than_any_can__is_over(salon: Salon, way: str) -> None:
+    """Whoever wrote it went by a clock that was a year ahead; a person must not have to wait for that."""
+    visit = salon.visit()
+    operation = salon.later(visit)
+    claimed(operation)
+    salon.age(operation, -365 * 24 * 3600)
+    assert operation.is_due
+    (salon.sweep if way == "sweep" else lambda row: services.deliver_now(row.pk))(operation)
+    salon.age(operation, 365 * 24 * 3600)  # only the other moments of it, which no screen waits for
+    salon.run_to_the_end(operation)
+    assert (operation.status, salon.posts(visit)) == (Status.SUCCEEDED, 1)
+
+
+def test_lease_that_ends_later_than_any_can__can_be_decided_by_a_person(salon: Salon) -> None:
+    operation = salon.later()
+    assert claimed(operation).mark_sent(Decimal(0))
+    year = timezone.now() + datetime.timedelta(days=365)
+    LoyaltyOperation.objects.filter(pk=operation.pk).update(next_attempt_at=year, sent_at=year)
+    salon.configure(SETTLE_SECONDS=3600)
+    salon.sweep(operation)
+    assert operation.status == Status.UNCONFIRMED
+    services.settle_operation(operation, happened=True, reason="Altegio's screen shows it.")
+    assert operation.status == Status.SUCCEEDED
+
+
+def test_lease_of_a_machine_whose_clock_is_minutes_ahead__still_runs(salon: Salon) -> None:
+    operation = salon.later()
+    claimed(operation)
+    salon.age(operation, -9 * 60)
+    assert not operation.is_due
+    salon.sweep(operation)
+    assert operation.status == Status.SENDING
 
 
 # Two at once
