@@ -1,14 +1,47 @@
-"""What a visit costs and what covers it, kept for the lists whenever Altegio showed it."""
+"""A visit's bill and cards as Altegio last showed them: kept with the visit, aged, offered again.
+
+For the screens alone. What delivery decides by is always read from Altegio itself.
+"""
 
 from __future__ import annotations
 
+import datetime
+import json
+import types
+import typing
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from decimal import Decimal
+from typing import Any
 
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import router
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from altegio_loyalty.client import VisitDetails
-from altegio_loyalty.client.types import LARGEST_AMOUNT
-from altegio_loyalty.models import Visit
+from altegio_loyalty.client.types import LARGEST_AMOUNT, Cards
+from altegio_loyalty.models import LoyaltyOperation, OperationAttempt, Visit
+from altegio_loyalty.states import Status
+
+#: What was read no longer ago than this is shown again instead of being read anew.
+READING_IS_FRESH = datetime.timedelta(seconds=5)
+#: In letters of JSON; what is larger is not kept.
+_LARGEST = 100_000
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What Altegio showed of a visit, with the cards of the client whom the visit had then, and when the reading began.
+
+    `after` is the newest attempt of the log before Altegio was asked.
+    """
+
+    details: VisitDetails
+    cards: Cards
+    client_id: int | None
+    after: int
+    read_at: datetime.datetime
+    kept_at: datetime.datetime
 
 
 def keep_figures(visit_id: int, details: VisitDetails) -> None:
@@ -16,11 +49,70 @@ def keep_figures(visit_id: int, details: VisitDetails) -> None:
 
     Call it wherever `VisitDetails` of a visit were just read.
     """
+    Visit.objects.filter(pk=visit_id).update(**_figures(details))
+
+
+def _figures(details: VisitDetails) -> dict[str, Any]:
     is_exact = details.rest is not None and details.rest[0] == details.rest[1]
     due, covered = storable(details.left_to_pay if is_exact else None), storable(details.covered)
-    Visit.objects.filter(pk=visit_id).update(due_amount=due, covered_amount=covered, read_at=timezone.now())
+    return {"due_amount": due, "covered_amount": covered, "read_at": timezone.now()}
 
 
 def storable(amount: Decimal | None) -> Decimal | None:
     """The amount, or nothing where it is not known, or larger than a column holds."""
     return amount if amount is not None and amount <= LARGEST_AMOUNT else None
+
+
+def noting(visits: QuerySet[Visit]) -> QuerySet[Visit]:
+    """With `newest_attempt`, by which can be told whether something was sent after they were fetched.
+
+    Attempts stand in one order, whatever the clocks of several machines say.
+    """
+    newest = OperationAttempt.objects.order_by("-pk").values("pk")[:1]
+    return visits.annotate(newest_attempt=Subquery(newest))
+
+
+def keep(visit: Visit, details: VisitDetails, cards: Cards, read_at: datetime.datetime) -> None:
+    """Note what a reading begun at `read_at` showed of the visit, fetched before by `noting`, and of its client's cards."""
+    figures, after = _figures(details), getattr(visit, "newest_attempt", 0) or 0
+    bill = Bill(details, cards, visit.client_id, after, read_at, figures["read_at"])
+    text = json.dumps(asdict(bill), cls=DjangoJSONEncoder)
+    figures["shown"] = text if len(text) <= _LARGEST else ""
+    Visit.objects.filter(pk=visit.pk).update(**figures)
+
+
+def last_shown(visit: Visit) -> Bill | None:
+    """What was kept last; None where nothing was, the visit has another client by now, or a release wrote it otherwise."""
+    try:
+        bill: Bill = _formed(Bill, json.loads(visit.shown))
+    except (TypeError, KeyError, ValueError, ArithmeticError):
+        return None
+    return bill if bill.client_id == visit.client_id else None
+
+
+def fresh(visit: Visit) -> Bill | None:
+    """What was read in the last seconds, unless something was sent on the visit, or for one of its cards, since."""
+    bill, now = last_shown(visit), timezone.now()
+    if bill is None or not bill.kept_at <= now < bill.kept_at + READING_IS_FRESH:
+        return None
+    operations = LoyaltyOperation.objects.using(router.db_for_write(LoyaltyOperation))
+    touching = operations.filter(Q(visit=visit.pk) | Q(card_id__in=[card.id for card in bill.cards.cards]))
+    later = OperationAttempt.objects.filter(operation=OuterRef("pk"), pk__gt=bill.after)
+    # A call that is on its way, or in doubt, may take effect at any moment.
+    may_move = Q(status__in=(Status.SENDING, Status.UNCONFIRMED)) | Exists(later)
+    return None if touching.filter(may_move).exists() else bill
+
+
+def _formed(form: Any, value: Any) -> Any:
+    """The value of this type that the JSON stands for."""
+    if isinstance(form, types.UnionType):
+        return None if value is None else _formed(form.__args__[0], value)
+    if typing.get_origin(form) is tuple:
+        return tuple(_formed(form.__args__[0], one) for one in value)
+    if is_dataclass(form):
+        hints = typing.get_type_hints(form)
+        known: Any = {field.name: _formed(hints[field.name], value[field.name]) for field in fields(form)}
+        return typing.cast("Any", form)(**known)
+    if form is datetime.datetime:
+        return form.fromisoformat(value)
+    return Decimal(value) if form is Decimal else value

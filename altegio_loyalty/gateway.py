@@ -57,11 +57,11 @@ def _proxy(settings: LoyaltySettings) -> Hidden:
 
 
 class Line:
-    """One location's line. `for_person` says that somebody waits: then the desk's share of the budget is there as well."""
+    """One location's line. `for_person` and `reads_for` say whose share of the budget it uses; see `throttle.take_turn`."""
 
-    def __init__(self, location: Location, *, for_person: bool) -> None:
+    def __init__(self, location: Location, *, for_person: bool = False, reads_for: str | None = None) -> None:
         self.location = location
-        self.for_person = for_person
+        self.for_person, self.reads_for = for_person, reads_for
 
     def open(self, *, turns: int = 1) -> AltegioClient:
         """A client for the location, and so many requests booked for it.
@@ -69,7 +69,7 @@ class Line:
         Raises what `client_for` and `throttle.take_turn` raise.
         """
         client = client_for(self.location)
-        throttle.take_turn(count=turns, for_person=self.for_person)
+        throttle.take_turn(count=turns, for_person=self.for_person, reads_for=self.reads_for)
         return client
 
     def ask(self, question: Callable[[AltegioClient], Result], *, turns: int = 1) -> Result:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import re
 from typing import Any
 
 from django.conf import settings
@@ -167,6 +168,8 @@ class Visit(models.Model):
         _("applied"), max_digits=12, decimal_places=2, null=True, blank=True, editable=False
     )
     read_at = models.DateTimeField(_("read at"), null=True, blank=True, editable=False)
+    #: The bill and the cards as Altegio last showed them, and when, as JSON; see `bills`. Lists leave it out: it is large.
+    shown = models.TextField(_("as last shown"), blank=True, default="", editable=False)
 
     class Meta:
         verbose_name = _("visit")
@@ -350,8 +353,10 @@ class RequestBudget(models.Model):
 
     host = models.CharField(max_length=200, unique=True)
     version = models.PositiveBigIntegerField(default=0)
-    #: Milliseconds since the epoch, oldest first, separated by commas.
+    #: Milliseconds since the epoch, oldest first, separated by commas; behind each, what the request was for.
     sent_ms = models.TextField(default="", blank=True)
+    #: Since when and until when Altegio's wish holds every request back.
+    blocked_at = models.DateTimeField(null=True, blank=True)
     blocked_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -360,5 +365,6 @@ class RequestBudget(models.Model):
     def __str__(self) -> str:
         return self.host
 
-    def moments(self) -> list[int]:
-        return [int(moment) for moment in self.sent_ms.split(",") if moment]
+    def bookings(self) -> list[tuple[int, str]]:
+        """The moment of each request, in milliseconds, and its mark."""
+        return [(int(moment), mark) for moment, mark in re.findall(r"(\d+)([^,]*)", self.sent_ms)]

@@ -59,7 +59,7 @@ def test_function_of_the_public_api__has_the_arguments_that_the_page_says(name: 
         assert described is None
         return
     assert described is not None
-    said = [part.strip() for part in described[1].split(",")]
+    said = [part.strip() for part in described[1].split(",") if part.strip()]
     arguments = inspect.signature(getattr(services, name)).parameters.values()
     defaults = {each.name: each.default for each in arguments}
     assert [re.split(r"[:=]", part)[0] for part in said if part != "*"] == list(defaults)

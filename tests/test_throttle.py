@@ -18,7 +18,7 @@ from django.utils import timezone
 from altegio_loyalty import throttle
 from altegio_loyalty.exceptions import Throttled
 from altegio_loyalty.models import RequestBudget
-from altegio_loyalty.throttle import block_for, take_turn
+from altegio_loyalty.throttle import block_for, find_blocks, lift_block, take_turn
 
 URL = "http://127.0.0.1:9/api/v1"
 
@@ -34,6 +34,7 @@ def limits(settings: Any) -> Any:
             "REQUESTS_PER_MINUTE": per_minute,
         }
 
+    throttle._last.clear()
     use()
     return use
 
@@ -101,8 +102,8 @@ def test_people_keep_a_share_while_the_backlog_is_at_its_limit(limits: Any, cloc
     assert turns_without_waiting(for_person=True) == 2
     clock.sleep(1.2)
     limits(per_second=0, per_minute=20)
-    assert turns_without_waiting() == 15 - 5
-    assert turns_without_waiting(for_person=True) == 20 - 15
+    assert turns_without_waiting() == 20 // 2 - 3
+    assert turns_without_waiting(for_person=True) == 20 - 10 - 2
 
 
 @pytest.mark.django_db
@@ -146,7 +147,7 @@ def test_a_refused_turn_is_not_booked(limits: Any, clock: Clock) -> None:
     for _ in range(20):
         with pytest.raises(Throttled):
             take_turn(for_person=True, patience=0)
-    assert len(RequestBudget.objects.get().moments()) == 4
+    assert len(RequestBudget.objects.get().bookings()) == 4
 
 
 @pytest.mark.django_db
@@ -156,7 +157,7 @@ def test_two_requests_are_booked_at_once_or_not_at_all(limits: Any, clock: Clock
     with pytest.raises(Throttled):
         take_turn(count=2, for_person=True, patience=0)
     take_turn(count=1, for_person=True, patience=0)
-    assert len(RequestBudget.objects.get().moments()) == 5
+    assert len(RequestBudget.objects.get().bookings()) == 5
 
 
 @pytest.mark.django_db
@@ -186,7 +187,7 @@ def test_0_is_no_limit_and_costs_no_booking_that_waits(limits: Any, clock: Clock
 def test_the_row_stays_small(limits: Any, clock: Clock) -> None:
     for _ in range(600):
         take_turn(for_person=True, patience=120)
-    assert len(RequestBudget.objects.get().moments()) <= 205
+    assert len(RequestBudget.objects.get().bookings()) <= 205
     assert RequestBudget.objects.count() == 1
 
 
@@ -238,6 +239,93 @@ def test_a_host_longer_than_the_column_has_a_budget(settings: Any, clock: Clock)
     block_for(1)
 
 
+# Shares. The others take whatever they may have, whenever time goes by and before anybody else can
+
+
+def greedy(clock: Clock, monkeypatch: pytest.MonkeyPatch, **others: Any) -> None:
+    """The others take all that there is for them, at once and each time that somebody waits."""
+    sleep = clock.sleep
+
+    def sleep_among_others(seconds: float) -> None:
+        sleep(seconds)
+        monkeypatch.setattr(clock, "sleep", sleep)
+        turns_without_waiting(**others)
+        monkeypatch.setattr(clock, "sleep", sleep_among_others)
+
+    turns_without_waiting(**others)
+    monkeypatch.setattr(clock, "sleep", sleep_among_others)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_backlog_goes_on_while_pages_are_reloaded(
+    limits: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    greedy(clock, monkeypatch, count=count, reads_for="")
+    for _ in range(20):
+        take_turn(count=2)
+        take_turn(count=2, for_person=True)  # and while the desk is busy
+
+
+@pytest.mark.django_db
+def test_pages_are_read_while_the_backlog_runs(
+    limits: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    greedy(clock, monkeypatch, count=2)
+    for _ in range(20):
+        take_turn(reads_for="")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("others", [{"reads_for": ""}, {"count": 2}], ids=["pages", "backlog"])
+def test_an_operation_at_the_desk_does_not_wait_for_others(
+    limits: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch, others: dict[str, Any]
+) -> None:
+    limits(per_minute=0)
+    greedy(clock, monkeypatch, **others)
+    take_turn(count=2, for_person=True, patience=0)
+
+
+@pytest.mark.django_db
+def test_one_person_leaves_the_others_pages(
+    limits: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    greedy(clock, monkeypatch, reads_for="jane")
+    for _ in range(12):
+        take_turn(count=2, reads_for="john")
+
+
+@pytest.mark.django_db
+def test_one_person_reads_a_quarter_of_the_minute(limits: Any, clock: Clock) -> None:
+    limits(per_second=0, per_minute=200)
+    assert turns_without_waiting(reads_for="jane") == 50
+    assert turns_without_waiting(reads_for="john") == 75 - 50
+
+
+@pytest.mark.django_db
+def test_a_program_that_reads_has_no_persons_bound(limits: Any, clock: Clock) -> None:
+    limits(per_second=0, per_minute=200)
+    assert turns_without_waiting(reads_for="") == 75
+
+
+@pytest.mark.django_db
+def test_who_reads_too_often_is_told_so_and_for_how_long(limits: Any, clock: Clock) -> None:
+    limits(per_second=0, per_minute=8)
+    turns_without_waiting(reads_for="jane")
+    clock.sleep(20)
+    with pytest.raises(Throttled, match=r"^You have read .* again in 41 seconds\.$") as caught:
+        take_turn(reads_for="jane")
+    assert caught.value.retry_after == pytest.approx(41)
+
+
+@pytest.mark.django_db
+def test_what_earlier_releases_booked_counts_as_the_desks(limits: Any, clock: Clock) -> None:
+    limits(per_second=0, per_minute=8)
+    now = clock.time_ns() // 1_000_000
+    RequestBudget.objects.create(host="127.0.0.1:9", sent_ms=f"{now},{now}")
+    assert turns_without_waiting(for_person=True) == 6
+
+
 # Blocked by Altegio
 
 
@@ -287,6 +375,42 @@ def test_a_block_holds_with_the_limits_switched_off(limits: Any, clock: Clock) -
     block_for(30)
     with pytest.raises(Throttled):
         take_turn(patience=0)
+
+
+@pytest.mark.django_db
+def test_who_is_held_back_by_a_block_reads_that_it_was_altegio(limits: Any, clock: Clock) -> None:
+    block_for(30)
+    with pytest.raises(Throttled, match=r"^Altegio said that its limit is used up: .* another 30 seconds\.$"):
+        take_turn()
+
+
+@pytest.mark.django_db
+def test_a_block_is_no_longer_than_a_quarter_of_an_hour(limits: Any, clock: Clock) -> None:
+    block_for(3600)
+    clock.sleep(15 * 60 - 1)
+    with pytest.raises(Throttled):
+        take_turn(patience=0)
+    clock.sleep(2)
+    take_turn(patience=0)
+
+
+@pytest.mark.django_db
+def test_a_block_that_grows_is_told_since_its_beginning(limits: Any, clock: Clock) -> None:
+    began = clock.now()
+    for _ in range(3):
+        block_for(60)
+        clock.sleep(30)
+    assert find_blocks().get().blocked_at == began
+
+
+@pytest.mark.django_db
+def test_a_block_that_is_lifted_holds_nobody(limits: Any, clock: Clock) -> None:
+    take_turn()
+    block_for(600)
+    assert lift_block()
+    assert not find_blocks().exists()
+    take_turn(patience=0)
+    assert not lift_block()
 
 
 # A clock that is set
@@ -374,7 +498,7 @@ def measured(count: int) -> Iterator[float]:
 
 def assert_within_the_second(moments: list[float]) -> None:
     """Booked at no more than five a second, and none had before it was booked."""
-    booked = [moment / 1000 for moment in RequestBudget.objects.get().moments()]
+    booked = [moment / 1000 for moment, _mark in RequestBudget.objects.get().bookings()]
     assert len(booked) == len(moments) == 12
     assert most_within(booked, 1.0) <= 5
     assert all(had > at - 0.01 for at, had in zip(sorted(booked), sorted(moments), strict=True))

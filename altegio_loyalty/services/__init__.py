@@ -7,7 +7,7 @@ from altegio_loyalty.bills import keep_figures
 from altegio_loyalty.delivery.drift import judge_reading
 from altegio_loyalty.services.connecting import Check, ConnectionReport, test_connection
 from altegio_loyalty.services.day import DayReading, read_day
-from altegio_loyalty.services.decisions import retry_operation, settle_operation, stop_operation
+from altegio_loyalty.services.decisions import lift_block, retry_operation, settle_operation, stop_operation
 from altegio_loyalty.services.operations import (
     apply_card_withdrawal,
     apply_discount_program,
@@ -25,6 +25,7 @@ from altegio_loyalty.services.reading import (
     read_cards,
     read_visit,
 )
+from altegio_loyalty.throttle import find_blocks
 
 __all__ = [
     "CardsReading",
@@ -39,9 +40,11 @@ __all__ = [
     "cancel_discount_program",
     "deliver_now",
     "fetch_visit",
+    "find_blocks",
     "find_client",
     "judge_reading",
     "keep_figures",
+    "lift_block",
     "read_cards",
     "read_day",
     "read_visit",

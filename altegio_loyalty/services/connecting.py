@@ -42,7 +42,7 @@ def test_connection(location: Location) -> ConnectionReport:
     accepted = _("Altegio accepts the tokens and shows the location")
     try:
         check_api_url()
-        title = Line(location, for_person=True).ask(lambda client: client.company(location.pk))
+        title = Line(location, reads_for="").ask(lambda client: client.company(location.pk))
     except exceptions.ApiError as error:
         return ConnectionReport([Check(accepted, False, shown(error))])
     _resume(location)
@@ -52,7 +52,7 @@ def test_connection(location: Location) -> ConnectionReport:
 def _check_loyalty(location: Location) -> Check:
     name = _("The user may work with loyalty")
     try:
-        access = Line(location, for_person=True).ask(lambda client: client.user_permissions(location.pk))
+        access = Line(location, reads_for="").ask(lambda client: client.user_permissions(location.pk))
     except exceptions.ApiError as error:
         return Check(name, None, shown(error))
     if access is None:

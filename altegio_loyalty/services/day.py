@@ -18,6 +18,7 @@ from altegio_loyalty.moments import parse_moment, start_of, today
 from altegio_loyalty.policy import is_outage
 from altegio_loyalty.services import visit_rows
 from altegio_loyalty.services.reading import ask, shown
+from altegio_loyalty.services.validation import Person
 from altegio_loyalty.services.visit_rows import Figures
 
 #: Appointments in one request. Altegio takes more, but answers slowly and holds big answers against the limit.
@@ -33,8 +34,9 @@ class DayReading:
     reading from one request of a screen to the next.
     """
 
-    def __init__(self, location: Location, day: datetime.date) -> None:
+    def __init__(self, location: Location, day: datetime.date, by: Person | None = None) -> None:
         self.location = location
+        self.by = by
         self.day = day
         self.began_at = timezone.now()
         self.page_count = 0
@@ -71,6 +73,7 @@ class DayReading:
                 lambda client: client.records_page(
                     self.location.pk, start_date=day, end_date=day, page=page, count=PAGE_SIZE
                 ),
+                self.by,
             )
         except exceptions.ApiError as error:
             self.is_outage = self.location.is_active and is_outage(error)
@@ -158,9 +161,9 @@ class DayReading:
         }
 
     @classmethod
-    def unpack(cls, location: Location, packed: dict[str, Any]) -> DayReading:
+    def unpack(cls, location: Location, packed: dict[str, Any], by: Person | None = None) -> DayReading:
         """The reading goes on where it was packed. Only ever from what this site has packed and signed itself."""
-        reading = cls(location, datetime.date.fromisoformat(packed["day"]))
+        reading = cls(location, datetime.date.fromisoformat(packed["day"]), by=by)
         reading.began_at = datetime.datetime.fromisoformat(packed["began"])
         reading.page_count, reading.new_count, reading.changed_count, reading.skipped_count = packed["counts"]
         reading._offset, reading._fingerprint = packed["offset"], packed["fingerprint"]
@@ -173,7 +176,11 @@ class DayReading:
 
 
 def read_day(
-    location: Location, day: datetime.date | None = None, *, seconds: float | None = None
+    location: Location,
+    day: datetime.date | None = None,
+    *,
+    seconds: float | None = None,
+    by: Person | None = None,
 ) -> DayReading:
     """Read the location's visits of a day, in its own local date, into our table; by default today's.
 
@@ -181,7 +188,7 @@ def read_day(
     then neither finished nor has it an error, and `read_next_page` goes on. A success sets `Location.visits_read_at`, if the
     day is today. Never raises for anything that Altegio answers. Endpoint: GET /records/{location_id}.
     """
-    reading = DayReading(location, day or today())
+    reading = DayReading(location, day or today(), by=by)
     began = time.monotonic()
     while not reading.is_finished and (seconds is None or time.monotonic() - began < seconds):
         reading.read_next_page()

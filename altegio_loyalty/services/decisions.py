@@ -1,7 +1,8 @@
-"""What a person decides about an operation: try again, stop trying, it happened, it did not."""
+"""What a person decides: of an operation, try again, stop trying, it happened, it did not; of a block, send again."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -9,7 +10,7 @@ from django.db import IntegrityError
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from altegio_loyalty import database, kinds, tasks
+from altegio_loyalty import database, kinds, tasks, throttle
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import announce
 from altegio_loyalty.delivery.drift import end_applies
@@ -18,6 +19,8 @@ from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.services.validation import Person, check_person, login_of
 from altegio_loyalty.states import CallOutcome, Purpose, Status
+
+logger = logging.getLogger(__name__)
 
 
 def retry_operation(operation: LoyaltyOperation, by: Person | None = None) -> LoyaltyOperation:
@@ -76,6 +79,17 @@ def settle_operation(
     outcome = CallOutcome.HAPPENED if happened else CallOutcome.DID_NOT_HAPPEN
     decision = _decision(operation, outcome, by, clean(reason.strip(), 500))
     return _change(operation, transitions.decided(operation, timezone.now(), happened=happened), decision)
+
+
+def lift_block(by: Person | None = None) -> bool:
+    """Send requests again although Altegio's limit holds them back, and log who decided so; False where nothing does.
+
+    What waits goes on at its own time. Where Altegio still refuses, its answer blocks anew.
+    """
+    check_person("by", by)
+    if is_lifted := throttle.lift_block():
+        logger.warning("%s lifted the block by Altegio's limit.", login_of(by) or "A program")
+    return is_lifted
 
 
 def _refuse_unknown_kind(operation: LoyaltyOperation) -> None:

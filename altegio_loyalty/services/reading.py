@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from altegio_loyalty import conf, exceptions, policy
+from altegio_loyalty import bills, conf, exceptions, policy
 from altegio_loyalty.client import AltegioClient, Card, Record, VisitDetails
+from altegio_loyalty.client.types import Cards
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.services import visit_rows
-from altegio_loyalty.services.validation import check_id
+from altegio_loyalty.services.validation import Person, check_id
 from altegio_loyalty.wording import in_words
 
 Result = TypeVar("Result")
@@ -24,10 +25,15 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class VisitReading:
-    """What Altegio shows of a visit now. `error` is empty, or says why `details` is None."""
+    """What Altegio showed of a visit, and when. `error` is empty, or says why `details` is None.
+
+    `retry_after` says in how many seconds it can be asked again, where that is all that is missing.
+    """
 
     details: VisitDetails | None = None
     error: str = ""
+    retry_after: float | None = None
+    read_at: datetime.datetime = field(default_factory=timezone.now)
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class CardsReading:
     cards: tuple[Card, ...] = ()
     error: str = ""
     unreadable_count: int = 0
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,31 +57,68 @@ class VisitFetch:
     error: str = ""
 
 
-def read_visit(location: Location, *, visit_id: int, record_id: int, turns: int = 1) -> VisitReading:
+def read_for_screen(visit: Visit, *, by: Person | None = None) -> tuple[VisitReading, CardsReading]:
+    """What Altegio shows of the visit and of its client's cards, for `by`; what was read seconds ago is not read again.
+
+    After a failed read no second one keeps anyone waiting. Endpoints: those of `read_visit`, `find_client`, `read_cards`.
+    """
+    if bill := bills.fresh(visit):
+        cards = CardsReading(bill.cards.cards, unreadable_count=bill.cards.unreadable_count)
+        return VisitReading(bill.details, read_at=bill.read_at), cards
+    turns = 2 if visit.client_id is not None else 1
+    details = read_visit(visit.location, visit_id=visit.pk, record_id=visit.record_id, turns=turns, by=by)
+    if details.details is None:
+        return details, CardsReading(error=details.error, retry_after=details.retry_after)
+    cards = _read_cards_of(visit, by, 2 - turns)
+    if cards.error:
+        bills.keep_figures(visit.pk, details.details)
+    else:
+        known = Cards(cards.cards, cards.unreadable_count)
+        bills.keep(visit, details.details, known, details.read_at)
+    return details, cards
+
+
+def _read_cards_of(visit: Visit, by: Person | None, turns: int) -> CardsReading:
+    if visit.client_id is None and (problem := find_client(visit, by=by)):
+        return CardsReading(error=problem)
+    if visit.client_id is None:
+        return CardsReading()  # nobody's visit, so nobody's cards
+    return read_cards(visit.location, client_id=visit.client_id, turns=turns, by=by)
+
+
+def read_visit(
+    location: Location, *, visit_id: int, record_id: int, turns: int = 1, by: Person | None = None
+) -> VisitReading:
     """What the visit holds now. Endpoint: GET /visit/details/{location_id}/{record_id}/{visit_id}.
 
-    `turns` is how many requests of the site's budget it takes: 2 where `read_cards` follows, which then takes none.
+    `turns` is how many requests of the site's budget it takes: 2 where `read_cards` follows, which then takes none; `by` is
+    the person who waits, and whose share of that budget they are.
     """
+    asked_at = timezone.now()
     try:
-        reply = ask(location, lambda client: client.visit_details(location.pk, record_id, visit_id), turns)
+        reply = ask(
+            location, lambda client: client.visit_details(location.pk, record_id, visit_id), by, turns
+        )
     except exceptions.ApiError as error:
-        return VisitReading(error=shown(error))
-    return VisitReading(reply.visit)
+        return VisitReading(error=shown(error), retry_after=error.retry_after)
+    return VisitReading(reply.visit, read_at=asked_at)
 
 
-def read_cards(location: Location, *, client_id: int, turns: int = 1) -> CardsReading:
+def read_cards(
+    location: Location, *, client_id: int, turns: int = 1, by: Person | None = None
+) -> CardsReading:
     """The client's loyalty cards with their promotions. Endpoint: GET /loyalty/client_cards/{client_id}.
 
-    `turns` as in `read_visit`.
+    `turns` and `by` as in `read_visit`.
     """
     try:
-        found = ask(location, lambda client: client.client_cards(client_id), turns)
+        found = ask(location, lambda client: client.client_cards(client_id), by, turns)
     except exceptions.ApiError as error:
-        return CardsReading(error=shown(error))
+        return CardsReading(error=shown(error), retry_after=error.retry_after)
     return CardsReading(found.cards, unreadable_count=found.unreadable_count)
 
 
-def find_client(visit: Visit) -> str:
+def find_client(visit: Visit, *, by: Person | None = None) -> str:
     """Fill in the visit's client from Altegio; returns why Altegio did not tell, or an empty text.
 
     A visit that has no client in Altegio either, such as one of a passer-by, keeps none.
@@ -82,7 +126,7 @@ def find_client(visit: Visit) -> str:
     Endpoint: GET /visits/{visit_id}.
     """
     try:
-        records = ask(visit.location, lambda client: client.visit(visit.pk))
+        records = ask(visit.location, lambda client: client.visit(visit.pk), by)
     except exceptions.ApiError as error:
         return shown(error)
     ours = [record for record in records if record.location_id in (0, visit.location_id)]
@@ -96,7 +140,7 @@ def find_client(visit: Visit) -> str:
     return ""
 
 
-def fetch_visit(location: Location, visit_id: int) -> VisitFetch:
+def fetch_visit(location: Location, visit_id: int, *, by: Person | None = None) -> VisitFetch:
     """Fetch one visit by its number into our table. A visit of another location is as if there were none.
 
     Raises `ValidationError` where `visit_id` is no positive whole number. Endpoint: GET /visits/{visit_id}.
@@ -105,7 +149,7 @@ def fetch_visit(location: Location, visit_id: int) -> VisitFetch:
     none_here = VisitFetch(error=_("There is no visit %(visit)s in this location.") % {"visit": visit_id})
     asked_at = timezone.now()
     try:
-        records = ask(location, lambda client: client.visit(visit_id))
+        records = ask(location, lambda client: client.visit(visit_id), by)
     except exceptions.ApiError as error:
         return none_here if error.http_status == 404 else VisitFetch(error=shown(error))
     if any(record.location_id != location.pk for record in records):
@@ -135,15 +179,17 @@ def _kept(
     return VisitFetch(visit)
 
 
-def ask(location: Location, question: Callable[[AltegioClient], Result], turns: int = 1) -> Result:
-    """One read that a person waits for. Nothing is sent for a location that is switched off, nor to an address that is none.
+def ask(
+    location: Location, question: Callable[[AltegioClient], Result], by: Person | None, turns: int = 1
+) -> Result:
+    """One read that `by` waits for. Nothing is sent for a location that is switched off, nor to an address that is none.
 
     Raises a subclass of `exceptions.ApiError`.
     """
     if not location.is_active:
         raise exceptions.NotSent(_("This location is switched off."))
     check_api_url()
-    return Line(location, for_person=True).ask(question, turns=turns)
+    return Line(location, reads_for=str(by.pk) if by else "").ask(question, turns=turns)
 
 
 def check_api_url() -> None:

@@ -63,7 +63,7 @@ def save(
 
     Returns how many are new, how many changed, and which visits are another location's.
     """
-    known = Visit.objects.in_bulk([row.pk for row in rows])
+    known = Visit.objects.defer("shown").in_bulk([row.pk for row in rows])
     foreign = [pk for pk, there in known.items() if there.location_id != location.pk]
     new = [row for row in rows if row.pk not in known and row.record_id]
     Visit.objects.bulk_create(new, ignore_conflicts=True)

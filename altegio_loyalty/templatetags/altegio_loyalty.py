@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django import template
 
+from altegio_loyalty import services
 from altegio_loyalty.access import sees_no_location
 from altegio_loyalty.wording import isolated, points, reason
 
@@ -12,6 +13,7 @@ register.filter(isolated)
 register.filter(points)
 register.filter(reason)
 register.filter(sees_no_location)
+register.simple_tag(services.find_blocks)
 
 
 @register.filter

@@ -12,15 +12,18 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 
-from altegio_loyalty import statistics
+from altegio_loyalty import statistics, throttle
 from altegio_loyalty.admin.overview.tables import CSV, MOST_LOCATIONS
-from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation
+from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, RequestBudget, Visit
 from altegio_loyalty.moments import today
 from tests.admin.test_operations import Log
 
@@ -369,3 +372,64 @@ def test_the_overview_is_linked_from_the_log_and_from_the_apps_index(log: Log, m
 def test_the_apps_index_has_no_link_for_who_may_not_follow_it(log: Log, sign_in: SIGNED_IN) -> None:
     page = reverse("admin:app_list", args=["altegio_loyalty"])
     assert reverse(PAGE) not in sign_in("view_visit").get(page).content.decode()
+
+
+# A block by Altegio's limit
+
+
+@pytest.fixture
+def blocked(settings: Any) -> RequestBudget:
+    """Altegio said that its limit is used up."""
+    settings.ALTEGIO_LOYALTY = {**settings.ALTEGIO_LOYALTY, "API_URL": "http://127.0.0.1:9/api/v1"}
+    throttle.block_for(600)
+    return RequestBudget.objects.get()
+
+
+LIFT = "admin:altegio_loyalty_loyaltyoperation_lift"
+
+
+def test_a_block_is_told_with_since_when_and_until_when_and_by_whom(
+    log: Log, manager: Client, blocked: RequestBudget
+) -> None:
+    page = text_of(look(manager))
+    since, until = (
+        date_format(localtime(at), "H:i") for at in (blocked.blocked_at, blocked.blocked_until) if at
+    )
+    assert f"Nothing is sent to Altegio from {since} until {until}, for no location: Altegio said" in page
+    assert "Nothing needs a person" not in page
+
+
+def test_a_block_is_told_on_the_desk_where_a_read_is_refused_for_it(
+    log: Log, sign_in: SIGNED_IN, blocked: RequestBudget
+) -> None:
+    visit = Visit.objects.create(id=77, location=log.location, record_id=77, client_id=1)
+    desk = sign_in("view_visit", "apply_card_withdrawal")
+    form = reverse("admin:altegio_loyalty_visit_operate", args=["apply_card_withdrawal"])
+    for url in (reverse("admin:altegio_loyalty_visit_change", args=[visit.pk]), f"{form}?visit={visit.pk}"):
+        page = text_of(desk.get(url))
+        assert "Nothing is sent to Altegio from" in page
+        assert "Altegio said that its limit is used up: nothing is sent for another" in page
+        assert "Send again sooner" not in page
+
+
+def test_a_block_is_lifted_by_who_may_decide(
+    log: Log, sign_in: SIGNED_IN, blocked: RequestBudget, caplog: Any
+) -> None:
+    person = sign_in("view_loyaltyoperation", "resolve_operation", username="maria")
+    assert "Yes, send again now" in text_of(look(person))
+    page = person.post(reverse(LIFT), follow=True).content.decode()
+    assert "Requests to Altegio go again." in page
+    assert "Nothing is sent to Altegio from" not in page
+    assert "maria lifted the block" in caplog.text
+    assert LogEntry.objects.get().user.get_username() == "maria"
+    assert "Nothing is held back any more." in person.post(reverse(LIFT), follow=True).content.decode()
+
+
+@pytest.mark.parametrize(("rights", "method"), [((), "post"), (("resolve_operation",), "get")])
+def test_a_block_is_lifted_by_nobody_else_and_by_no_link(
+    log: Log, sign_in: SIGNED_IN, blocked: RequestBudget, rights: tuple[str, ...], method: str
+) -> None:
+    person = sign_in("view_loyaltyoperation", *rights)
+    assert ("Yes, send again now" in text_of(look(person))) is bool(rights)
+    assert getattr(person, method)(reverse(LIFT)).status_code in (403, 405)
+    assert throttle.find_blocks().exists()

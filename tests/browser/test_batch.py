@@ -131,3 +131,15 @@ def test_no_page_of_a_batch_scrolls_sideways_at_360_px(desk: Any, log_in: Any) -
     page.get_by_role("button", name="Withdraw points").click()
     expect(page.locator("#altegio-summary")).to_contain_text("3 of 3", timeout=20_000)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_a_visit_that_can_be_read_in_a_moment_is_read_by_itself(desk: Any, log_in: Any) -> None:
+    """The row says why it waits, and nobody has to press anything."""
+    visits = desk.visits(2)
+    page = log_in()
+    where = f"details/{desk.salon.id}/{visits[0].record_id}"
+    desk.sandbox.fail("rate_limited", path=where, retry_after=2, times=1)
+    choose_all(page, "Withdraw points")
+    expect(page.locator("#altegio-count")).to_have_text("2 visits will be done.", timeout=20_000)
+    expect(page.locator("#altegio-reading")).to_be_hidden()
+    assert page.locator("[data-unread]").count() == 0

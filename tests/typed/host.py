@@ -161,6 +161,13 @@ def look(location: Location, visit: Visit) -> Decimal | None:
     return reading.details.left_to_pay
 
 
+def go_on(request: HttpRequest) -> str:
+    block = services.find_blocks().first()
+    if block is None or block.blocked_until is None:
+        return "nothing is held back"
+    return "lifted" if assert_type(services.lift_block(by=request.user), bool) else str(block.blocked_until)
+
+
 def cards(location: Location, visit: Visit) -> list[str]:
     problem = services.find_client(visit)
     if problem or visit.client_id is None:

@@ -50,7 +50,7 @@ class Batch:
         self.page = page
         self.id = batch
         rows = _operations_seen_by(page).filter(batch=batch)
-        self.operations = list(rows.select_related("location", "visit").order_by("pk"))
+        self.operations = list(rows.select_related("location", "visit").defer("visit__shown").order_by("pk"))
         if not self.operations:
             raise Http404
         self.open = [operation for operation in self.operations if operation.is_open]

@@ -12,32 +12,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from altegio_loyalty import exceptions, kinds, services
+from altegio_loyalty import exceptions, kinds
 from altegio_loyalty.admin.desk.offers import OFFERS, Offers
 from altegio_loyalty.admin.kinds import TABLE
 from altegio_loyalty.admin.pages import Page, as_id
 from altegio_loyalty.models import LoyaltyOperation, Visit
-from altegio_loyalty.services import CardsReading, VisitReading
+from altegio_loyalty.services.reading import read_for_screen
 
 #: So many visits can be chosen at once.
 MOST_VISITS = 100
-
-
-def read_for_screen(visit: Visit) -> tuple[VisitReading, CardsReading]:
-    """What Altegio shows of the visit and of its client's cards. After a failed read no second one keeps anyone waiting."""
-    knows_client = visit.client_id is not None
-    details = services.read_visit(
-        visit.location, visit_id=visit.pk, record_id=visit.record_id, turns=2 if knows_client else 1
-    )
-    if details.details is None:
-        return details, CardsReading(error=details.error)
-    services.keep_figures(visit.pk, details.details)
-    if visit.client_id is None and (problem := services.find_client(visit)):
-        return details, CardsReading(error=problem)
-    if visit.client_id is None:
-        return details, CardsReading()  # nobody's visit, so nobody's cards
-    turns = 0 if knows_client else 1
-    return details, services.read_cards(visit.location, client_id=visit.client_id, turns=turns)
 
 
 def busy_cards_of(visits: list[Visit]) -> dict[int, set[int]]:
@@ -68,7 +51,7 @@ class Confirmation(Page):
 
     def offers(self, visit: Visit, busy_cards: set[int]) -> Offers:
         """What can be chosen on the visit, read from Altegio."""
-        return OFFERS[self.kind.name](*read_for_screen(visit), busy_cards)
+        return OFFERS[self.kind.name](*read_for_screen(visit, by=self.request.user), busy_cards)
 
     def token(self) -> uuid.UUID:
         """What makes the page sent twice the same page."""

@@ -123,7 +123,7 @@ class DayPanel(Page):
         visit_count, unread = 0, []
         for location in locations:
             left = SECONDS_TO_READ - (time.monotonic() - began)
-            reading = services.read_day(location, day, seconds=max(left, 0))
+            reading = services.read_day(location, day, seconds=max(left, 0), by=self.request.user)
             visit_count += reading.visit_count
             if reading.error:
                 messages.warning(self.request, _failed(reading))
@@ -181,7 +181,7 @@ class DayPanel(Page):
         """The reading that the state of the last step belongs to, or a new one."""
         text = self.request.POST.get("state", "")
         if not text:
-            return services.DayReading(location, day)
+            return services.DayReading(location, day, by=self.request.user)
         try:
             state = signing.loads(text, salt=_SALT, max_age=SECONDS_BETWEEN_STEPS)
         except signing.BadSignature:
@@ -189,7 +189,7 @@ class DayPanel(Page):
         asked = (str(self.request.user.pk), location.pk, day.isoformat())
         if (state["user"], state["location"], state["day"]) != asked:
             raise BadRequest("This is another reading.")
-        return services.DayReading.unpack(location, state)
+        return services.DayReading.unpack(location, state, by=self.request.user)
 
     # One visit
 
@@ -202,7 +202,7 @@ class DayPanel(Page):
         elif location is None:
             problem = _("Choose the location in which visit %(visit)s is.") % {"visit": number}
         else:
-            fetch = services.fetch_visit(location, number)
+            fetch = services.fetch_visit(location, number, by=self.request.user)
             if fetch.visit is not None:
                 return HttpResponseRedirect(self.address("visit_change", fetch.visit.pk))
             problem = fetch.error

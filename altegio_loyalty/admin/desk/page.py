@@ -7,12 +7,10 @@ from typing import Any
 
 from django.contrib.admin import ModelAdmin
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from altegio_loyalty import kinds, services
-from altegio_loyalty.admin.desk.confirmation import read_for_screen
 from altegio_loyalty.admin.desk.live import VisitState, live_addresses
 from altegio_loyalty.admin.desk.offers import OFFERS, Offers
 from altegio_loyalty.admin.desk.offers.withdrawals import CardOffers
@@ -20,6 +18,7 @@ from altegio_loyalty.admin.kinds import TABLE, why_nothing
 from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.models import Visit
 from altegio_loyalty.moments import as_local
+from altegio_loyalty.services.reading import read_for_screen
 from altegio_loyalty.wording import isolated
 
 
@@ -59,11 +58,10 @@ class VisitPage(Page):
         return f"•••{phone[-4:]}" if len(phone) > 10 else "•••"
 
     def _live_context(self, state: VisitState) -> dict[str, Any]:
-        read_at = timezone.now()
-        details, cards = read_for_screen(self.visit)
+        details, cards = read_for_screen(self.visit, by=self.request.user)
         # What an operation of a newer release's kind explains, nobody here can say.
         if details.details is not None and all(kinds.is_known(row.kind) for row in state.operations):
-            services.judge_reading(self.visit.pk, details.details, state.operations, read_at)
+            services.judge_reading(self.visit.pk, details.details, state.operations, details.read_at)
         busy_cards = {operation.card_id for operation in state.open}
         of_cards = CardOffers(details, cards, busy_cards)
         all_offers = [offers(details, cards, busy_cards) for offers in OFFERS.values()]
@@ -87,7 +85,7 @@ class VisitPage(Page):
                 for kind in kinds.TABLE
                 if self.may(kind)
             ],
-            "read_at": timezone.now(),
+            "read_at": details.read_at,
         }
 
     def _choices(self, several: Iterable[Offers]) -> list[dict[str, Any]]:

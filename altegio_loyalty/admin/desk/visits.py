@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
+from altegio_loyalty import bills
 from altegio_loyalty.access import is_bound, visible_to
 from altegio_loyalty.admin.desk import filters
 from altegio_loyalty.admin.desk.batches import BatchPage
@@ -92,7 +93,7 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Visit]:
         visits: QuerySet[Visit] = super().get_queryset(request).select_related("location")
-        return visible_to(request.user, visits)
+        return visible_to(request.user, bills.noting(visits))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         # Where a visit is, only Altegio says: whoever is bound to locations could claim another one's for theirs.
@@ -109,6 +110,7 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
+        queryset = queryset.defer("shown")
         if not search_term.strip():
             return queryset, False
         return filters.search(request, queryset, search_term), False

@@ -133,7 +133,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         return lookup in [offered.parameter_name for offered in filters]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request).select_related("location", "visit")
+        rows = super().get_queryset(request).select_related("location", "visit").defer("visit__shown")
         return visible_to(request.user, rows)
 
     def get_search_results(
@@ -270,6 +270,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         return [
             DecisionPage.at(self, "decide/", f"{log}_decide", DecisionPage.post, *ACTS),
             OverviewPage.at(self, "overview/", f"{log}_overview", OverviewPage.show, require_GET),
+            OverviewPage.at(self, "overview/lift/", f"{log}_lift", OverviewPage.lift, *ACTS),
             OverviewPage.at(
                 self, "overview/<slug:name>.csv", f"{log}_figure", OverviewPage.table, require_GET
             ),

@@ -8,16 +8,20 @@ from functools import cached_property
 from typing import Any
 
 from django import forms
+from django.contrib import messages
 from django.contrib.admin import ModelAdmin
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.core.exceptions import PermissionDenied
+from django.db.models import Subquery
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from altegio_loyalty import statistics
+from altegio_loyalty import services, statistics
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.csv_files import as_csv, csv_response
+from altegio_loyalty.admin.decisions import RESOLVE
 from altegio_loyalty.admin.looks import Look, look_of_status
 from altegio_loyalty.admin.overview import charts, tables
 from altegio_loyalty.admin.pages import Page
@@ -100,7 +104,12 @@ class OverviewPage(Page):
         seen = visible_to(request.user, Location.objects.all())
         # Narrowed by the locations that the person sees, so that who may see what is asked once.
         self.operations = LoyaltyOperation.objects.filter(location__in=seen.order_by())
-        self.locations = seen.only("title", "is_active", "refused_at", "refused_reason").in_bulk()
+        # With the block by Altegio's limit, so that it costs no query of its own.
+        block = {
+            name: Subquery(services.find_blocks().values(name)) for name in ("blocked_at", "blocked_until")
+        }
+        rows = seen.only("title", "is_active", "refused_at", "refused_reason").annotate(**block)
+        self.locations = rows.in_bulk()
         self.form = PeriodForm(request.GET, self.locations.values())
         self.period, self.days, self.location_id = self.form.chosen()
 
@@ -109,6 +118,20 @@ class OverviewPage(Page):
     def show(self) -> HttpResponse:
         """The overview."""
         return self.render("overview.html", self.context())
+
+    def lift(self) -> HttpResponse:
+        """Send again although Altegio asked to wait, for whoever may decide what is in doubt."""
+        if not self.request.user.has_perm(RESOLVE):
+            raise PermissionDenied
+        block = services.find_blocks().first()
+        if services.lift_block(by=self.request.user) and block is not None:
+            self.admin.log_change(self.request, block, _("Lifted the block by Altegio's limit."))
+            messages.success(
+                self.request, _("Requests to Altegio go again. What waits goes on at its own time.")
+            )
+        else:
+            messages.info(self.request, _("Nothing is held back any more."))
+        return HttpResponseRedirect(self.address("loyaltyoperation_overview"))
 
     def table(self, name: str) -> HttpResponseBase:
         """The figures of one of its tables as CSV."""
@@ -238,6 +261,8 @@ class OverviewPage(Page):
             "all_locations_url": self.with_choice(location=None),
             "zone": timezone.get_current_timezone_name(),
             "calls": self.calls(),
+            "held": next((row for row in self.locations.values() if row.blocked_until), None),
+            "may_lift": self.request.user.has_perm(RESOLVE),
             "total": total,
             "unknown_count": shown.points.total.unknown_count,
             "patterns": charts.PATTERNS,

@@ -6,6 +6,9 @@
 
     /* The confirmation page */
 
+    /** A row that can be read in so many seconds is read by itself then: more than a full minute of requests takes. */
+    const LONGEST_WAIT = 65;
+
     const confirmation = (form) => {
         const program = form.querySelector("#altegio-program");
         const typedProgram = form.querySelector("#altegio-program-id");
@@ -72,6 +75,7 @@
             }
             row.replaceWith(fresh);
             learn(fresh);
+            return fresh;
         };
 
         /** One row at a time, since Altegio counts the requests; a row whose number is being typed is left alone. */
@@ -84,13 +88,19 @@
                 if (row.contains(document.activeElement)) {
                     continue;
                 }
+                let shown = row;
                 try {
-                    await readRow(row);
+                    do {
+                        const wait = 1000 * (shown.dataset.wait || 0);
+                        await new Promise((resolve) => setTimeout(resolve, wait));
+                        shown = await readRow(shown);
+                    } while (0 < shown.dataset.wait && shown.dataset.wait < LONGEST_WAIT && !form.dataset.isSent);
+                    shown.removeAttribute("data-unread");
                     failures = 0;
                 } catch {
                     failures += 1;
-                    row.removeAttribute("data-unread");
-                    row.querySelector("[data-text]").textContent = `⚠ ${form.dataset.unreadable}`;
+                    shown.removeAttribute("data-unread");
+                    shown.querySelector("[data-text]").textContent = `⚠ ${form.dataset.unreadable}`;
                 }
                 showReading();
                 judgeAll();
