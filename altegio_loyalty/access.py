@@ -17,9 +17,9 @@ from django.db.models import Q, QuerySet
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 
 from altegio_loyalty.conf import get_settings
+from altegio_loyalty.texts import gettext_lazy as _
 
 Row = TypeVar("Row", bound=models.Model)
 

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
-from django.utils.translation import gettext_lazy as _
+
+from altegio_loyalty.texts import gettext_lazy as _
 
 
 class AltegioLoyaltyConfig(AppConfig):

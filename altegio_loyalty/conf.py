@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from dataclasses import dataclass, fields
 from typing import Any
@@ -11,6 +12,9 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 
 SETTING_NAME = "ALTEGIO_LOYALTY"
+ALTEGIO, YCLIENTS = "Altegio", "YCLIENTS"
+#: The domains at which the same API is YCLIENTS'.
+_OF_YCLIENTS = (".yclients.com", ".yclients.ru")
 
 
 @dataclass(frozen=True, repr=False)
@@ -19,6 +23,10 @@ class LoyaltySettings:
 
     #: Where the API is, with the version and without a slash at the end.
     API_URL: str = "https://api.alteg.io/api/v1"
+    #: What the texts call the platform, and the form of answers that it is asked for. Empty: what belongs to the host of
+    #: API_URL, Altegio's or YCLIENTS'.
+    PLATFORM_NAME: str = ""
+    MEDIA_TYPE: str = ""
     #: "http://host:port" of a proxy for the calls, or "http://login@host:port". The environment's proxies are never used.
     PROXY_URL: str = ""
     #: Of that login. Django's page of an error hides a setting of such a name, and shows what stands in an address.
@@ -31,7 +39,7 @@ class LoyaltySettings:
     TOTAL_TIMEOUT: float = 30
     #: The largest answer that is read.
     MAX_ANSWER_BYTES: int = 4 * 1024 * 1024
-    #: Altegio allows 5 requests a second and 200 a minute per IP address; all processes of the site share them.
+    #: Altegio and YCLIENTS allow 5 requests a second and 200 a minute per IP address; all processes of the site share them.
     REQUESTS_PER_SECOND: int = 5
     REQUESTS_PER_MINUTE: int = 200
     #: How often an operation is tried, and for how long after it was asked for, before a person has to decide.
@@ -53,6 +61,19 @@ class LoyaltySettings:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
+
+    @property
+    def is_yclients(self) -> bool:
+        return is_http_url(self.API_URL) and f".{urlsplit(self.API_URL).hostname}".endswith(_OF_YCLIENTS)
+
+    @property
+    def platform_name(self) -> str:
+        return self.PLATFORM_NAME or (YCLIENTS if self.is_yclients else ALTEGIO)
+
+    @property
+    def media_type(self) -> str:
+        """What is asked for in the header Accept."""
+        return self.MEDIA_TYPE or f"application/vnd.{'yclients' if self.is_yclients else 'api'}.v2+json"
 
 
 _NAMES = frozenset(field.name for field in fields(LoyaltySettings))
@@ -134,6 +155,10 @@ def _value_problem(name: str, value: Any, given: dict[str, Any]) -> str:
         return "must hold no password; set PROXY_PASSWORD, which Django's page of an error hides"
     if name == "PROXY_PASSWORD" and value and "@" not in str(given.get("PROXY_URL")):
         return "needs a login in PROXY_URL, as in http://login@host:port"
+    if name == "PLATFORM_NAME" and value and not (value.isprintable() and value.strip()):
+        return "must be empty or a name"
+    if name == "MEDIA_TYPE" and value and not re.fullmatch(r"[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+", value):
+        return "must be empty or a media type, such as application/vnd.api.v2+json"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if not 0 <= value <= _LONGEST:  # also refuses NaN
             return "must not be negative, endless or longer than ten years"

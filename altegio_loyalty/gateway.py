@@ -16,6 +16,7 @@ from altegio_loyalty.client import AltegioClient, Hidden, Limits, client_of, sha
 from altegio_loyalty.client.hidden import hides_frames
 from altegio_loyalty.conf import LoyaltySettings, get_settings
 from altegio_loyalty.models import Location
+from altegio_loyalty.texts import renamed
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,12 @@ def client_for(location: Location) -> AltegioClient:
     limits = Limits(
         settings.CONNECT_TIMEOUT, settings.READ_TIMEOUT, settings.TOTAL_TIMEOUT, settings.MAX_ANSWER_BYTES
     )
-    transport = shared_transport(settings.API_URL, proxy_url=_proxy(settings), limits=limits)
+    transport = shared_transport(
+        settings.API_URL,
+        proxy_url=_proxy(settings),
+        limits=limits,
+        media_type=settings.media_type,
+    )
     return client_of(transport, credentials)
 
 
@@ -108,7 +114,8 @@ class Line:
         Location.objects.filter(pk=location.pk, credentials_version=location.credentials_version).update(
             refused_at=location.refused_at, refused_reason=location.refused_reason
         )
-        logger.warning("Altegio does not accept the tokens of location %s; its operations wait.", location.pk)
+        text = renamed("Altegio does not accept the tokens of location %s; its operations wait.")
+        logger.warning(text, location.pk)
 
     def _note_success(self) -> None:
         """Written at most once a minute."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -19,6 +19,7 @@ from altegio_loyalty.access import LocationAccess as LocationAccess  # noqa: PLC
 from altegio_loyalty.client import Credentials, Order
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.fields import EncryptedQuerySet, EncryptedTextField, Kept, Secret
+from altegio_loyalty.moments import is_offset_zone, zone_called, zone_of
 from altegio_loyalty.querysets import OperationQuerySet, is_over
 from altegio_loyalty.states import OPEN, CallOutcome, Ending, Kind, Purpose, Status
 from altegio_loyalty.wording import isolated, sentence_of
@@ -39,6 +40,15 @@ _MAY_ASK = kinds.one_for_each(
 _HEALTH_FIELDS = frozenset({"credentials_version", "credentials_worked_at", "refused_at", "refused_reason"})
 
 
+def check_time_zone(name: str) -> None:
+    """Raises `ValidationError` unless it is an IANA time zone."""
+    if zone_called(name) is None:
+        raise ValidationError(_("This is no time zone. Write it as Europe/Prague or Asia/Vladivostok."))
+
+
+check_currency = RegexValidator(r"^[A-Z]{3}\Z", _("Three capital letters, such as EUR."))
+
+
 class Location(models.Model):
     """A salon, and the tokens with which this site speaks for it."""
 
@@ -46,13 +56,19 @@ class Location(models.Model):
         _("location ID"),
         primary_key=True,
         validators=[_positive],
-        help_text=_("The number of the location in Altegio."),
+        help_text=_("The number of the location in its own screens."),
     )
     title = models.CharField(_("title"), max_length=200)
     partner_token = EncryptedTextField(_("partner token"), blank=True, default="")
     user_token = EncryptedTextField(_("user token"), blank=True, default="")
     is_active = models.BooleanField(
         _("active"), default=True, help_text=_("Nothing is sent for a location that is switched off.")
+    )
+    time_zone = models.CharField(
+        _("time zone"), max_length=64, blank=True, default="", validators=[check_time_zone]
+    )
+    currency = models.CharField(
+        _("currency"), max_length=3, blank=True, default="", validators=[check_currency]
     )
     credentials_version = models.PositiveIntegerField(editable=False, default=0)
     credentials_worked_at = models.DateTimeField(
@@ -141,6 +157,20 @@ class Location(models.Model):
     def is_working(self) -> bool:
         """Whether anything is sent for it: switched on, and its tokens not refused."""
         return self.is_active and not self.is_paused
+
+    @property
+    def zone(self) -> datetime.tzinfo:
+        """Its time zone; the current one, usually the site's, where none is known."""
+        return zone_of(self.time_zone)
+
+    def learn(self, *, time_zone: str = "", currency: str = "") -> None:
+        """Keep what a reading shows of them and nobody has set. An offset gives way to whatever is shown later."""
+        known = time_zone if zone_called(time_zone or "?") else ""
+        for name, value in (("time_zone", known), ("currency", currency)):
+            there = getattr(self, name)
+            if value and value != there and (not there or is_offset_zone(there)):
+                setattr(self, name, value)
+                Location.objects.filter(pk=self.pk, **{name: there}).update(**{name: value})
 
     def credentials(self) -> Credentials:
         """Raises `UndecryptableToken` where a stored token cannot be read."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta, tzinfo
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db import models
@@ -25,6 +28,22 @@ def is_over(lease_ends: datetime | None, now: datetime) -> bool:
 
 def _latest_end(now: datetime) -> datetime:
     return now + timedelta(seconds=get_settings().LEASE_SECONDS) + _CLOCKS_APART
+
+
+def by_zone(locations: Iterable[Any]) -> dict[tzinfo | None, list[int]]:
+    """The locations' ids by time zone; the reader's zone where there is no location."""
+    zones: dict[tzinfo | None, list[int]] = {}
+    for location in locations:
+        zones.setdefault(location.zone, []).append(location.pk)
+    return zones or {None: []}
+
+
+def in_each_zone(locations: Iterable[Any], condition: Callable[[tzinfo | None], Q]) -> Q:
+    """Rows of the locations that meet the condition for their own location's zone, since days differ between zones."""
+    zones = by_zone(locations)
+    if len(zones) == 1:
+        return condition(*zones)
+    return reduce(or_, (Q(location_id__in=ids) & condition(zone) for zone, ids in zones.items()))
 
 
 class OperationQuerySet(models.QuerySet[Any]):

@@ -1,7 +1,8 @@
 """What the log adds up to: what needs a person now, and points, outcomes and times of a period.
 
-Each function takes the operations that the person may see and asks the database once, whatever their number. A day is one of
-the current time zone, found by comparing moments: that needs no time-zone tables in the database.
+Each function takes the operations that the person may see and asks the database once, whatever their number; points once
+for each time zone. A day is one of the operation's location, found by comparing moments: that needs no time-zone tables in
+the database.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import datetime
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import accumulate
@@ -20,7 +21,7 @@ from django.utils import timezone
 
 from altegio_loyalty import kinds
 from altegio_loyalty.moments import start_of, today
-from altegio_loyalty.querysets import OperationQuerySet
+from altegio_loyalty.querysets import OperationQuerySet, by_zone, in_each_zone
 from altegio_loyalty.states import OPEN, Ending, Status
 
 #: What was given up or flagged longer ago is history: the client has left, and nobody is asked to look at it now.
@@ -33,16 +34,17 @@ TIME_LIMITS = (0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 6 * 3
 
 @dataclass(frozen=True)
 class Period:
-    """Whole days, both ends included."""
+    """Whole days, both ends included, each location's own. Without locations they are those of the current time zone."""
 
     first: datetime.date
     last: datetime.date
+    locations: Sequence[Any] = ()
 
     @classmethod
-    def of_days(cls, count: int) -> Period:
-        """The last days up to and with today."""
-        last = today()
-        return cls(last - datetime.timedelta(days=count - 1), last)
+    def of_days(cls, count: int, locations: Sequence[Any] = ()) -> Period:
+        """The last days up to and with today, where it has come the furthest."""
+        last = latest_today(locations)
+        return cls(last - datetime.timedelta(days=count - 1), last, locations)
 
     @property
     def days(self) -> list[datetime.date]:
@@ -51,8 +53,15 @@ class Period:
 
     def narrow(self, rows: OperationQuerySet) -> OperationQuerySet:
         """The operations that were asked for in the period."""
-        after = self.last + datetime.timedelta(days=1)
-        return rows.filter(created_at__gte=start_of(self.first), created_at__lt=start_of(after))
+        return rows.filter(in_each_zone(self.locations, self._is_inside))
+
+    def _is_inside(self, zone: datetime.tzinfo | None) -> Q:
+        return Q(created_at__gte=start_of(self.first, zone), created_at__lt=start_of(self.last, zone, days=1))
+
+
+def latest_today(locations: Iterable[Any]) -> datetime.date:
+    """Today's date where it has come the furthest."""
+    return max(today(zone) for zone in by_zone(locations))
 
 
 def _slot(lookup: str, limits: Sequence[Any]) -> Any:
@@ -83,10 +92,11 @@ class Attention:
     overdue_since: datetime.datetime | None = None
 
 
-def attention(rows: OperationQuerySet) -> dict[int, Attention]:
+def attention(rows: OperationQuerySet, locations: Sequence[Any] = ()) -> dict[int, Attention]:
     """By location id; locations without anything open, given up or flagged are left out."""
     late = Q(status__in=OPEN, next_attempt_at__lte=timezone.now() - OVERDUE_AFTER)
-    recent = Q(created_at__gte=start_of(today() - datetime.timedelta(days=RECENT_DAYS - 1)))
+    first = Period.of_days(RECENT_DAYS, locations).first
+    recent = in_each_zone(locations, lambda zone: Q(created_at__gte=start_of(first, zone)))
     verdict = Q(ending=Ending.DECIDED_DID_NOT_HAPPEN)
     given_up, flagged = Q(status=Status.FAILED) & ~verdict & recent, Q(discrepancy__gt="") & recent
     found: Any = (
@@ -145,30 +155,26 @@ class Points:
 
 def points_by_day(rows: OperationQuerySet, period: Period) -> Points:
     """Points that withdrawals took and that their cancels gave back, by the day on which that was asked for."""
-    days = period.days
     moving = [kind for kind in kinds.TABLE.values() if kind.moves_points]
     taking = Q(kind__in=[kind.name for kind in moving if kind.is_apply])
     giving = Q(kind__in=[kind.name for kind in moving if not kind.is_apply])
     unknown = (taking & Q(applied_amount=None)) | (
         giving & Q(returned_amount=None) & ~Q(ending=Ending.NOTHING_TO_CANCEL)
     )
-    found = (
-        period.narrow(rows)
-        .filter(taking | giving, status=Status.SUCCEEDED)
-        .order_by()
-        .annotate(day=_slot("created_at__lt", [start_of(day) for day in days[1:]]))
-        .values("day", "location_id")
-        .annotate(
-            taken=Sum("applied_amount", filter=taking),
-            given_back=Sum("returned_amount", filter=giving),
-            unknown_count=Count("pk", filter=unknown),
-        )
-    )
-    cells = {}
-    for row in found:
-        moved = Moved(_amount(row["taken"]), _amount(row["given_back"]), row["unknown_count"])
-        if moved != Moved():
-            cells[days[row["day"]], row["location_id"]] = moved
+    rows = period.narrow(rows).filter(taking | giving, status=Status.SUCCEEDED).order_by()
+    sums = {
+        "taken": Sum("applied_amount", filter=taking),
+        "given_back": Sum("returned_amount", filter=giving),
+        "unknown_count": Count("pk", filter=unknown),
+    }
+    cells, days, zones = {}, period.days, by_zone(period.locations)
+    for zone, ids in zones.items():
+        of_zone = rows.filter(location_id__in=ids) if len(zones) > 1 else rows
+        day = _slot("created_at__lt", [start_of(day, zone) for day in days[1:]])
+        for row in of_zone.annotate(day=day).values("day", "location_id").annotate(**sums):
+            moved = Moved(_amount(row["taken"]), _amount(row["given_back"]), row["unknown_count"])
+            if moved != Moved():
+                cells[days[row["day"]], row["location_id"]] = moved
     return Points(period, cells)
 
 

@@ -3,7 +3,7 @@
 It lives in the database that every site has. The requests of the last minute are kept, each with what it was for, and a
 request is booked by a conditional update, so any number of processes share it without a lock. An operation at the desk may
 use all of it; the backlog and the readings of pages leave the desk a share, and each other one too, whatever people reload.
-Altegio's limits: 5 a second and 200 a minute (developer.alteg.io, "Rate limits").
+Altegio's limits: 5 a second and 200 a minute (developer.alteg.io, "Rate limits"), and YCLIENTS'.
 """
 
 from __future__ import annotations

@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Protocol
 
+from django.utils import timezone
 from django.utils.formats import date_format, number_format
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from altegio_loyalty import kinds, reasons
-from altegio_loyalty.moments import as_local
+from altegio_loyalty.moments import as_local, name_of
 from altegio_loyalty.reasons import Reason
 from altegio_loyalty.states import Ending, Kind, Status
+from altegio_loyalty.texts import gettext as _
 
 
 class Told(Protocol):
@@ -45,11 +46,31 @@ class Told(Protocol):
 _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
-def points(amount: Decimal | None) -> str:
-    """`100` for 100.00 and `99.50` for 99.50, in the person's number format."""
+#: The currencies of ISO 4217 that have no decimals, and those that have three.
+_WITHOUT_DECIMALS = (
+    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF",
+)  # fmt: skip
+_DECIMALS = {
+    **dict.fromkeys(_WITHOUT_DECIMALS, 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+}
+
+
+def decimals_of(currency: str) -> int:
+    """How many decimals amounts in the currency have."""
+    return _DECIMALS.get(currency, 2)
+
+
+def points(amount: Decimal | None, currency: str = "") -> str:
+    """`100` for 100.00 and `99.50` for 99.50, in the person's number format, with the currency where one is named.
+
+    No fraction that is there is hidden, whatever the currency.
+    """
     if amount is None:
         return "?"
-    return number_format(amount, decimal_pos=0 if amount == int(amount) else 2)
+    decimals = 0 if amount == int(amount) else decimals_of(currency) or 2
+    text = number_format(amount, decimal_pos=decimals)
+    return f"{text}\N{NO-BREAK SPACE}{currency}" if currency else text
 
 
 def isolated(name: str) -> str:
@@ -59,9 +80,15 @@ def isolated(name: str) -> str:
     return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}" if is_right_to_left else name
 
 
-def clock(moment: datetime.datetime | None) -> str:
-    """The time of day, with seconds, in the current time zone."""
-    return date_format(as_local(moment), "H:i:s") if moment else "?"
+def clock(moment: datetime.datetime | None, zone: datetime.tzinfo | None = None) -> str:
+    """The time of day in the zone, with seconds."""
+    return date_format(as_local(moment, zone), "H:i:s") if moment else "?"
+
+
+def zone_note(location: Any) -> str:
+    """The name of the location's time zone, after a space, where that is another than the reader's; else empty."""
+    zone = location.zone
+    return "" if str(zone) == timezone.get_current_timezone_name() else f" {name_of(zone)}"
 
 
 def reason(text: str) -> str:
@@ -185,7 +212,10 @@ def _pending(operation: Told) -> str:
         )
     if not operation.last_error:
         return _("Waiting to be sent.")
-    figures = {"reason": reason(operation.last_error), "time": clock(operation.next_attempt_at)}
+    figures = {
+        "reason": reason(operation.last_error),
+        "time": clock(operation.next_attempt_at, operation.location.zone),
+    }
     return _("Not done yet, it goes on by itself at %(time)s: %(reason)s") % figures
 
 
@@ -300,6 +330,7 @@ _SENTENCES_KEPT = (
     gettext_noop("Altegio's answer is larger than %(size)s bytes."),
     gettext_noop("Altegio's answer could not be read: %(why)s."),
     gettext_noop("Altegio answered without success."),
+    gettext_noop("Altegio asks for a second factor; take the user token from its own screens."),
     gettext_noop(
         "%(taken)s of %(asked)s were found, but nobody had looked at the visit before: "
         "they may have been there already."

@@ -12,13 +12,14 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext_lazy
+from django.utils.translation import ngettext_lazy
 
 from altegio_loyalty import exceptions, kinds, services
 from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.states import Status
+from altegio_loyalty.texts import gettext as _
+from altegio_loyalty.texts import gettext_lazy
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise

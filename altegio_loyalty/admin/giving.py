@@ -8,9 +8,9 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.forms import BaseInlineFormSet
 from django.utils.html import format_html
-from django.utils.translation import gettext as _
 
 from altegio_loyalty.access import is_closed
+from altegio_loyalty.texts import gettext as _
 
 #: The box whose tick says that these people, by their keys, are to see no location any more.
 CONFIRMED = "altegio-lose-sight"

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from django.utils.translation import gettext_lazy as _
-
 from altegio_loyalty import kinds, services
 from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.texts import gettext_lazy as _
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -13,8 +14,6 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
 
 from altegio_loyalty import services
 from altegio_loyalty.access import is_bound, visible_to
@@ -25,7 +24,10 @@ from altegio_loyalty.client.hidden import Hidden, hides_frames
 from altegio_loyalty.exceptions import UndecryptableToken
 from altegio_loyalty.fields import EncryptedTextField, Secret
 from altegio_loyalty.models import Location, LocationAccess
-from altegio_loyalty.wording import reason
+from altegio_loyalty.querysets import by_zone
+from altegio_loyalty.texts import gettext as _
+from altegio_loyalty.texts import gettext_lazy, ngettext
+from altegio_loyalty.wording import reason, zone_note
 
 #: So many locations are offered as a filter.
 MOST_LOCATIONS = 300
@@ -35,6 +37,50 @@ LONGEST_TOKEN = 1000
 SECONDS_TO_TEST = 20.0
 
 
+def locations_of(request: HttpRequest) -> list[Location]:
+    """The locations that the person may see, by title; read once for a request, without their tokens."""
+    if not hasattr(request, "_altegio_locations"):
+        rows = Location.objects.only(
+            "title", "is_active", "refused_at", "visits_read_at", "time_zone", "currency"
+        )
+        request._altegio_locations = list(visible_to(request.user, rows))  # type: ignore[attr-defined]
+    locations: list[Location] = request._altegio_locations  # type: ignore[attr-defined]
+    return locations
+
+
+def chosen_location(request: HttpRequest) -> Location | None:
+    """The location that a list is narrowed to, if the person may see it; the only one where there is only one."""
+    locations = locations_of(request)
+    number = as_id(request.GET.get(LocationFilter.parameter_name))
+    if number is None:
+        return locations[0] if len(locations) == 1 else None
+    return next((location for location in locations if location.pk == number), None)
+
+
+def locations_shown(request: HttpRequest) -> list[Location]:
+    """Those whose rows a list shows."""
+    chosen = chosen_location(request)
+    return [chosen] if chosen else locations_of(request)
+
+
+def has_several_currencies(locations: Iterable[Location]) -> bool:
+    """Whether amounts need their currency: among these more than one is known to be in use."""
+    return len({location.currency for location in locations} - {""}) > 1
+
+
+def currency_shown(request: HttpRequest, location: Location) -> str:
+    """The location's currency, where the person's locations have several."""
+    return location.currency if location.currency and has_several_currencies(locations_of(request)) else ""
+
+
+def tell_apart(request: HttpRequest, rows: Iterable[Any]) -> None:
+    """Note on the rows of a list what tells their money and clocks apart, where there are several of them."""
+    is_spread = len(by_zone(locations_shown(request))) > 1
+    for row in rows:
+        row.currency_shown = currency_shown(request, row.location)
+        row.zone_shown = zone_note(row.location) if is_spread else ""
+
+
 class LocationFilter(admin.SimpleListFilter):
     """Narrows a list of what belongs to locations to one of those that the person may see."""
 
@@ -42,9 +88,7 @@ class LocationFilter(admin.SimpleListFilter):
     parameter_name = "location"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
-        mine = visible_to(request.user, Location.objects.all())
-        rows = mine.values_list("pk", "title").order_by("title", "pk")[:MOST_LOCATIONS]
-        return [(str(pk), title) for pk, title in rows]
+        return [(str(location.pk), location.title) for location in locations_of(request)[:MOST_LOCATIONS]]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not self.value():
@@ -148,10 +192,12 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if any(why_unreadable(token) for token in tokens):
             return _("stored token cannot be read")
         if location.refused_at:
-            figures = {"time": short_time(location.refused_at), "reason": reason(location.refused_reason)}
+            refused_at = short_time(location.refused_at, location.zone) + zone_note(location)
+            figures = {"time": refused_at, "reason": reason(location.refused_reason)}
             return _("refused since %(time)s: %(reason)s") % figures
         if location.credentials_worked_at:
-            return _("works, last %(time)s") % {"time": short_time(location.credentials_worked_at)}
+            worked_at = short_time(location.credentials_worked_at, location.zone) + zone_note(location)
+            return _("works, last %(time)s") % {"time": worked_at}
         return _("never tried")
 
     @admin.display(description=gettext_lazy("tokens"))
@@ -163,7 +209,7 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return ("id", "health", "stored_tokens") if obj else ()
 
     def get_fieldsets(self, request: HttpRequest, obj: Location | None = None) -> Any:
-        facts = (None, {"fields": ("title", "id", "is_active")})
+        facts = (None, {"fields": ("title", "id", "is_active", "time_zone", "currency")})
         tokens = {
             "fields": TOKENS,
             "description": _("Tokens are kept encrypted. They can be replaced here, but never read."),

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext_lazy as _
 
 from altegio_loyalty import kinds
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.states import Ending, Status
+from altegio_loyalty.texts import gettext_lazy as _
 from altegio_loyalty.wording import points
 
 if TYPE_CHECKING:
@@ -87,13 +87,13 @@ def status_badge(operation: LoyaltyOperation) -> SafeString:
     )
 
 
-def short_time(moment: datetime | None) -> str:
-    """The time of day, with the date unless it is today's."""
+def short_time(moment: datetime | None, zone: tzinfo | None = None) -> str:
+    """The time of day in the zone, with the date unless it is today's."""
     if moment is None:
         return ""
-    moment = as_local(moment)
+    moment = as_local(moment, zone)
     clock = date_format(moment, "H:i")
-    return clock if moment.date() == today() else f"{date_format(moment, 'SHORT_DATE_FORMAT')} {clock}"
+    return clock if moment.date() == today(zone) else f"{date_format(moment, 'SHORT_DATE_FORMAT')} {clock}"
 
 
 def note_of(visit: Any, amount: Decimal | None) -> tuple[str, StrPromise | str]:
@@ -108,7 +108,9 @@ def note_of(visit: Any, amount: Decimal | None) -> tuple[str, StrPromise | str]:
 def figure_of(visit: Any, amount: Decimal | None, label: StrPromise) -> SafeString:
     """The amount as the list shows it. `label` repeats the heading of the column, for narrow screens, which show none."""
     heading = format_html('<span class="altegio-cell-label">{}</span> ', label)
-    text, (sign, note) = "–" if amount is None else points(amount), note_of(visit, amount)
+    text, (sign, note) = "–", note_of(visit, amount)
+    if amount is not None:
+        text = points(amount, getattr(visit, "currency_shown", ""))
     if not note:
         return format_html('{}<span class="altegio-figure">{}</span>', heading, text)
     return format_html(

@@ -2,7 +2,7 @@
 
 from altegio_loyalty.client.hidden import Hidden
 from altegio_loyalty.client.transport import Answer, Limits, Transport, shared_transport
-from altegio_loyalty.client.types import Card, Cards, Credentials, Record
+from altegio_loyalty.client.types import Card, Cards, Company, Credentials, Record
 from altegio_loyalty.client.v1 import AltegioClient
 from altegio_loyalty.client.vendor import Order, Reply, Vendor
 from altegio_loyalty.client.versions import client_of
@@ -13,6 +13,7 @@ __all__ = [
     "Answer",
     "Card",
     "Cards",
+    "Company",
     "Credentials",
     "Hidden",
     "Limits",

@@ -72,7 +72,6 @@ _LONGEST_ERROR = 256 * 1024
 
 
 _HEADERS = {
-    "Accept": ACCEPT,
     "Accept-Encoding": "identity",
     "Content-Type": "application/json",
     "User-Agent": f"altegio_loyalty/{__version__}",
@@ -89,13 +88,21 @@ class _Session(requests.Session):
 class Transport:
     """Sends requests to one API over connections that are kept alive. Belongs to one thread; see `shared_transport`."""
 
-    __slots__ = ("_proxy_password", "_session", "_used_at", "api_url", "limits")
+    __slots__ = ("_proxy_password", "_session", "_used_at", "api_url", "limits", "media_type")
 
     @hides_frames
-    def __init__(self, api_url: str, *, proxy_url: str | Hidden = "", limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        api_url: str,
+        *,
+        proxy_url: str | Hidden = "",
+        limits: Limits | None = None,
+        media_type: str = ACCEPT,
+    ) -> None:
         proxy_url = Hidden.of(proxy_url)
         self.api_url = api_url.rstrip("/")
         self.limits = limits or Limits()
+        self.media_type = media_type
         self._session = _Session()
         # The environment's proxies and a netrc file of the machine must never replace the tokens or the way.
         self._session.trust_env = False
@@ -147,7 +154,7 @@ class Transport:
                 method,
                 self.api_url + path,
                 params=query,
-                headers=_HEADERS,
+                headers={**_HEADERS, "Accept": self.media_type},
                 data=body,
                 timeout=(
                     min(self.limits.connect_timeout, self.limits.total_timeout),
@@ -318,14 +325,17 @@ class _Kept(threading.local):
 _kept = _Kept()
 
 
-def shared_transport(api_url: str, *, proxy_url: str | Hidden, limits: Limits) -> Transport:
+def shared_transport(
+    api_url: str, *, proxy_url: str | Hidden, limits: Limits, media_type: str = ACCEPT
+) -> Transport:
     """This thread's transport, kept from call to call so that its connections stay open.
 
     A forked child makes its own: two processes on one connection would read each other's answers.
     """
-    made_for = (os.getpid(), api_url, proxy_url := Hidden.of(proxy_url), limits)
+    made_for = (os.getpid(), api_url, proxy_url := Hidden.of(proxy_url), limits, media_type)
     if _kept.transport is None or _kept.made_for != made_for:
         if _kept.transport is not None and _kept.made_for[0] == os.getpid():
             _kept.transport.close()
-        _kept.transport, _kept.made_for = Transport(api_url, proxy_url=proxy_url, limits=limits), made_for
+        _kept.transport = Transport(api_url, proxy_url=proxy_url, limits=limits, media_type=media_type)
+        _kept.made_for = made_for
     return _kept.transport

@@ -7,6 +7,7 @@ with float noise or as texts, empty objects as `[]`.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -133,6 +134,11 @@ def to_text(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, Decimal)):
         return ""
     return clean(str(value), LONGEST_TEXT)
+
+
+def offset_zone(hours: Decimal) -> str:
+    """The name of the time zone that is always so far ahead of UTC; empty where IANA has none."""
+    return f"Etc/GMT{-int(hours):+d}" if hours == int(hours) and -12 <= hours <= 14 else ""
 
 
 def to_flag(value: object) -> bool:
@@ -290,6 +296,34 @@ def _parse_costs(row: Mapping[str, Any]) -> tuple[Decimal | None, Decimal | None
     if max(abs(cost), abs(to_pay)) > LARGEST_AMOUNT:
         return None, None
     return cost, max(to_pay, Decimal(0))
+
+
+@dataclass(frozen=True)
+class Company:
+    """A location as Altegio has it; what it does not show is empty.
+
+    `time_zone` is a name of IANA's as it came, or else that of the offset. `currency` is a code of ISO 4217: an abbreviation
+    that is none, such as "Kč", is left out.
+    """
+
+    id: int
+    title: str
+    time_zone: str = ""
+    currency: str = ""
+
+    @classmethod
+    def parse(cls, body: object) -> Company:
+        row = to_object(body)
+        by_offset = ""
+        with contextlib.suppress(Malformed):
+            by_offset = offset_zone(to_money(row.get("timezone")))
+        currency = to_text(row.get("currency_short_title"))
+        return cls(
+            id=to_id(row.get("id")),
+            title=to_text(row.get("title")),
+            time_zone=to_text(row.get("timezone_name")) or by_offset,
+            currency=currency if re.fullmatch("[A-Z]{3}", currency) else "",
+        )
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from altegio_loyalty.delivery.sending import send
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.querysets import is_over
 from altegio_loyalty.states import Status
+from altegio_loyalty.texts import renamed
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ class Sweep:
         elif error is not None and policy.is_outage(error):
             self._failures_in_a_row += 1
             if self._failures_in_a_row >= OUTAGE_FAILURES:
-                self.report.stopped = "Altegio does not work at the moment"
+                self.report.stopped = renamed("Altegio does not work at the moment")
         else:
             self._failures_in_a_row = 0
         if not self.report.stopped and time.monotonic() >= self._ends_at:

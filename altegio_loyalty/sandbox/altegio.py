@@ -41,11 +41,13 @@ class Altegio:
         state_file: str | Path | None,
         envelope: bool | None,
         float_noise: bool,
+        platform: str = "Altegio",
     ) -> None:
         """Raises StateFileError when the state file is there and holds no books."""
         self.host = host
         self.port = port
         self.float_noise = float_noise
+        self.platform = platform
         self.envelope = envelope
         self.is_down = False
         self.is_stopping = False

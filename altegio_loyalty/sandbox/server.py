@@ -38,8 +38,10 @@ class Sandbox(Altegio):
         user_token: str = "sandbox-user-token",
         login: str = "jane@example.com",
         password: str = "sandbox-password",
+        platform: str = "Altegio",
     ) -> None:
         """`envelope` True or False forces one form of answer; None lets the caller's Accept header choose.
+        `platform` is what its page calls itself.
 
         Raises StateFileError when the state file is there and holds no books.
         """
@@ -53,6 +55,7 @@ class Sandbox(Altegio):
             state_file=state_file,
             envelope=envelope,
             float_noise=float_noise,
+            platform=platform,
         )
         self.console = Console(self)
         self._listener: Listener | None = None

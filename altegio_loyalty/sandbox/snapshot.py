@@ -27,6 +27,7 @@ def snapshot(altegio: Altegio) -> Json:
         locations = [_location(books, location) for location in books.locations.values()]
         cards = [_card(books, card) for card in books.cards.values()]
     return {
+        "platform": altegio.platform,
         "url": altegio.url,
         "partner_token": partner_token,
         "user_token": user_token,

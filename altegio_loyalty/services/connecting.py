@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import Location
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.services.reading import check_api_url, shown
+from altegio_loyalty.texts import gettext as _
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,19 @@ class ConnectionReport:
 def test_connection(location: Location) -> ConnectionReport:
     """Try the location's tokens: are they accepted, is the location visible, may the user work with loyalty.
 
-    A success ends a pause of the location. Endpoints: GET /company/{location_id}, GET /user/permissions/{location_id}.
+    A success ends a pause of the location, and fills in its time zone and currency where nobody has set them.
+
+    Endpoints: GET /company/{location_id}, GET /user/permissions/{location_id}.
     """
     accepted = _("Altegio accepts the tokens and shows the location")
     try:
         check_api_url()
-        title = Line(location, reads_for="").ask(lambda client: client.company(location.pk))
+        company = Line(location, reads_for="").ask(lambda client: client.company(location.pk))
     except exceptions.ApiError as error:
         return ConnectionReport([Check(accepted, False, shown(error))])
     _resume(location)
-    return ConnectionReport([Check(accepted, True, clean(title, 200)), _check_loyalty(location)])
+    location.learn(time_zone=company.time_zone, currency=company.currency)
+    return ConnectionReport([Check(accepted, True, clean(company.title, 200)), _check_loyalty(location)])
 
 
 def _check_loyalty(location: Location) -> Check:

@@ -9,10 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.client import Record
+from altegio_loyalty.client.types import offset_zone
 from altegio_loyalty.models import Location
 from altegio_loyalty.moments import parse_moment, start_of, today
 from altegio_loyalty.policy import is_outage
@@ -20,6 +20,7 @@ from altegio_loyalty.services import visit_rows
 from altegio_loyalty.services.reading import ask, shown
 from altegio_loyalty.services.validation import Person
 from altegio_loyalty.services.visit_rows import Figures
+from altegio_loyalty.texts import gettext as _
 
 #: Appointments in one request. Altegio takes more, but answers slowly and holds big answers against the limit.
 PAGE_SIZE = 100
@@ -128,7 +129,8 @@ class DayReading:
     def _finish(self) -> None:
         """The whole day was read: what it no longer shows was moved or deleted, and its time is not known any more."""
         self.is_finished = True
-        begin, end = start_of(self.day, self._offset), start_of(self.day, self._offset, days=1)
+        zone = self._zone
+        begin, end = start_of(self.day, zone), start_of(self.day, zone, days=1)
         of_the_day = self.location.visits.filter(
             starts_at__gte=begin, starts_at__lt=end, created_at__lt=self.began_at
         )
@@ -137,9 +139,20 @@ class DayReading:
         if gone and self._is_whole and len(gone) <= MOST_PAGES * PAGE_SIZE:
             self.changed_count += visit_rows.clear_times(self.location, gone, begin, end)
         self.changed_count += visit_rows.renew_records(self.location, self._figures)
-        if self.day == today(self._offset):
+        now = datetime.datetime.now(datetime.UTC)
+        differs = now.astimezone(zone).utcoffset() != now.astimezone(self.location.zone).utcoffset()
+        if differs and abs((self.day - today(zone)).days) <= 1:  # another season's offset is not today's
+            self.location.learn(time_zone=offset_zone(Decimal(self._offset or 0) / 3600))
+        if self.day == today(zone):
             self.location.visits_read_at = timezone.now()
             Location.objects.filter(pk=self.location.pk).update(visits_read_at=self.location.visits_read_at)
+
+    @property
+    def _zone(self) -> datetime.tzinfo:
+        """Where the days are that Altegio's list is narrowed by: what its appointments show goes before what we know."""
+        if self._offset is None:
+            return self.location.zone
+        return datetime.timezone(datetime.timedelta(seconds=self._offset))
 
     def pack(self) -> dict[str, Any]:
         """The reading as plain values, for `unpack`."""
@@ -188,7 +201,7 @@ def read_day(
     then neither finished nor has it an error, and `read_next_page` goes on. A success sets `Location.visits_read_at`, if the
     day is today. Never raises for anything that Altegio answers. Endpoint: GET /records/{location_id}.
     """
-    reading = DayReading(location, day or today(), by=by)
+    reading = DayReading(location, day or today(location.zone), by=by)
     began = time.monotonic()
     while not reading.is_finished and (seconds is None or time.monotonic() - began < seconds):
         reading.read_next_page()

@@ -8,7 +8,6 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from altegio_loyalty import database, kinds, tasks, throttle
 from altegio_loyalty.delivery import transitions
@@ -19,6 +18,7 @@ from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.services.validation import Person, check_person, login_of
 from altegio_loyalty.states import CallOutcome, Purpose, Status
+from altegio_loyalty.texts import gettext as _
 
 logger = logging.getLogger(__name__)
 

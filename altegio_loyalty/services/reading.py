@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from altegio_loyalty import bills, conf, exceptions, policy
 from altegio_loyalty.client import AltegioClient, Card, Record, VisitDetails
@@ -18,6 +17,7 @@ from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.services import visit_rows
 from altegio_loyalty.services.validation import Person, check_id
+from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import in_words
 
 Result = TypeVar("Result")

@@ -10,13 +10,13 @@ from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _
 
 from altegio_loyalty import conf, exceptions, kinds
 from altegio_loyalty.client.types import CENT, LARGEST_AMOUNT, LARGEST_ID
 from altegio_loyalty.client.versions import VERSIONS, version_of
 from altegio_loyalty.models import LONGEST_LOGIN, Location, LoyaltyOperation, Visit
 from altegio_loyalty.redaction import clean
+from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import reason
 
 Amount: TypeAlias = int | float | str | Decimal

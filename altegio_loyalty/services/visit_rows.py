@@ -52,7 +52,8 @@ def row_from(location: Location, visit_id: int, pairs: list[Figures], record: Re
     if record is not None:
         row.record_id, row.client_id = record.id, record.client_id or None
         row.client_name, row.client_phone = clean(record.client_name, 200), clean(record.client_phone, 40)
-        row.starts_at = stored(parse_moment(record.starts_at) or parse_moment(record.local_start))
+        starts_at = parse_moment(record.starts_at) or parse_moment(record.local_start)
+        row.starts_at = stored(starts_at, location.zone)
     return row
 
 
@@ -68,7 +69,8 @@ def save(
     new = [row for row in rows if row.pk not in known and row.record_id]
     Visit.objects.bulk_create(new, ignore_conflicts=True)
     mine = [(known[row.pk], row) for row in rows if row.pk in known and row.pk not in foreign]
-    exact = _still_exact([there for there, _row in mine if there.read_at], changes, asked_at)
+    figured = [there for there, _row in mine if there.read_at]
+    exact = _still_exact(figured, changes, asked_at, location.zone)
     renamed = [there for there, row in mine if row.record_id and _take_facts(there, row)]
     refigured = [there for there, row in mine if there.pk not in exact and _take(there, row, _FIGURES)]
     if renamed:
@@ -97,14 +99,16 @@ def _take(there: Visit, row: Visit, names: tuple[str, ...]) -> bool:
     return bool(changed)
 
 
-def _still_exact(visits: list[Visit], changes: dict[int, str], asked_at: datetime.datetime) -> set[int]:
+def _still_exact(
+    visits: list[Visit], changes: dict[int, str], asked_at: datetime.datetime, zone: datetime.tzinfo
+) -> set[int]:
     """Those of the visits whose exact figures nothing is known to have changed since."""
     ended = LoyaltyOperation.objects.filter(visit__in=visits, finished_at__isnull=False)
     ends = dict(ended.order_by().values_list("visit_id").annotate(last=Max("finished_at"))) if visits else {}
     exact = set()
     for visit in visits:
         assert visit.read_at is not None
-        changed_at = stored(parse_moment(changes.get(visit.pk, "")))
+        changed_at = stored(parse_moment(changes.get(visit.pk, "")), zone)
         # A change in the future is no change: some lists show the time of the appointment there.
         was_changed = changed_at is not None and visit.read_at < changed_at <= asked_at
         ended_at = ends.get(visit.pk)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from django import template
+from django.utils.safestring import mark_safe
 
-from altegio_loyalty import services
+from altegio_loyalty import conf, services, texts
 from altegio_loyalty.access import sees_no_location
-from altegio_loyalty.wording import isolated, points, reason
+from altegio_loyalty.wording import isolated, points, reason, zone_note
 
 register = template.Library()
 register.filter(isolated)
@@ -14,6 +15,25 @@ register.filter(points)
 register.filter(reason)
 register.filter(sees_no_location)
 register.simple_tag(services.find_blocks)
+register.filter(zone_note)
+
+
+@register.filter
+def renamed(text: str) -> str:
+    """A text of ours, as safe as a translated one, with the platform by its name. Only for `_("…")`."""
+    return mark_safe(texts.renamed(str(text)))  # noqa: S308 - no data in it
+
+
+@register.simple_tag
+def platform() -> str:
+    """What the platform is called; for texts with something else in them."""
+    return conf.get_settings().platform_name
+
+
+@register.filter
+def in_currency(amount: object, currency: str) -> str:
+    """An amount in words, with the currency where one is named."""
+    return f"{amount}\N{NO-BREAK SPACE}{currency}" if currency else str(amount)
 
 
 @register.filter

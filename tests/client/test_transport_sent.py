@@ -409,7 +409,7 @@ def test_an_answer_that_stopped_half_way_is_never_read_by_the_next_call() -> Non
         with pytest.raises(exceptions.NoAnswer):
             client.company(1)
         time.sleep(0.5)
-        assert client.company(1) == "of the second call"
+        assert client.company(1).title == "of the second call"
 
 
 def test_bytes_after_an_answer_are_never_taken_for_the_next_answer() -> None:
@@ -422,9 +422,9 @@ def test_bytes_after_an_answer_are_never_taken_for_the_next_answer() -> None:
             talk.sock.sendall(http_answer({"data": {"title": "second"}}))
 
     with client_of(behave) as (client, _):
-        assert client.company(1) == "first"
+        assert client.company(1).title == "first"
         time.sleep(0.05)
-        assert client.company(1) == "second"
+        assert client.company(1).title == "second"
 
 
 def test_two_threads_never_read_each_others_answers() -> None:
@@ -442,7 +442,9 @@ def test_two_threads_never_read_each_others_answers() -> None:
             with transport_to(server.url) as transport:
                 client = AltegioClient(transport, TOKENS)
                 wrong.extend(
-                    title for _ in range(30) if (title := client.company(location_id)) != str(location_id)
+                    title
+                    for _ in range(30)
+                    if (title := client.company(location_id).title) != str(location_id)
                 )
 
         threads = [threading.Thread(target=ask, args=(number,)) for number in range(1, 7)]

@@ -483,8 +483,8 @@ def test_an_exact_reading_made_meanwhile_wins(salon: Salon, serving: Any) -> Non
     reading = services.DayReading(salon.location, TODAY)
     original = visit_rows._still_exact
 
-    def opened_meanwhile(visits: Any, changes: Any, asked_at: Any) -> set[int]:
-        found = original(visits, changes, asked_at)
+    def opened_meanwhile(visits: Any, changes: Any, asked_at: Any, zone: Any) -> set[int]:
+        found = original(visits, changes, asked_at, zone)
         Visit.objects.update(due_amount=77, read_at=timezone.now())
         return found
 

@@ -12,8 +12,6 @@ from django.db.models import Count, F, Min, Q, QuerySet
 from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern
-from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
 from altegio_loyalty import database
@@ -26,6 +24,8 @@ from altegio_loyalty.admin.looks import look_of, status_badge
 from altegio_loyalty.admin.pages import ACTS, FOLDER, Page
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.states import OPEN, Status
+from altegio_loyalty.texts import gettext as _
+from altegio_loyalty.texts import ngettext
 
 #: So long one step may go on: short for the script, which shows the progress after each, longer for a form without it.
 SECONDS_OF_STEP, SECONDS_OF_LONG_STEP = 2.0, 10.0

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from django.utils.translation import gettext as _
-
 from altegio_loyalty.client import VisitDetails, visit
+from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import isolated, points
 
 

@@ -10,14 +10,15 @@ from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.text import capfirst
-from django.utils.translation import gettext as _
 
 from altegio_loyalty import exceptions, kinds
 from altegio_loyalty.admin.desk.offers import OFFERS, Offers
 from altegio_loyalty.admin.kinds import TABLE
+from altegio_loyalty.admin.locations import currency_shown
 from altegio_loyalty.admin.pages import Page, as_id
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.services.reading import read_for_screen
+from altegio_loyalty.texts import gettext as _
 
 #: So many visits can be chosen at once.
 MOST_VISITS = 100
@@ -47,7 +48,10 @@ class Confirmation(Page):
         ids = dict.fromkeys(number for value in given.getlist("visit") if (number := as_id(value)))
         found = self.admin.get_queryset(self.request).in_bulk(list(ids)[:MOST_VISITS])
         visits = [found[pk] for pk in ids if pk in found]
-        return [visit for visit in visits if self.admin.has_view_permission(self.request, visit)]
+        seen = [visit for visit in visits if self.admin.has_view_permission(self.request, visit)]
+        for visit in seen:
+            visit.currency_shown = currency_shown(self.request, visit.location)
+        return seen
 
     def offers(self, visit: Visit, busy_cards: set[int]) -> Offers:
         """What can be chosen on the visit, read from Altegio."""

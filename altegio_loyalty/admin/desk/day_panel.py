@@ -13,15 +13,18 @@ from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonRespons
 from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from altegio_loyalty import services
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.desk import filters
+from altegio_loyalty.admin.locations import chosen_location, locations_shown
 from altegio_loyalty.admin.pages import ACTS, Page, as_id
 from altegio_loyalty.models import Location
 from altegio_loyalty.moments import as_local, today
+from altegio_loyalty.querysets import by_zone
+from altegio_loyalty.texts import gettext as _
+from altegio_loyalty.texts import ngettext
+from altegio_loyalty.wording import zone_note
 
 #: A reading of today's visits that is older than this is renewed when the list is opened.
 FRESH = datetime.timedelta(minutes=5)
@@ -39,17 +42,21 @@ class Freshness:
 
     def __init__(self, locations: list[Location]) -> None:
         self.count = len(locations)
-        moments = [location.visits_read_at for location in locations]
-        self.read = [moment for moment in moments if moment and as_local(moment).date() == today()]
+        moments = ((row.visits_read_at, row.pk, row) for row in locations if row.visits_read_at)
+        #: Those that were read on their own today.
+        self.read = sorted(
+            each for each in moments if as_local(each[0], each[2].zone).date() == today(each[2].zone)
+        )
 
     @property
     def is_fresh(self) -> bool:
-        return 0 < len(self.read) == self.count and timezone.now() - min(self.read) < FRESH
+        return 0 < len(self.read) == self.count and timezone.now() - self.read[0][0] < FRESH
 
     def sentence(self) -> str:
         if not self.read:
             return _("Not read from Altegio yet today.")
-        clock = date_format(as_local(min(self.read)), "H:i")
+        moment, _pk, location = self.read[0]
+        clock = _clock(moment, location)
         if len(self.read) < self.count:
             figures = {"read": len(self.read), "count": self.count, "time": clock}
             return _("%(read)s of %(count)s locations read from Altegio, the first at %(time)s.") % figures
@@ -73,17 +80,20 @@ class DayPanel(Page):
     def context(self, *, found_none: bool) -> dict[str, Any]:
         """What the list's template needs. Reads nothing from Altegio."""
         request = self.request
-        chosen, mine = filters.chosen_location(request), filters.locations_for(request)
-        locations = [chosen] if chosen else mine
+        chosen = chosen_location(request)
+        locations, asked = locations_shown(request), filters.asked_day(request)
         readable = [location for location in locations if location.is_active]
         day, freshness = filters.one_day(request), Freshness(readable)
-        is_today = day == today()
+        is_today = all(filters.day_in(asked, zone) == today(zone) for zone in by_zone(readable))
+        is_spread = len(by_zone(locations)) > 1 or not locations
         number = as_id(request.GET.get(filters.SEARCH)) if found_none else None
         paused = [location for location in readable if location.is_paused]
         is_stale = is_today and bool(readable) and not freshness.is_fresh
         is_search, working_count = bool(request.GET.get(filters.SEARCH)), len(readable) - len(paused)
         return {
             "heading": filters.name_of_day(request),
+            "zone": "" if is_spread else zone_note(locations[0]).strip(),
+            "asked": asked,
             "day": day.isoformat() if day else "",
             "is_today": is_today,
             "hidden": [
@@ -118,11 +128,12 @@ class DayPanel(Page):
 
     def refresh(self) -> HttpResponse:
         """Without scripts: the day of all locations in one request, as far as a person can be kept waiting."""
-        day, locations = self._asked()
+        asked, locations = self._asked()
         began = time.monotonic()
         visit_count, unread = 0, []
         for location in locations:
             left = SECONDS_TO_READ - (time.monotonic() - began)
+            day = filters.day_in(asked, location.zone)
             reading = services.read_day(location, day, seconds=max(left, 0), by=self.request.user)
             visit_count += reading.visit_count
             if reading.error:
@@ -141,14 +152,16 @@ class DayPanel(Page):
 
     def step(self) -> HttpResponse:
         """One page of one location's day, for the list's script."""
-        day, locations = self._asked()
+        asked, locations = self._asked()
         if len(locations) != 1:
             raise BadRequest("One location at a time.")
+        day = filters.day_in(asked, locations[0].zone)
+        assert day is not None
         reading = self._reading(locations[0], day)
         reading.read_next_page()
         packed = {**reading.pack(), "user": str(self.request.user.pk)}
         state = "" if reading.is_finished else signing.dumps(packed, salt=_SALT, compress=True)
-        clock = date_format(as_local(timezone.now()), "H:i")
+        clock = _clock(timezone.now(), locations[0])
         return JsonResponse(
             {
                 "state": state,
@@ -161,12 +174,14 @@ class DayPanel(Page):
             }
         )
 
-    def _asked(self) -> tuple[datetime.date, list[Location]]:
-        """The day and the locations of a request to read; a location that the person may not see is not there."""
-        try:
-            day = datetime.date.fromisoformat(self.request.POST.get("day", ""))
-        except ValueError:
-            raise BadRequest("No such day.") from None
+    def _asked(self) -> tuple[str, list[Location]]:
+        """The day and the locations of a request to read; a location that the person may not see is not there.
+
+        A day that is asked for by its name is each location's own.
+        """
+        asked = self.request.POST.get("day", "")
+        if (day := filters.day_in(asked, None)) is None:
+            raise BadRequest("No such day.")
         if abs((day - today()).days) > 366:
             raise BadRequest("That day is too far away.")
         numbers = {as_id(text) or 0 for text in self.request.POST.getlist("location")}
@@ -175,7 +190,7 @@ class DayPanel(Page):
         )
         if not locations or len(locations) != len(numbers):
             raise Http404
-        return day, locations
+        return asked, locations
 
     def _reading(self, location: Location, day: datetime.date) -> services.DayReading:
         """The reading that the state of the last step belongs to, or a new one."""
@@ -225,6 +240,10 @@ class DayPanel(Page):
         query = QueryDict(self.request.POST.get("query", "")[:2000]).urlencode()
         url = self.address("visit_changelist")
         return HttpResponseRedirect(f"{url}?{query}" if query else url)
+
+
+def _clock(moment: datetime.datetime, location: Location) -> str:
+    return date_format(as_local(moment, location.zone), "H:i") + zone_note(location)
 
 
 def _failed(reading: services.DayReading) -> str:

@@ -10,14 +10,15 @@ from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.formats import date_format
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
-from altegio_loyalty.access import find_phone, visible_to
-from altegio_loyalty.admin.locations import LocationFilter
+from altegio_loyalty.access import find_phone
+from altegio_loyalty.admin.locations import LocationFilter, locations_of, locations_shown
 from altegio_loyalty.admin.pages import as_id
-from altegio_loyalty.models import Location, Visit
+from altegio_loyalty.models import Visit
 from altegio_loyalty.moments import start_of, today
+from altegio_loyalty.querysets import by_zone, in_each_zone
+from altegio_loyalty.texts import gettext as _
+from altegio_loyalty.texts import gettext_lazy
 
 DAY, SEARCH = "day", "q"
 #: The days that are asked for by name: how far from today, and what they are called.
@@ -35,38 +36,25 @@ _NOTHING = Q(pk__in=[])
 MOST_WORDS = 6
 
 
-def locations_for(request: HttpRequest) -> list[Location]:
-    """The locations that the person may see, by title; read once for a request, without their tokens."""
-    if not hasattr(request, "_altegio_locations"):
-        rows = Location.objects.only("title", "is_active", "refused_at", "visits_read_at")
-        request._altegio_locations = list(visible_to(request.user, rows))  # type: ignore[attr-defined]
-    locations: list[Location] = request._altegio_locations  # type: ignore[attr-defined]
-    return locations
-
-
-def chosen_location(request: HttpRequest) -> Location | None:
-    """The location that the list is narrowed to, if the person may see it; the only one where there is only one."""
-    locations = locations_for(request)
-    number = as_id(request.GET.get(VisitLocationFilter.parameter_name))
-    if number is None:
-        return locations[0] if len(locations) == 1 else None
-    return next((location for location in locations if location.pk == number), None)
-
-
 def asked_day(request: HttpRequest) -> str:
-    """What the list shows: "all", "week", or one day as a date. A search without a day looks at all of them."""
+    """What the list shows: "all", "week", one day by its name, or as a date. A search without a day looks at all of them."""
     asked = request.GET.get(DAY, "")
     if asked in _SEVERAL_DAYS:
         return asked
     if not asked and request.GET.get(SEARCH, "").strip():
         return "all"
-    return _date_of(asked) or today().isoformat()
+    return asked if asked in _DAYS or _as_date(asked) else "today"
 
 
-def _date_of(asked: str) -> str:
-    """A day that is asked for by name or by its date, as a date; empty where it is neither."""
-    day = today() + datetime.timedelta(days=_DAYS[asked][0]) if asked in _DAYS else _as_date(asked)
-    return day.isoformat() if day else ""
+def day_in(asked: str, zone: datetime.tzinfo | None) -> datetime.date | None:
+    """The date that is asked for, by its name or as a date; the days that have a name begin at other times elsewhere."""
+    return today(zone) + datetime.timedelta(days=_DAYS[asked][0]) if asked in _DAYS else _as_date(asked)
+
+
+def zone_of_list(request: HttpRequest) -> datetime.tzinfo | None:
+    """The time zone of all that the list shows; None, the reader's, where there are several."""
+    zones = list(by_zone(locations_shown(request)))
+    return zones[0] if len(zones) == 1 else None
 
 
 def _as_date(text: str) -> datetime.date | None:
@@ -79,7 +67,7 @@ def _as_date(text: str) -> datetime.date | None:
 
 def one_day(request: HttpRequest) -> datetime.date | None:
     """The day that the list shows, where it is one."""
-    return _as_date(asked_day(request))
+    return day_in(asked_day(request), zone_of_list(request))
 
 
 class DayFilter(admin.SimpleListFilter):
@@ -88,36 +76,45 @@ class DayFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         self._is_search = bool(request.GET.get(SEARCH, "").strip())
+        self._zone = zone_of_list(request)
         self._asked = asked_day(request)
+        self._day = day_in(self._asked, self._zone)
         return [*((name, label) for name, (_days, label) in _DAYS.items()), *_SEVERAL_DAYS.items()]
 
     def choices(self, changelist: Any) -> Any:
         selected = False
         default = "all" if self._is_search else "today"
         for value, label in self.lookup_choices:
-            is_this = self._asked == (_date_of(value) or value)
+            is_this = value == self._asked or (
+                self._day is not None and self._day == day_in(value, self._zone)
+            )
             selected = selected or is_this
             # The default needs no word in the address, so that a search from there looks at all days.
             query = changelist.get_query_string({DAY: None if value == default else value})
             yield {"selected": is_this, "query_string": query, "display": label}
-        if not selected and (day := _as_date(self._asked)):
+        if not selected and self._day:
             query = changelist.get_query_string({DAY: self._asked})
-            yield {"selected": True, "query_string": query, "display": date_format(day, "DATE_FORMAT")}
+            yield {"selected": True, "query_string": query, "display": date_format(self._day, "DATE_FORMAT")}
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Visit]) -> QuerySet[Visit]:
         asked = asked_day(request)
         if asked == "all":
             return queryset
-        last = today() if asked == "week" else datetime.date.fromisoformat(asked)
-        begin = start_of(last, days=-6 if asked == "week" else 0)
-        return queryset.filter(starts_at__gte=begin, starts_at__lt=start_of(last, days=1))
+        before = -6 if asked == "week" else 0
+
+        def is_inside(zone: datetime.tzinfo | None) -> Q:
+            last = day_in(asked, zone) or today(zone)
+            begin, end = start_of(last, zone, days=before), start_of(last, zone, days=1)
+            return Q(starts_at__gte=begin, starts_at__lt=end)
+
+        return queryset.filter(in_each_zone(locations_shown(request), is_inside))
 
 
 class VisitLocationFilter(LocationFilter):
     """Offers the person's own locations, where there are several."""
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
-        locations = locations_for(request)
+        locations = locations_of(request)
         return [(str(location.pk), location.title) for location in locations] if len(locations) > 1 else []
 
 
@@ -126,10 +123,15 @@ def name_of_day(request: HttpRequest) -> str:
     asked = asked_day(request)
     if asked in _SEVERAL_DAYS:
         return str(_SEVERAL_DAYS[asked])
-    day, this_day = datetime.date.fromisoformat(asked), today()
-    if day.year != this_day.year:
+    zones = by_zone(locations_shown(request))
+    if len(days := {day_in(asked, zone) for zone in zones}) > 1:
+        return str(_DAYS[asked][1])
+    day = days.pop() or today()
+    if day.year != today().year:
         return date_format(day, "DATE_FORMAT")
-    named = dict(_DAYS.values()).get((day - this_day).days)
+    # A date can be today's in one location and yesterday's in another; then it has no name.
+    away = {(day - today(zone)).days for zone in zones}
+    named = dict(_DAYS.values()).get(away.pop()) if len(away) == 1 else None
     # The day of the week stands at the beginning or not at all: inside a line only some languages write it large.
     return f"{named}, {date_format(day, 'j E')}" if named else date_format(day, "l, j E")
 

@@ -7,14 +7,14 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from altegio_loyalty.admin.desk.offers import Offer, Offers, Part
 from altegio_loyalty.admin.pages import as_id
 from altegio_loyalty.client.types import LARGEST_AMOUNT, LARGEST_ID
 from altegio_loyalty.kinds import Kind
 from altegio_loyalty.models import Visit
+from altegio_loyalty.texts import gettext as _
+from altegio_loyalty.texts import gettext_lazy
 
 #: The value of the choice "another amount".
 OTHER = "other"

@@ -13,7 +13,6 @@ from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
 from django.urls import URLPattern
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from altegio_loyalty import database, exceptions, kinds, services
@@ -22,6 +21,7 @@ from altegio_loyalty.admin.looks import look_of, status_badge
 from altegio_loyalty.admin.pages import ACTS, FOLDER, Page, as_id
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.states import Status
+from altegio_loyalty.texts import gettext as _
 
 #: So many of a visit's operations are shown on its page; the log has all.
 OPERATIONS_SHOWN = 20

@@ -13,6 +13,7 @@ from altegio_loyalty.admin.desk.forms import OTHER, OperationForm
 from altegio_loyalty.admin.desk.offers import Offer
 from altegio_loyalty.admin.kinds import TABLE, why_nothing
 from altegio_loyalty.models import Visit
+from altegio_loyalty.wording import decimals_of
 
 
 class OneVisit(Confirmation):
@@ -42,6 +43,7 @@ class OneVisit(Confirmation):
             "form": form,
             "visit": form.visit,
             "offers": offers,
+            "smallest": "0.01" if decimals_of(form.visit.location.currency) else "1",
             "chosen": chosen,
             "others": self._other_cards(form),
             "nothing": why_nothing(self.kind, has_client=form.visit.client_id is not None),

@@ -8,17 +8,18 @@ from typing import Any
 from django.contrib.admin import ModelAdmin
 from django.http import HttpRequest, HttpResponse
 from django.utils.formats import date_format
-from django.utils.translation import gettext as _
 
 from altegio_loyalty import kinds, services
 from altegio_loyalty.admin.desk.live import VisitState, live_addresses
 from altegio_loyalty.admin.desk.offers import OFFERS, Offers
 from altegio_loyalty.admin.desk.offers.withdrawals import CardOffers
 from altegio_loyalty.admin.kinds import TABLE, why_nothing
+from altegio_loyalty.admin.locations import currency_shown
 from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.models import Visit
 from altegio_loyalty.moments import as_local
 from altegio_loyalty.services.reading import read_for_screen
+from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import isolated
 
 
@@ -36,6 +37,7 @@ class VisitPage(Page):
             "title": self._title(),
             "visit": self.visit,
             "phone": self._phone(),
+            "currency": currency_shown(self.request, self.visit.location),
             **self._live_context(state),
             **state.context(),
             **live_addresses(self, "visit", self.visit.pk),
@@ -47,7 +49,8 @@ class VisitPage(Page):
     def _title(self) -> str:
         title = isolated(self.visit.client_name) or _("Visit %(id)s") % {"id": self.visit.pk}
         starts_at = self.visit.starts_at
-        return f"{title}, {date_format(as_local(starts_at), 'j E H:i')}" if starts_at else title
+        zone = self.visit.location.zone
+        return f"{title}, {date_format(as_local(starts_at, zone), 'j E H:i')}" if starts_at else title
 
     def _phone(self) -> str:
         """The client's phone; all but its last four digits, or all, hidden from those without the right to see it."""

@@ -21,8 +21,6 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
-from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from altegio_loyalty import database, services
 from altegio_loyalty.admin.desk.confirmation import MOST_VISITS, Confirmation, busy_cards_of
@@ -32,6 +30,9 @@ from altegio_loyalty.admin.pages import FOLDER, as_id
 from altegio_loyalty.client.types import CENT
 from altegio_loyalty.models import Visit
 from altegio_loyalty.services.validation import check_amount
+from altegio_loyalty.texts import gettext as _
+from altegio_loyalty.texts import ngettext
+from altegio_loyalty.wording import decimals_of
 
 #: So many visits are read before the page comes up, and for no longer than this.
 MOST_READS = 20
@@ -197,7 +198,7 @@ class SeveralVisits(Confirmation):
 
     def _typed(self, visit: Visit, typed: str) -> Iterator[Choice]:
         card_id = as_id(typed)
-        amount = self._amount(None)
+        amount = self._amount(visit, None)
         if card_id is None:
             self.problems.append(_("%(visit)s: a card ID is a whole number.") % {"visit": visit})
         elif self.kind.takes_program and self.program is None:
@@ -215,7 +216,7 @@ class SeveralVisits(Confirmation):
             if (ids := parse_choice(self.kind, choice)) is None:
                 self.problems.append(_("%(visit)s: choose one of the list.") % {"visit": visit})
             elif self.program is None or ids[1] in (None, self.program):
-                found.append(Choice(visit, *ids, self._amount(most)))
+                found.append(Choice(visit, *ids, self._amount(visit, most)))
         if self.gives_promotion:
             found = found[:1]  # a client with two such cards still gets the promotion once
             if not found:
@@ -223,7 +224,7 @@ class SeveralVisits(Confirmation):
                 self.problems.append(text % {"visit": visit})
         yield from found
 
-    def _amount(self, most: str | None) -> Decimal | None:
+    def _amount(self, visit: Visit, most: str | None) -> Decimal | None:
         """The points for one visit; `most` is what its card and bill allowed when the page was shown."""
         if not self.kind.takes_amount:
             return None
@@ -235,7 +236,8 @@ class SeveralVisits(Confirmation):
             return min(self.same, limit) if limit is not None else self.same
         if limit is None or self.posted.get("how") != HALF:
             return limit
-        return max((limit / 2).quantize(CENT, rounding=ROUND_DOWN), CENT)
+        smallest = CENT if decimals_of(visit.location.currency) else Decimal(1)
+        return max((limit / 2).quantize(smallest, rounding=ROUND_DOWN), smallest)
 
     # What becomes of it
 

@@ -12,8 +12,6 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
 from django.utils.formats import date_format
 from django.utils.html import format_html
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from altegio_loyalty import bills
@@ -27,6 +25,7 @@ from altegio_loyalty.admin.desk.one_visit import OneVisit
 from altegio_loyalty.admin.desk.page import VisitPage
 from altegio_loyalty.admin.desk.several_visits import SeveralVisits
 from altegio_loyalty.admin.kinds import TABLE
+from altegio_loyalty.admin.locations import locations_of, tell_apart
 from altegio_loyalty.admin.looks import figure_of, note_of, status_badge
 from altegio_loyalty.admin.pages import (
     BoundedPaginator,
@@ -38,6 +37,8 @@ from altegio_loyalty.admin.pages import (
 )
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.moments import as_local, today
+from altegio_loyalty.texts import gettext as _
+from altegio_loyalty.texts import gettext_lazy
 from altegio_loyalty.wording import isolated
 
 _LEFT_TO_PAY, _APPLIED = gettext_lazy("left to pay"), gettext_lazy("applied")
@@ -100,10 +101,14 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         return super().has_add_permission(request) and not is_bound(request.user)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        return ("starts_at", "pk") if filters.one_day(request) else ("-starts_at", "-pk")
+        return (
+            ("starts_at", "pk")
+            if filters.asked_day(request) not in ("all", "week")
+            else ("-starts_at", "-pk")
+        )
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        if len(filters.locations_for(request)) > 1:
+        if len(locations_of(request)) > 1:
             return self.list_display
         return tuple(name for name in self.list_display if name != "salon")
 
@@ -141,6 +146,7 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
             # Only to keep Django from offering "show all" beside a list that a day narrows.
             changelist.full_result_count = changelist.result_count
             _add_last_operations(visits)
+            tell_apart(request, visits)
             has_two_sorts = any(note_of(visit, visit.due_amount)[1] for visit in visits)
             context["figures_need_a_word"] = has_two_sorts
             context["panel"] = DayPanel(self, request).context(found_none=not visits)
@@ -150,8 +156,11 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
     def time(self, visit: Visit) -> str:
         if visit.starts_at is None:
             return "–"
-        starts_at = as_local(visit.starts_at)
-        return date_format(starts_at, "H:i" if starts_at.date() == today() else "j E Y, H:i")
+        zone = visit.location.zone
+        starts_at = as_local(visit.starts_at, zone)
+        text = date_format(starts_at, "H:i" if starts_at.date() == today(zone) else "j E Y, H:i")
+        named = getattr(visit, "zone_shown", "")
+        return format_html('{}<span class="altegio-zone">{}</span>', text, named) if named else text
 
     @admin.display(description=gettext_lazy("location"), ordering="location__title")
     def salon(self, visit: Visit) -> str:

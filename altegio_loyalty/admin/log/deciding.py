@@ -6,13 +6,13 @@ from django.contrib import messages
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import HttpResponse, HttpResponseRedirect
-from django.utils.translation import gettext as _
 
 from altegio_loyalty import database
 from altegio_loyalty.admin.decisions import DECISIONS, Decision, DecisionForm, Tally, carry_out
 from altegio_loyalty.admin.looks import status_badge
 from altegio_loyalty.admin.pages import Page, as_id
 from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import points
 
 #: So many operations can be decided about at once.
@@ -22,7 +22,7 @@ MOST_AT_ONCE = 500
 def asked_of(operation: LoyaltyOperation) -> str:
     """What was asked for: an amount, or which promotion."""
     if operation.amount is not None:
-        return points(operation.amount)
+        return points(operation.amount, getattr(operation, "currency_shown", ""))
     return _("promotion %(id)s") % {"id": operation.program_id} if operation.program_id else ""
 
 

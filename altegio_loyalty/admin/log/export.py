@@ -10,35 +10,32 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.http import HttpResponseBase, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.translation import get_language, override
-from django.utils.translation import gettext as _
 
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.csv_files import as_csv, csv_response
 from altegio_loyalty.admin.pages import Page
-from altegio_loyalty.moments import today
+from altegio_loyalty.moments import as_local, today, zone_of
 from altegio_loyalty.states import Ending, Kind, Status
+from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import reason
 
 #: So many rows are read, and sent, at once.
 ROWS_AT_ONCE = 1000
 
 
-def _word(choices: Any) -> Callable[[Any], Any]:
+def _word(choices: Any) -> Callable[[Any, Any], Any]:
     words = {value: str(label) for value, label in choices}
-    return lambda value: words.get(value, value)
+    return lambda value, _zone: words.get(value, value)
 
 
-def _columns() -> list[tuple[str, str, Callable[[Any], Any] | None]]:
-    """(heading, column of the table, how it reads). Texts and time zone are those of the request, not of the sending."""
-    zone, language = timezone.get_current_timezone(), get_language()
+def _columns() -> list[tuple[str, str, Callable[[Any, Any], Any] | None]]:
+    """(heading, column of the table, how it reads in a zone). Texts are those of the request, not of the sending."""
+    language = get_language()
 
-    def when(moment: datetime.datetime | None) -> str | None:
-        if moment is None:
-            return None
-        aware = moment if timezone.is_aware(moment) else timezone.make_aware(moment, zone)
-        return aware.astimezone(zone).isoformat(timespec="seconds")
+    def when(moment: datetime.datetime | None, zone: datetime.tzinfo) -> str | None:
+        return None if moment is None else as_local(moment, zone).isoformat(timespec="seconds")
 
-    def reworded(text: str) -> str:
+    def reworded(text: str, _zone: datetime.tzinfo) -> str:
         with override(language):
             return reason(text)
 
@@ -50,6 +47,7 @@ def _columns() -> list[tuple[str, str, Callable[[Any], Any] | None]]:
         (_("How"), "ending", _word(Ending.choices)),
         (_("Location ID"), "location_id", None),
         (_("Location"), "location__title", None),
+        (_("Currency"), "location__currency", None),
         (_("Visit ID"), "visit_id", None),
         (_("Appointment ID"), "record_id", None),
         (_("Client"), "visit__client_name", None),
@@ -72,17 +70,19 @@ def _columns() -> list[tuple[str, str, Callable[[Any], Any] | None]]:
 
 def log_as_csv(operations: Any) -> Iterator[str]:
     """The operations, newest first, of whatever number."""
-    columns = _columns()
+    columns, here = _columns(), timezone.get_current_timezone()
+
+    def cells(row: list[Any], zone: datetime.tzinfo) -> Iterator[Any]:
+        for value, (_heading, _column, read) in zip(row, columns, strict=True):
+            yield read(value, zone) if read else value
 
     def pages() -> Iterator[list[list[Any]]]:
         # By number, not with a cursor: a pooler between us and PostgreSQL may not keep one.
-        rows = operations.order_by("-pk").values_list(*(column for _heading, column, _read in columns))
+        names = (column for _heading, column, _read in columns)
+        rows = operations.order_by("-pk").values_list(*names, "location__time_zone")
         page = list(rows[:ROWS_AT_ONCE])
         while page:
-            yield [
-                [read(value) if read else value for value, (_, _, read) in zip(row, columns, strict=True)]
-                for row in page
-            ]
+            yield [[*cells(row, zone_of(name) if name else here)] for *row, name in page]
             page = list(rows.filter(pk__lt=page[-1][0])[:ROWS_AT_ONCE])
 
     return as_csv([heading for heading, _column, _read in columns], pages())

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils.translation import gettext_lazy
 
+from altegio_loyalty.admin.locations import locations_shown
 from altegio_loyalty.moments import start_of, today
+from altegio_loyalty.querysets import in_each_zone
+from altegio_loyalty.statistics import Period
+from altegio_loyalty.texts import gettext_lazy
 
 
 class AttentionFilter(admin.SimpleListFilter):
@@ -47,4 +50,8 @@ class AskedFilter(admin.SimpleListFilter):
         days = self.value()
         if days not in ("1", "7", "30"):
             return queryset
-        return queryset.filter(created_at__gte=start_of(today(), days=1 - int(days)))
+        locations = locations_shown(request)
+        # Today is each location's own; of several days the first is the same for all, as on the overview.
+        first = None if days == "1" else Period.of_days(int(days), locations).first
+        begins = lambda zone: Q(created_at__gte=start_of(first or today(zone), zone))  # noqa: E731
+        return queryset.filter(in_each_zone(locations, begins))

@@ -14,13 +14,11 @@ from django.urls import URLPattern
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.decisions import DECISIONS, Decision
-from altegio_loyalty.admin.locations import LocationFilter
+from altegio_loyalty.admin.locations import LocationFilter, tell_apart
 from altegio_loyalty.admin.log.attempts import AttemptInline
 from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE, DecisionPage, asked_of
 from altegio_loyalty.admin.log.export import export
@@ -40,7 +38,9 @@ from altegio_loyalty.admin.pages import (
 )
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.states import Kind, Status
-from altegio_loyalty.wording import points
+from altegio_loyalty.texts import gettext as _
+from altegio_loyalty.texts import gettext_lazy
+from altegio_loyalty.wording import points, zone_note
 from altegio_loyalty.wording import reason as in_words
 
 #: So many visits are considered that a search for a name or an appointment finds.
@@ -168,11 +168,15 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         if any(as_id(value) is None for value in request.POST.getlist(ACTION_CHECKBOX_NAME)):
             raise BadRequest("An operation's number is not a number.")
         title = {"title": capfirst(self.opts.verbose_name_plural)}
-        return super().changelist_view(request, {**title, **(extra_context or {})})
+        response = super().changelist_view(request, {**title, **(extra_context or {})})
+        if (changelist := (getattr(response, "context_data", None) or {}).get("cl")) is not None:
+            changelist.result_list = list(changelist.result_list)
+            tell_apart(request, changelist.result_list)
+        return response
 
     @admin.display(description=gettext_lazy("asked at"), ordering="-id")
     def asked_at(self, operation: LoyaltyOperation) -> str:
-        return short_time(operation.created_at)
+        return short_time(operation.created_at, operation.location.zone) + zone_note(operation.location)
 
     @admin.display(description=gettext_lazy("state"))
     def badge(self, operation: LoyaltyOperation) -> SafeString:
@@ -190,15 +194,17 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
     @admin.display(description=gettext_lazy("applied"))
     def applied(self, operation: LoyaltyOperation) -> str:
         if operation.applied_amount is not None:
-            return points(operation.applied_amount)
+            return points(operation.applied_amount, getattr(operation, "currency_shown", ""))
         if operation.returned_amount is not None:
-            return _("%(points)s back") % {"points": points(operation.returned_amount)}
+            back = points(operation.returned_amount, getattr(operation, "currency_shown", ""))
+            return _("%(points)s back") % {"points": back}
         return ""
 
     @admin.display(description=gettext_lazy("next try"))
     def next_try(self, operation: LoyaltyOperation) -> str:
         # While it is being sent the column holds the end of the lease, which is nobody's next try.
-        return "" if operation.status == Status.SENDING else short_time(operation.next_attempt_at)
+        moment = None if operation.status == Status.SENDING else operation.next_attempt_at
+        return short_time(moment, operation.location.zone)
 
     @admin.display(description=gettext_lazy("visit"))
     def visit_name(self, operation: LoyaltyOperation) -> str:
@@ -257,6 +263,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             context["title"] = capfirst(self.opts.verbose_name)
             context["operation"] = operation
             context["badge"] = status_badge(operation)
+            context["zone_note"] = zone_note(operation.location).strip()
             context["decide_url"] = DecisionPage(self, request).decide_url
             context["decisions"] = [
                 decision

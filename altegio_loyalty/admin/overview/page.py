@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -15,8 +15,6 @@ from django.db.models import Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
 
 from altegio_loyalty import services, statistics
 from altegio_loyalty.access import visible_to
@@ -26,9 +24,12 @@ from altegio_loyalty.admin.looks import Look, look_of_status
 from altegio_loyalty.admin.overview import charts, tables
 from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.models import Location, LoyaltyOperation
-from altegio_loyalty.moments import as_local, today
+from altegio_loyalty.moments import as_local, name_of
+from altegio_loyalty.querysets import by_zone
 from altegio_loyalty.states import Status
 from altegio_loyalty.statistics import Attention, Period
+from altegio_loyalty.texts import gettext as _
+from altegio_loyalty.texts import gettext_lazy, ngettext
 from altegio_loyalty.wording import reason
 
 PERIODS = (7, 30, 90)
@@ -53,9 +54,10 @@ class PeriodForm(forms.Form):
         label=gettext_lazy("Location"), coerce=int, empty_value=None, required=False
     )
 
-    def __init__(self, parameters: Any, locations: Iterable[Location]) -> None:
+    def __init__(self, parameters: Any, locations: Mapping[int, Location]) -> None:
         super().__init__(parameters, auto_id="altegio-%s")
-        titles = [("", _("All locations"))] + [(row.pk, row.title) for row in locations]
+        self.locations = locations
+        titles = [("", _("All locations"))] + [(row.pk, row.title) for row in locations.values()]
         self.fields["location"].choices = titles  # type: ignore[attr-defined]
         self.fields["location"].error_messages["invalid_choice"] = _("That is none of your locations.")
         self.fields["days"].error_messages["invalid_choice"] = _("Choose 7, 30 or 90 days, or dates.")
@@ -70,10 +72,11 @@ class PeriodForm(forms.Form):
             return chosen
         if since is None:
             raise forms.ValidationError(_("Choose the first day as well."))
-        chosen["until"] = until = until or today()
+        last = statistics.latest_today(self.shown_locations(chosen.get("location")))
+        chosen["until"] = until = until or last
         if since > until:
             raise forms.ValidationError(_("The first day is after the last one."))
-        if until > today():
+        if until > last:
             raise forms.ValidationError(_("The last day has not come yet."))
         if since < EARLIEST:
             raise forms.ValidationError(_("Choose days after the year 1999."))
@@ -81,15 +84,21 @@ class PeriodForm(forms.Form):
             raise forms.ValidationError(_("Choose %(most)s days at the most.") % {"most": MOST_DAYS})
         return chosen
 
+    def shown_locations(self, location_id: int | None) -> list[Location]:
+        """The one that was chosen, or all."""
+        found = self.locations.get(location_id or 0)
+        return [found] if found else list(self.locations.values())
+
     def chosen(self) -> tuple[Period, int | None, int | None]:
         """The period, its days where it is one of the usual ones, and the location, if one was chosen."""
         is_good = self.is_valid()
         location_id = self.cleaned_data.get("location")
         choice = self.cleaned_data if is_good else {}
+        locations = self.shown_locations(location_id)
         if choice.get("since"):
-            return Period(choice["since"], choice["until"]), None, location_id
+            return Period(choice["since"], choice["until"], locations), None, location_id
         days = choice.get("days") or USUAL_DAYS
-        return Period.of_days(days), days, location_id
+        return Period.of_days(days, locations), days, location_id
 
     @property
     def problems(self) -> list[str]:
@@ -108,9 +117,9 @@ class OverviewPage(Page):
         block = {
             name: Subquery(services.find_blocks().values(name)) for name in ("blocked_at", "blocked_until")
         }
-        rows = seen.only("title", "is_active", "refused_at", "refused_reason").annotate(**block)
-        self.locations = rows.in_bulk()
-        self.form = PeriodForm(request.GET, self.locations.values())
+        columns = ("title", "is_active", "refused_at", "refused_reason", "time_zone", "currency")
+        self.locations = seen.only(*columns).annotate(**block).in_bulk()
+        self.form = PeriodForm(request.GET, self.locations)
         self.period, self.days, self.location_id = self.form.chosen()
 
     # The page and its files
@@ -169,7 +178,7 @@ class OverviewPage(Page):
         rows = self.operations.filter(location_id=self.location_id) if self.location_id else self.operations
         return tables.Shown(
             period=self.period,
-            titles={pk: location.title for pk, location in self.locations.items()},
+            locations=self.locations,
             points=statistics.points_by_day(rows, self.period),
             outcomes=statistics.outcomes(rows, self.period),
         )
@@ -178,7 +187,7 @@ class OverviewPage(Page):
 
     def calls(self) -> list[dict[str, Any]]:
         """What needs a person now, in all of the person's locations, the most urgent first."""
-        by_location = statistics.attention(self.operations)
+        by_location = statistics.attention(self.operations, list(self.locations.values()))
         found, days = by_location.values(), {"days": statistics.RECENT_DAYS}
         calls = [
             self._overdue(by_location),
@@ -219,7 +228,9 @@ class OverviewPage(Page):
         text = _(
             "Due since %(time)s, and nothing runs them: are a worker and beat, or the cron job, running?"
         )
-        time = date_format(as_local(since), "SHORT_DATETIME_FORMAT") if since else ""
+        zone, *others = by_zone(self.locations.values())
+        local = since and as_local(since, None if others else zone)
+        time = date_format(local, "SHORT_DATETIME_FORMAT") if local else ""
         count, look = sum(found.overdue for found in late), Look(_("overdue"), "!", "bad")
         return self._call(count, look, text % {"time": time}, attention="open")
 
@@ -243,12 +254,10 @@ class OverviewPage(Page):
     # The period
 
     def context(self) -> dict[str, Any]:
-        shown, total = self.shown, tables.amounts_of(self.shown.points.total)
+        shown, zones = self.shown, list(by_zone(self.period.locations))
         query = {**self.chosen_days, "location": self.location_id}
         first, last = (date_format(day, "DATE_FORMAT") for day in (self.period.first, self.period.last))
         period = first if first == last else f"{first} – {last}"
-        words = {**total, "period": period}
-        description = _("%(taken)s points taken and %(back)s given back, %(period)s.") % words
         return {
             "title": _("Overview"),
             "form": self.form,
@@ -256,19 +265,16 @@ class OverviewPage(Page):
             "periods": [(count, self.with_choice(days=count), count == self.days) for count in PERIODS],
             "period_in_words": period,
             "chosen_days": self.chosen_days,
-            "today": today(),
+            "today": statistics.latest_today(self.period.locations),
             "location": self.locations.get(self.location_id or 0),
             "all_locations_url": self.with_choice(location=None),
-            "zone": timezone.get_current_timezone_name(),
+            "zone": name_of(zones[0] or timezone.get_current_timezone()) if len(zones) == 1 else "",
             "calls": self.calls(),
             "held": next((row for row in self.locations.values() if row.blocked_until), None),
             "may_lift": self.request.user.has_perm(RESOLVE),
-            "total": total,
             "unknown_count": shown.points.total.unknown_count,
             "patterns": charts.PATTERNS,
-            "chart": tables.chart(shown, description) if shown.points.cells else "",
-            "days": list(tables.day_rows(shown)),
-            "locations": list(tables.location_rows(shown, lambda pk: self.with_choice(location=pk))),
+            "sums": list(tables.sums(shown, period, lambda pk: self.with_choice(location=pk))),
             "outcomes": list(tables.outcome_rows(shown, self._log_of_status)),
             "outcome_count": tables.grouped(shown.outcomes.count),
             "kinds": list(tables.kinds_of(shown.outcomes).values()),

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import datetime
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from django.utils.formats import date_format, number_format
-from django.utils.translation import gettext as _
 
+from altegio_loyalty.admin.locations import has_several_currencies
 from altegio_loyalty.admin.looks import look_of_status
 from altegio_loyalty.admin.overview import charts
+from altegio_loyalty.models import Location
 from altegio_loyalty.states import Kind, Status
 from altegio_loyalty.statistics import TIME_LIMITS, Moved, Outcomes, Period, Points
+from altegio_loyalty.texts import gettext as _
 
 #: So many locations have a row of their own, those with the most points; the rest share one. The CSV names all.
 MOST_LOCATIONS = 20
@@ -25,19 +29,32 @@ STATUSES = (
 
 @dataclass(frozen=True)
 class Shown:
-    """The figures of one period, with the titles of the locations by id."""
+    """The figures of one period, with the locations by id."""
 
     period: Period
-    titles: dict[int, str]
+    locations: Mapping[int, Location]
     points: Points
     outcomes: Outcomes
 
     def title_of(self, location_id: int) -> str:
-        return self.titles.get(location_id, str(location_id))
+        return self.locations[location_id].title if location_id in self.locations else str(location_id)
 
-    def locations_by_points(self) -> list[tuple[int, Moved]]:
+    def currency_of(self, location_id: int) -> str:
+        return self.locations[location_id].currency if location_id in self.locations else ""
+
+    def by_currency(self) -> dict[str, Points]:
+        """The points by the name of their currency, where there are several: those of two are never added up."""
+        if not has_several_currencies(self.locations.values()):
+            return {"": self.points} if self.points.cells else {}
+        cells: defaultdict[str, dict[tuple[datetime.date, int], Moved]] = defaultdict(dict)
+        for (day, location_id), moved in self.points.cells.items():
+            name = self.currency_of(location_id) or _("Currency not known")
+            cells[name][day, location_id] = moved
+        return {name: Points(self.period, cells[name]) for name in sorted(cells)}
+
+    def locations_by_points(self, points: Points) -> list[tuple[int, Moved]]:
         """The most points first."""
-        moved = self.points.by_location.items()
+        moved = points.by_location.items()
         return sorted(moved, key=lambda item: (-item[1].taken, -item[1].given_back, self.title_of(item[0])))
 
 
@@ -60,25 +77,39 @@ def amounts_of(moved: Moved) -> dict[str, str]:
     return {"taken": grouped(moved.taken), "back": grouped(moved.given_back), "net": grouped(moved.net)}
 
 
-def chart(shown: Shown, description: str) -> str:
+def chart(points: Points, name: str, currency: str, period: str) -> str:
     """The points by day, as a picture, with each day's in words for who points at its bar."""
     days = []
-    for day, moved in shown.points.by_day.items():
+    for day, moved in points.by_day.items():
         words = {"day": date_format(day, "DATE_FORMAT"), **amounts_of(moved)}
         text = _("%(day)s: %(taken)s taken, %(back)s given back") % words
         days.append(charts.Day(date_format(day, "j M"), moved.taken, moved.given_back, text))
-    title = _("Points taken and given back by day")
-    return charts.day_chart(days, name="altegio-days", title=title, description=description)
+    title = ", ".join(filter(None, [_("Points taken and given back by day"), currency]))
+    words = {**amounts_of(points.total), "period": period}
+    description = _("%(taken)s points taken and %(back)s given back, %(period)s.") % words
+    return charts.day_chart(days, name=name, title=title, description=description)
 
 
-def day_rows(shown: Shown) -> Iterator[dict[str, Any]]:
-    for day, moved in reversed(shown.points.by_day.items()):
+def sums(shown: Shown, period: str, url_of: Callable[[int], str]) -> Iterator[dict[str, Any]]:
+    """What the points of each currency add up to."""
+    for number, (currency, points) in enumerate(shown.by_currency().items()):
+        yield {
+            "currency": currency,
+            "total": amounts_of(points.total),
+            "chart": chart(points, f"altegio-days-{number}", currency, period),
+            "days": list(day_rows(points)),
+            "locations": list(location_rows(shown, points, url_of)),
+        }
+
+
+def day_rows(points: Points) -> Iterator[dict[str, Any]]:
+    for day, moved in reversed(points.by_day.items()):
         yield {"day": date_format(day, "D j N Y"), "is_empty": moved == Moved(), **amounts_of(moved)}
 
 
-def location_rows(shown: Shown, url_of: Callable[[int], str]) -> Iterator[dict[str, Any]]:
+def location_rows(shown: Shown, points: Points, url_of: Callable[[int], str]) -> Iterator[dict[str, Any]]:
     """The locations with the most points, then one row for all the others."""
-    ranked = shown.locations_by_points()
+    ranked = shown.locations_by_points(points)
     most = max((max(moved.taken, moved.given_back) for _location_id, moved in ranked), default=Decimal(0))
     for location_id, moved in ranked[:MOST_LOCATIONS]:
         yield {
@@ -86,7 +117,7 @@ def location_rows(shown: Shown, url_of: Callable[[int], str]) -> Iterator[dict[s
             "url": url_of(location_id),
             "taken_bar": charts.share_bar(float(moved.taken), float(most)),
             "given_back_bar": charts.share_bar(float(moved.given_back), float(most), "given-back"),
-            "spark": charts.spark(shown.points.taken_daily(location_id)),
+            "spark": charts.spark(points.taken_daily(location_id)),
             **amounts_of(moved),
         }
     if others := ranked[MOST_LOCATIONS:]:
@@ -180,25 +211,23 @@ Table = tuple[Sequence[str], Iterator[Sequence[Any]]]
 
 def _days_csv(shown: Shown) -> Table:
     header = (
-        _("Day"),
-        _("Location ID"),
-        _("Location"),
-        _("Points taken"),
-        _("Points given back"),
-        _("Amount unknown"),
-    )
+        _("Day"), _("Location ID"), _("Location"), _("Points taken"), _("Points given back"), _("Amount unknown"),
+        _("Currency"),
+    )  # fmt: skip
     rows = (
-        (day.isoformat(), pk, shown.title_of(pk), moved.taken, moved.given_back, moved.unknown_count)
+        (day.isoformat(), pk, shown.title_of(pk), moved.taken, moved.given_back, moved.unknown_count, shown.currency_of(pk))
         for (day, pk), moved in sorted(shown.points.cells.items())
-    )
+    )  # fmt: skip
     return header, rows
 
 
 def _locations_csv(shown: Shown) -> Table:
-    header = (_("Location ID"), _("Location"), _("Points taken"), _("Points given back"), _("Difference"))
+    header = (
+        _("Location ID"), _("Location"), _("Points taken"), _("Points given back"), _("Difference"), _("Currency"),
+    )  # fmt: skip
     rows = (
-        (location_id, shown.title_of(location_id), moved.taken, moved.given_back, moved.net)
-        for location_id, moved in shown.locations_by_points()
+        (pk, shown.title_of(pk), moved.taken, moved.given_back, moved.net, shown.currency_of(pk))
+        for pk, moved in shown.locations_by_points(shown.points)
     )
     return header, rows
 

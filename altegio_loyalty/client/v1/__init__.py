@@ -15,6 +15,7 @@ from altegio_loyalty.client.hidden import Hidden, hides_frames
 from altegio_loyalty.client.transport import Answer, Transport
 from altegio_loyalty.client.types import (
     Cards,
+    Company,
     Credentials,
     Malformed,
     Record,
@@ -121,9 +122,9 @@ class AltegioClient:
         """GET /loyalty/client_cards/{client_id}: the client's cards, which rather lack one than are not there at all."""
         return self._get(f"/loyalty/client_cards/{client_id}", Cards.parse)[1]
 
-    def company(self, location_id: int) -> str:
-        """GET /company/{location_id}: the location's title."""
-        return self._get(f"/company/{location_id}", lambda body: to_text(to_object(body).get("title")))[1]
+    def company(self, location_id: int) -> Company:
+        """GET /company/{location_id}: the location."""
+        return self._get(f"/company/{location_id}", Company.parse)[1]
 
     def user_permissions(self, location_id: int) -> bool | None:
         """GET /user/permissions/{location_id}: whether the user may use loyalty; None where the answer does not say."""

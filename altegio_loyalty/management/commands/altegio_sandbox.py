@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from altegio_loyalty.conf import get_settings
 from altegio_loyalty.sandbox import Sandbox, seed
 from altegio_loyalty.sandbox.statefile import StateFileError
 
@@ -60,7 +61,11 @@ class Command(BaseCommand):
             raise CommandError(f"{port} is no port: give --port a number up to 65535, or 0 for any free one.")
         try:
             sandbox = Sandbox(
-                host=host, port=port, state_file=options["state"], rate_limit=not options["no_rate_limit"]
+                host=host,
+                port=port,
+                state_file=options["state"],
+                rate_limit=not options["no_rate_limit"],
+                platform=get_settings().platform_name,
             )
             return sandbox.start()
         except OSError as error:
@@ -75,7 +80,7 @@ class Command(BaseCommand):
             seed.fill(sandbox.ledger, timezone.localdate(datetime.now(UTC)))
 
     def _introduce(self, sandbox: Sandbox) -> None:
-        self.stdout.write("A local Altegio is running.")
+        self.stdout.write(f"A local {sandbox.platform} is running.")
         self.stdout.write(f"  API URL        {sandbox.url}")
         self.stdout.write(f"  Partner token  {sandbox.partner_token}")
         self.stdout.write(f"  User token     {sandbox.user_token}")

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar
 
-from django.utils.translation import gettext as _
-
 from altegio_loyalty.admin.desk.bill import Bill
 from altegio_loyalty.client import Card
 from altegio_loyalty.kinds import Kind
 from altegio_loyalty.services import CardsReading, VisitReading
+from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import isolated, points
 
 

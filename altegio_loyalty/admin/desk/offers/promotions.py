@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from django.utils.translation import gettext as _
-
 from altegio_loyalty import kinds
 from altegio_loyalty.admin.desk.offers.base import Offer, Offers, why_unknown
 from altegio_loyalty.client.types import CENT, Program
+from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import points
 
 

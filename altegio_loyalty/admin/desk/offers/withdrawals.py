@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import ROUND_DOWN, Decimal
 
-from django.utils.translation import gettext as _
-
 from altegio_loyalty import kinds
 from altegio_loyalty.admin.desk.offers.base import Offer, Offers, Part, why_unknown
 from altegio_loyalty.client import Card
 from altegio_loyalty.client.types import CENT
+from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import points
 
 #: So many round amounts are suggested besides all and half.
