@@ -4,13 +4,14 @@
       ApiError                  a call to Altegio did not end in a readable success
         NotSent                 certainly not done: no byte of the request left this machine
         NoAnswer                perhaps done: the request left, the answer did not arrive whole
-        UnreadableAnswer        perhaps done: an answer came that nobody can make sense of
+        UnreadableAnswer        perhaps done: an answer came that nobody can make sense of, or that is not Altegio's own
           RowNotKnown           perhaps done: the visit shows a loyalty row that could be it, and nobody can judge
+          NotShown              perhaps done: a success that does not show the visit
         ServerError             perhaps done: HTTP 5xx, 408 or a redirect
-        RateLimited             certainly not done: HTTP 429
+        RateLimited             certainly not done: HTTP 429, or any other refusal that speaks of the limit of requests
           Throttled             nothing was sent: the site's own budget of requests is used up
         Unauthorized            certainly not done: HTTP 401, the tokens are not accepted
-        Refused                 certainly not done: another 4xx, or 200 with success:false
+        Refused                 certainly not done: another 4xx of Altegio's own, or 200 with success:false
       OperationInProgress       the visit and card have an operation that is not finished
       OperationNotAllowed       the operation's state does not permit what was asked of it
       IdempotencyConflict       the key was used before, with other arguments
@@ -70,6 +71,10 @@ class UnreadableAnswer(ApiError):
 
 class RowNotKnown(UnreadableAnswer):
     """The visit shows a loyalty row that nobody can judge."""
+
+
+class NotShown(UnreadableAnswer):
+    """Altegio answered with success, but its answer does not show the visit."""
 
 
 class ServerError(ApiError):

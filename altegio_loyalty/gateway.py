@@ -9,6 +9,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from django.db import DatabaseError, InterfaceError
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from altegio_loyalty import exceptions, policy, throttle
@@ -78,21 +79,26 @@ class Line:
         throttle.take_turn(count=turns, for_person=self.for_person, reads_for=self.reads_for)
         return client
 
-    def ask(self, question: Callable[[AltegioClient], Result], *, turns: int = 1) -> Result:
+    def ask(
+        self, question: Callable[[AltegioClient], Result], *, turns: int = 1, proves: bool = True
+    ) -> Result:
         """One read: `open`, the question, and `note`. `turns` is more than 1 where others follow at once, with 0.
 
+        `proves` is False where neither a 401 nor a success says anything of the tokens as a whole.
         Raises a subclass of `exceptions.ApiError`.
         """
         try:
             result = question(self.open(turns=turns))
         except exceptions.ApiError as error:
-            self.note(error)
+            if proves or not isinstance(error, exceptions.Unauthorized):
+                self.note(error)
             raise
-        self.note()
+        if proves:
+            self.note()
         return result
 
     def note(self, error: exceptions.ApiError | None = None) -> None:
-        """Keep what the end of a call says: a 401 pauses the location, a 429 everybody; a success shows good tokens.
+        """Keep what the end of a call says: a 401 pauses the location, a limit everybody; a success ends a pause.
 
         What was done is recorded before, since this is best effort: a database that fails here is only logged.
         """
@@ -101,6 +107,8 @@ class Line:
                 self._pause(error)
             elif isinstance(error, exceptions.RateLimited) and not isinstance(error, exceptions.Throttled):
                 throttle.block_for(error.retry_after or retry_rules().minute_window)
+            elif error is not None and error.http_status == 503:
+                throttle.block_for(error.retry_after or 0)  # a limit as well, but what was sent may be done
             elif error is None:
                 self._note_success()
         except (DatabaseError, InterfaceError):
@@ -109,20 +117,20 @@ class Line:
 
     def _pause(self, error: exceptions.Unauthorized) -> None:
         location = self.location
-        location.refused_at, location.refused_reason = timezone.now(), policy.reason_of(error).stored(300)
+        now, location.refused_reason = timezone.now(), policy.reason_of(error).stored(300)
+        location.refused_at = location.refused_at or now
         # Only while the tokens are the ones that were refused: new ones may have been saved during the call.
         Location.objects.filter(pk=location.pk, credentials_version=location.credentials_version).update(
-            refused_at=location.refused_at, refused_reason=location.refused_reason
+            refused_at=Coalesce("refused_at", now), refused_reason=location.refused_reason
         )
-        text = renamed("Altegio does not accept the tokens of location %s; its operations wait.")
-        logger.warning(text, location.pk)
+        logger.warning("The tokens of location %s do not work; its operations wait: %s", location.pk, error)
 
     def _note_success(self) -> None:
-        """Written at most once a minute."""
+        """Written at most once a minute, or where it ends a pause."""
         location, now = self.location, timezone.now()
         last = location.credentials_worked_at
-        if last is None or now - last > HEALTH_IS_FRESH or last > now:
-            location.credentials_worked_at = now
+        if location.is_paused or last is None or now - last > HEALTH_IS_FRESH or last > now:
+            location.credentials_worked_at, location.refused_at, location.refused_reason = now, None, ""
             Location.objects.filter(pk=location.pk, credentials_version=location.credentials_version).update(
-                credentials_worked_at=now
+                credentials_worked_at=now, refused_at=None, refused_reason=""
             )

@@ -36,9 +36,13 @@ def meaning_of_send(error: exceptions.ApiError) -> Meaning:
 
 
 def meaning_of_look(error: exceptions.ApiError) -> Meaning:
-    """What the failure of the read before a POST means: whatever it was, nothing has been sent."""
+    """What the failure of the read before a POST means: nothing has been sent, so another try costs nothing.
+
+    Only where Altegio itself does not know the visit, another try is of no use.
+    """
     meaning = meaning_of_send(error)
-    return Meaning.NOT_DONE if meaning is Meaning.UNKNOWN else meaning
+    is_about_the_visit = meaning is Meaning.REFUSED and error.http_status in (404, 410)
+    return meaning if is_about_the_visit or meaning is Meaning.TOKENS_REFUSED else Meaning.NOT_DONE
 
 
 def is_outage(error: exceptions.ApiError) -> bool:
@@ -114,6 +118,7 @@ def may_try_again(
 _CODES = {
     exceptions.NotSent: "not_sent",
     exceptions.NoAnswer: "no_answer",
+    exceptions.NotShown: "not_shown",
     exceptions.UnreadableAnswer: "unreadable_answer",
     exceptions.RowNotKnown: "row_not_known",
     exceptions.ServerError: "server_error",

@@ -97,14 +97,16 @@ def reason(text: str) -> str:
     return f"{in_words(kept)} {kept.detail}".strip() if kept else _of_sentence(text)
 
 
-def in_words(kept: Reason) -> str:
-    """A reason in the person's language, without the detail for developers."""
+def in_words(kept: Reason, about: str = "") -> str:
+    """A reason in the person's language, without the detail for developers; `about` is one of `_HINTS_ABOUT`, or empty."""
     http, said = kept.figures.get("http", "?"), _of_sentence(kept.said)
-    if kept.code == "server_error":
+    if kept.code in ("server_error", "not_shown"):
+        code = "redirected" if http.startswith("3") else kept.code
         more = "" if said in ("", f"HTTP {http}") else f": {said}"
-        return f"{_(_TEMPLATES[kept.code])} (HTTP {http}{more})"
-    if kept.code in ("refused", "unauthorized") and http in _HINTS:
-        hint = _(_HINTS[http])  # what is missing, where the status tells
+        return f"{_(_TEMPLATES[code])} (HTTP {http}{more})"
+    hints = {**_HINTS, **_HINTS_ABOUT.get(about, {})}
+    if kept.code in ("refused", "unauthorized") and http in hints:
+        hint = _(hints[http])  # what is missing, where the status tells
         return f"{hint} ({said})" if said else hint
     try:
         # The amounts are formatted for whoever reads them.
@@ -207,9 +209,8 @@ def _pending(operation: Told) -> str:
     if not operation.location.is_active:
         return _("Not done yet: this location is switched off. It goes on when it is switched on again.")
     if operation.location.is_paused:
-        return _(
-            "Not done yet: Altegio does not accept this location's tokens. It goes on when they are renewed."
-        )
+        why = reason(operation.location.refused_reason) or _(_HINTS["401"])
+        return _("Not done yet: %(reason)s It goes on when this location's tokens work.") % {"reason": why}
     if not operation.last_error:
         return _("Waiting to be sent.")
     figures = {
@@ -225,20 +226,25 @@ def _unconfirmed(operation: Told) -> str:
             "The program that was to send it stopped before anything was sent; that is checked once more. "
             "Do not repeat it."
         )
+    kept = Reason.read(operation.last_error)
+    # What Altegio did answer leaves it open whether it happened.
+    is_answered = kept and kept.code in ("server_error", "unreadable_answer", "not_shown")
+    why = in_words(kept) if kept and is_answered else _("Altegio did not answer.")
     if not operation.location.is_working:
-        return _(
-            "Altegio did not answer, and nobody can check while this location is paused or switched off. "
+        text = _(
+            "%(reason)s, and nobody can check while this location is paused or switched off. "
             "Do not repeat it; look in Altegio."
         )
-    kept = Reason.read(operation.last_error)
-    if kept and kept.code == "row_not_known":
+    elif kept and kept.code == "row_not_known":
         text = _(
             "What Altegio shows does not tell whether it happened; do not repeat it, look there: %(reason)s"
         )
         return text % {"reason": in_words(kept)}
-    if operation.is_stopping:
-        return _("Altegio did not answer; we are checking whether it happened, and will not send it again.")
-    return _("Altegio did not answer; we are checking, do not repeat it.")
+    elif operation.is_stopping:
+        text = _("%(reason)s; we are checking whether it happened, and will not send it again.")
+    else:
+        text = _("%(reason)s; we are checking, do not repeat it.")
+    return text % {"reason": why.rstrip(".")}
 
 
 def _failed(operation: Told) -> str:
@@ -284,9 +290,23 @@ _HINTS = {
     "403": gettext_noop("The user of the token may not use loyalty in this location."),
     "404": gettext_noop("Altegio does not know this visit, card or promotion in this location."),
 }
+#: What it means for what was read, where that is something else.
+_HINTS_ABOUT = {
+    "cards": {
+        "401": gettext_noop("Altegio does not let these tokens read the cards of clients."),
+        "403": gettext_noop("The user of the token may not see the cards of clients."),
+        "404": gettext_noop("Altegio does not know the client whose cards were asked for."),
+    },
+    "location": {
+        "403": gettext_noop("The user of the token may not see this location, or not this part of it."),
+        "404": gettext_noop("Altegio does not know this location, or not for the user of the token."),
+    },
+}
 #: What a code says. Of any other code, what the client or Altegio said is shown.
 _TEMPLATES = {
     "server_error": gettext_noop("Altegio had an error of its own."),
+    "redirected": gettext_noop("The address in API_URL points to another one; most likely it is wrong."),
+    "not_shown": gettext_noop("Altegio answered with success, but its answer does not show the visit."),
     "rate_limited": gettext_noop("Altegio's limit of requests is used up."),  # the wait it names is of no use
     reasons.WORKER_STOPPED: gettext_noop("The worker stopped before it could report."),
     reasons.NOT_IN_TIME: gettext_noop("It was not tried in time."),
@@ -328,6 +348,9 @@ _SENTENCES_KEPT = (
     gettext_noop("Altegio's answer is neither an object nor a list."),
     gettext_noop("Altegio's answer says neither success nor failure."),
     gettext_noop("Altegio's answer is larger than %(size)s bytes."),
+    gettext_noop(
+        "HTTP %(status)s without Altegio's own words: perhaps a gateway or a firewall in between answered."
+    ),
     gettext_noop("Altegio's answer could not be read: %(why)s."),
     gettext_noop("Altegio answered without success."),
     gettext_noop("Altegio asks for a second factor; take the user token from its own screens."),

@@ -32,11 +32,12 @@ TABLE = [
     (E.NoAnswer, Meaning.UNKNOWN, Meaning.NOT_DONE, True),
     (E.UnreadableAnswer, Meaning.UNKNOWN, Meaning.NOT_DONE, True),
     (E.RowNotKnown, Meaning.UNKNOWN, Meaning.NOT_DONE, False),
+    (E.NotShown, Meaning.UNKNOWN, Meaning.NOT_DONE, True),
     (E.ServerError, Meaning.UNKNOWN, Meaning.NOT_DONE, True),
     (E.RateLimited, Meaning.NOT_DONE, Meaning.NOT_DONE, True),
     (E.Throttled, Meaning.NOT_DONE, Meaning.NOT_DONE, True),
     (E.Unauthorized, Meaning.TOKENS_REFUSED, Meaning.TOKENS_REFUSED, False),
-    (E.Refused, Meaning.REFUSED, Meaning.REFUSED, False),
+    (E.Refused, Meaning.REFUSED, Meaning.NOT_DONE, False),
     (E.ApiError, Meaning.UNKNOWN, Meaning.NOT_DONE, True),
 ]
 
@@ -46,6 +47,21 @@ def test_what_a_failure_means(error: type[ApiError], send: Meaning, look: Meanin
     assert policy.meaning_of_send(error()) is send
     assert policy.meaning_of_look(error()) is look
     assert policy.is_outage(error()) is is_outage
+
+
+@pytest.mark.parametrize(
+    ("status", "meaning"),
+    [
+        (404, Meaning.REFUSED),
+        (410, Meaning.REFUSED),
+        *((status, Meaning.NOT_DONE) for status in (200, 400, 402, 403, 405, 409, 422)),
+    ],
+)
+def test_a_look_is_refused_for_good_only_where_altegio_does_not_know_the_visit(
+    status: int, meaning: Meaning
+) -> None:
+    """Nothing was sent, so that another look costs nothing."""
+    assert policy.meaning_of_look(E.Refused("no", http_status=status)) is meaning
 
 
 def test_every_api_error_is_in_the_table() -> None:
@@ -265,6 +281,8 @@ def test_another_attempt_must_fit_into_the_limits(
         (E.Refused("no", http_status=402), ["licence", "no"]),
         (E.Refused("too late", http_status=422), ["too late"]),
         (E.ServerError("<html>", http_status=502), ["502", "<html>"]),
+        (E.ServerError("HTTP 301", http_status=301), ["API_URL", "wrong", "301"]),
+        (E.NotShown("Карта не найдена", http_status=200), ["does not show the visit", "Карта не найдена"]),
         (E.NotSent("Altegio could not be reached (x)"), ["could not be reached"]),
         (
             E.Unauthorized("Authentication needed.", http_status=401),

@@ -25,6 +25,7 @@ from altegio_loyalty.exceptions import UndecryptableToken
 from altegio_loyalty.fields import EncryptedTextField, Secret
 from altegio_loyalty.models import Location, LocationAccess
 from altegio_loyalty.querysets import by_zone
+from altegio_loyalty.reasons import Reason
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy, ngettext
 from altegio_loyalty.wording import reason, zone_note
@@ -194,6 +195,11 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if location.refused_at:
             refused_at = short_time(location.refused_at, location.zone) + zone_note(location)
             figures = {"time": refused_at, "reason": reason(location.refused_reason)}
+            kept = Reason.read(location.refused_reason)
+            if (
+                kept and "http" not in kept.figures
+            ):  # a token was missing or unreadable; Altegio was not even asked
+                return _("paused since %(time)s: %(reason)s") % figures
             return _("refused since %(time)s: %(reason)s") % figures
         if location.credentials_worked_at:
             worked_at = short_time(location.credentials_worked_at, location.zone) + zone_note(location)

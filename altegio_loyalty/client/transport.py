@@ -11,6 +11,7 @@ import http.client
 import http.cookiejar
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -52,15 +53,26 @@ class Limits:
 class Answer:
     """A readable, successful answer: `body` is the parsed JSON out of its wrapping, `text` its start without secrets.
 
-    `claims_success` says whether it carried `success: true`, which bare answers do not.
+    `said` is what the server says of it in words, `meta` what stands beside the data; both mostly empty.
     """
 
     http_status: int
     body: Any = field(repr=False)  # a server may echo a token
     text: str
-    claims_success: bool
+    said: str = ""
+    meta: Any = field(default=None, repr=False)
 
 
+#: The limit of requests in the words of the vendor and of gateways. It comes with any status, 200 and 403 included; the
+#: seconds that the vendor names are of no use.
+_LIMIT = re.compile(
+    r"лимит\w*\W+(?:\w+\W+)?запросов|(?:слишком|превыш\w*)\W+(?:\w+\W+){0,3}запрос(?:ов|ы)"
+    r"|rate.?limit|too many (?:\w+ )?requests|requests?(?: rate)? (?:limit|quota)"
+    r"|(?:limit|exceed)\w* (?:\w+ ){0,5}requests",
+    re.IGNORECASE,
+)
+#: Where the text of an error stands, whichever of the vendor's bodies it is in.
+_TEXTS = ("message", "error_message", "detail", "title")
 #: What headers, chunk lines and trailers may cost beside the answer itself.
 FRAMING_BYTES = 1024 * 1024
 #: What an answer may cost in memory once it is read. Two bytes can become an object of two hundred.
@@ -252,24 +264,27 @@ def _judge(response: requests.Response, content: bytearray, secrets: list[Hidden
         if 200 <= status < 300:
             why = problem if isinstance(problem, Malformed) else "Altegio's answer is not JSON"
             raise unreadable(f"{why}.") from None
-    message = _redact(_message(body) if len(content) <= _LONGEST_ERROR else "", secrets, 300)
-    if error := _http_error(status):
-        raise error(
-            message or f"HTTP {status}",
-            http_status=status,
-            body=text,
-            retry_after=_retry_after(response.headers),
-        )
-    if not isinstance(body, (dict, list)):
-        raise unreadable("Altegio's answer is neither an object nor a list.")
-    says_success = isinstance(body, dict) and "success" in body
-    if isinstance(body, dict) and says_success and not to_flag(body["success"]):
+    meta = body.get("meta") if isinstance(body, dict) else None
+    said = _redact(_said(meta, body) if len(content) <= _LONGEST_ERROR else "", secrets, 300)
+    error, is_own = _http_error(status), isinstance(body, (dict, list))
+    if error is None and isinstance(body, dict) and not to_flag(body.get("success", True)):
         if body["success"] not in (False, 0, "0", "false"):
             raise unreadable("Altegio's answer says neither success nor failure.")
-        raise exceptions.Refused(
-            message or "Altegio answered without success.", http_status=status, body=text
+        error = exceptions.Refused
+    if error is not None and _LIMIT.search(said or text):
+        error = exceptions.RateLimited
+    # A 401 without a word is what any server says of credentials.
+    is_own = is_own or (error is exceptions.Unauthorized and not content.strip())
+    if error in (exceptions.Refused, exceptions.Unauthorized) and not is_own:
+        raise unreadable(
+            f"HTTP {status} without Altegio's own words: perhaps a gateway or a firewall in between answered."
         )
-    return Answer(status, _unwrap(body), text, claims_success=says_success)
+    if error is not None:
+        said = said or ("Altegio answered without success." if status < 300 else f"HTTP {status}")
+        raise error(said, http_status=status, body=text, retry_after=_retry_after(response.headers))
+    if not is_own:
+        raise unreadable("Altegio's answer is neither an object nor a list.")
+    return Answer(status, _unwrap(body), text, said, meta)
 
 
 def _http_error(status: int) -> type[exceptions.ApiError] | None:
@@ -289,19 +304,27 @@ def _unwrap(body: Any) -> Any:
     return body["data"] if isinstance(body, dict) and "data" in body else body
 
 
-def _message(body: Any) -> str:
+def _said(*places: Any) -> str:
     """What the server says of itself, with the fields of a validation error; empty where it says nothing."""
-    if not isinstance(body, dict):
-        return ""
-    meta, errors = body.get("meta"), body.get("errors")
-    places = [place for place in (meta, errors) if isinstance(place, dict)]
-    texts = [place["message"] for place in places if isinstance(place.get("message"), str)][:1]
-    fields = places[0].get("errors") if places else None
-    if isinstance(fields, dict):
-        for name, problems in list(fields.items())[:5]:
-            listed = problems if isinstance(problems, list) else [problems]
-            texts.append(f"{name}: {' '.join(str(problem) for problem in listed[:3])}")
-    return " ".join(texts)
+    names = ("message", "errors", "error", "detail", "error_description", "title")
+    found = [place.get(name) for place in places if isinstance(place, dict) for name in names]
+    texts: dict[str, str] = {}
+    for text in (text.strip() for value in found for text in _texts(value)):
+        texts.setdefault(text.rstrip("."), text)  # some bodies say it twice
+    return " ".join(filter(None, texts.values()))
+
+
+def _texts(value: Any, about: str = "", depth: int = 4) -> list[str]:
+    """The texts of a message, each with the field that it is about: a text, a list, an object or a map of fields."""
+    if isinstance(value, str):
+        return [f"{about}: {value}" if about else value]
+    if isinstance(value, list) and depth:
+        return [text for entry in value[:5] for text in _texts(entry, about, depth - 1)]
+    if not isinstance(value, dict) or not depth:
+        return []
+    if told := next((value[name] for name in _TEXTS if value.get(name)), None):
+        return _texts(told, str(value.get("field_name") or about), depth - 1)
+    return [text for name, told in list(value.items())[:5] for text in _texts(told, name, depth - 1)]
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -300,7 +300,7 @@ def _parse_costs(row: Mapping[str, Any]) -> tuple[Decimal | None, Decimal | None
 
 @dataclass(frozen=True)
 class Company:
-    """A location as Altegio has it; what it does not show is empty.
+    """A location as Altegio has it; what it does not show is empty, and `id` is 0.
 
     `time_zone` is a name of IANA's as it came, or else that of the offset. `currency` is a code of ISO 4217: an abbreviation
     that is none, such as "Kč", is left out.
@@ -328,10 +328,14 @@ class Company:
 
 @dataclass(frozen=True)
 class RecordPage:
-    """A page of a list of appointments. `row_count` counts all of its rows, also those that nobody can read."""
+    """A page of a list of appointments. `row_count` counts all of its rows, also those that nobody can read.
+
+    `total_count` is how many Altegio says there are on all pages; 0 where it does not say.
+    """
 
     records: tuple[Record, ...]
     row_count: int
+    total_count: int = 0
 
     @classmethod
     def parse(cls, body: object, asked: int) -> RecordPage:

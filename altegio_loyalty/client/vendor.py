@@ -29,17 +29,20 @@ class Order:
 
 @dataclass(frozen=True)
 class Reply:
-    """A successful call. `visit` is None where the answer, though a success, does not show the visit."""
+    """A successful call: the answer shows the visit as it is now."""
 
     answer: Answer
-    visit: VisitDetails | None
+    visit: VisitDetails
 
 
 class Vendor(Protocol):
     """One location's line to one version of the API. Each call raises a subclass of `exceptions.ApiError`, or replies."""
 
     def look(self, order: Order) -> Reply:
-        """What the order's visit holds now; the reply always shows the visit. Changes nothing."""
+        """What the order's visit holds now. Changes nothing."""
 
     def send(self, order: Order, *, send_within: float) -> Reply:
-        """Carry the order out. After `send_within` seconds nothing is sent any more."""
+        """Carry the order out. After `send_within` seconds nothing is sent any more.
+
+        Raises `NotShown` where the answer, though a success, does not show the visit.
+        """

@@ -8,15 +8,15 @@ from django.utils import timezone
 
 from altegio_loyalty import database, exceptions, policy
 from altegio_loyalty.delivery import transitions
-from altegio_loyalty.delivery.claims import Claim, announce
+from altegio_loyalty.delivery.claims import Claim, announce, claim_to_look
 from altegio_loyalty.delivery.explained import is_anothers, last_done_at
-from altegio_loyalty.delivery.sending import look
+from altegio_loyalty.delivery.sending import look, send
 from altegio_loyalty.delivery.shown import late_effect, own_effect
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.kinds import Effect
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
 from altegio_loyalty.policy import Truth
-from altegio_loyalty.states import CallOutcome, Purpose
+from altegio_loyalty.states import CallOutcome, Purpose, Status
 
 
 def recover(operation: LoyaltyOperation) -> bool:
@@ -38,6 +38,15 @@ def recover(operation: LoyaltyOperation) -> bool:
     return True
 
 
+def send_and_look_up(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
+    """`send`; and where Altegio answered without showing the visit, a look-up at once: somebody waits for the answer."""
+    operation, error = claim.operation, send(claim, for_person=for_person)
+    if isinstance(error, exceptions.NotShown) and operation.status == Status.UNCONFIRMED:
+        look_claim = claim_to_look(operation)
+        return look_up(look_claim, for_person=for_person) if look_claim else None
+    return error
+
+
 def look_up(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
     """Read the visit and settle the doubt if it can be settled. Returns the failure of the read, if it failed."""
     operation, began = claim.operation, timezone.now()
@@ -45,8 +54,7 @@ def look_up(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
     try:
         effect = look(claim, line.open(), Purpose.LOOK_UP)
     except exceptions.ApiError as error:
-        reason = policy.reason_of(error).stored()
-        claim.record(**transitions.still_in_doubt(operation, timezone.now(), error, reason))
+        claim.record(**transitions.still_in_doubt(operation, timezone.now(), error))
         line.note(error)
         return error
     truth = _truth(operation, effect, began)

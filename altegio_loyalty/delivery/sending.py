@@ -60,15 +60,13 @@ def look(claim: Claim, client: Vendor, purpose: Purpose) -> Effect:
     """What the visit shows now of the operation's effect. Raises a subclass of `exceptions.ApiError`."""
     operation = claim.operation
     reply = claim.log.call(purpose, lambda: _judged(client.look(operation.order), operation.order))
-    assert reply.visit is not None
     return kinds.effect_on(reply.visit, operation.order)
 
 
 def _judged(reply: Reply, order: Order) -> Reply:
     """The reply, once its rows say what the order is after. Raises `exceptions.RowNotKnown`, with the answer, where not."""
     try:
-        if reply.visit is not None:
-            kinds.effect_on(reply.visit, order)
+        kinds.effect_on(reply.visit, order)
     except exceptions.RowNotKnown as error:
         error.http_status, error.body = reply.answer.http_status, reply.answer.text
         raise
@@ -109,17 +107,16 @@ def _post(claim: Claim, client: Vendor) -> exceptions.ApiError | None:
     except exceptions.ApiError as error:
         _record_failure(claim, error, policy.meaning_of_send(error))
         return error
-    effect = kinds.effect_on(reply.visit, operation.order) if reply.visit else None
+    effect = kinds.effect_on(reply.visit, operation.order)
     if not claim.record(**transitions.succeeded(timezone.now(), own_effect(operation, effect))):
         logger.warning(
             "Operation %s was done, but its lease had ended; a look-up will find it.", operation.pk
         )
-    if reply.visit is not None:
-        try:
-            bills.keep_figures(operation.visit_id, reply.visit)
-        except (DatabaseError, InterfaceError):
-            # The result is recorded; what the list of visits shows may be old.
-            logger.warning("The figures of visit %s could not be kept.", operation.visit_id, exc_info=True)
+    try:
+        bills.keep_figures(operation.visit_id, reply.visit)
+    except (DatabaseError, InterfaceError):
+        # The result is recorded; what the list of visits shows may be old.
+        logger.warning("The figures of visit %s could not be kept.", operation.visit_id, exc_info=True)
     return None
 
 

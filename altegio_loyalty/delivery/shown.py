@@ -17,9 +17,9 @@ from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.reasons import Reason
 
 
-def own_effect(operation: LoyaltyOperation, effect: Effect | None) -> Columns:
+def own_effect(operation: LoyaltyOperation, effect: Effect) -> Columns:
     """Of a call that the look preceded; the figures stay empty where nothing shows them."""
-    if effect is None or operation.seen_before is None:
+    if operation.seen_before is None:
         return {}
     if operation.traits.is_apply:
         return _applied(operation, effect, operation.seen_before)

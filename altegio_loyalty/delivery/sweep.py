@@ -15,8 +15,7 @@ from altegio_loyalty import database, exceptions, kinds, policy
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import announce, claim_to_look, claim_to_send
-from altegio_loyalty.delivery.doubt import look_up, recover
-from altegio_loyalty.delivery.sending import send
+from altegio_loyalty.delivery.doubt import look_up, recover, send_and_look_up
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.querysets import is_over
 from altegio_loyalty.states import Status
@@ -56,7 +55,7 @@ def _work_on(operation: LoyaltyOperation, *, for_person: bool = False) -> except
         _give_up(operation)
         return None
     claim = claim_to_send(operation)
-    return send(claim, for_person=for_person) if claim else None
+    return send_and_look_up(claim, for_person=for_person) if claim else None
 
 
 def _is_out_of_time(operation: LoyaltyOperation) -> bool:

@@ -175,13 +175,15 @@ def out_of_time(operation: LoyaltyOperation, now: Moment) -> Columns:
 
 
 def still_in_doubt(
-    operation: LoyaltyOperation,
-    now: Moment,
-    error: exceptions.ApiError | None = None,
-    reason: str | None = None,
+    operation: LoyaltyOperation, now: Moment, error: exceptions.ApiError | None = None
 ) -> Columns:
-    """Looked up again after the backoff, but no later than the moment from which an absence proves something."""
-    columns: Columns = {} if reason is None else {"last_error": reason}
+    """Looked up again after the backoff, but no later than the moment from which an absence proves something.
+
+    `last_error` says why there is a doubt, which a look-up that failed does not change; its attempt tells why it failed.
+    """
+    columns: Columns = {}
+    if isinstance(error, exceptions.RowNotKnown):  # until somebody can judge it, that is the doubt
+        columns = {"last_error": policy.reason_of(error).stored()}
     if isinstance(error, exceptions.Unauthorized):
         return {**columns, "next_attempt_at": now}  # the location is paused; due as soon as it goes on
     regular = _after(now, policy.backoff(operation.lookup_count, retry_rules(), error))

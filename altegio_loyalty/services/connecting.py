@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.utils import timezone
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.gateway import Line
@@ -35,40 +34,48 @@ class ConnectionReport:
 
 
 def test_connection(location: Location) -> ConnectionReport:
-    """Try the location's tokens: are they accepted, is the location visible, may the user work with loyalty.
+    """Try the location's tokens: are they accepted, is the location theirs, may the user work with loyalty.
 
-    A success ends a pause of the location, and fills in its time zone and currency where nobody has set them.
-
+    A 401 pauses the location. Rights that can be read end a pause, since they prove the user token. Its time zone and currency
+    are filled in where nobody has set them.
     Endpoints: GET /company/{location_id}, GET /user/permissions/{location_id}.
     """
-    accepted = _("Altegio accepts the tokens and shows the location")
+    line = Line(location, reads_for="")
     try:
         check_api_url()
-        company = Line(location, reads_for="").ask(lambda client: client.company(location.pk))
+        # The partner token alone is enough to see a location, so a success proves nothing here.
+        company = line.ask(lambda client: client.company(location.pk), proves=False)
     except exceptions.ApiError as error:
-        return ConnectionReport([Check(accepted, False, shown(error))])
-    _resume(location)
+        line.note(error)
+        return ConnectionReport([_tokens(location, False, shown(error, "location"))])
+    if company.id != location.pk:
+        text = _("Altegio does not show location %(location)s to these tokens.") % {"location": location.pk}
+        return ConnectionReport([_tokens(location, False, text)])
     location.learn(time_zone=company.time_zone, currency=company.currency)
-    return ConnectionReport([Check(accepted, True, clean(company.title, 200)), _check_loyalty(location)])
-
-
-def _check_loyalty(location: Location) -> Check:
-    name = _("The user may work with loyalty")
+    title = clean(company.title, 200)
     try:
-        access = Line(location, reads_for="").ask(lambda client: client.user_permissions(location.pk))
+        access = line.ask(lambda client: client.user_permissions(location.pk))
     except exceptions.ApiError as error:
-        return Check(name, None, shown(error))
+        text = shown(error, "location")
+        if isinstance(error, exceptions.Refused) and error.http_status == 403:
+            return ConnectionReport([_tokens(location, True, title), _loyalty(False, text)])
+        is_good = False if isinstance(error, exceptions.Unauthorized) else None
+        return ConnectionReport([_tokens(location, is_good, text), _loyalty(None)])
+    return ConnectionReport([_tokens(location, True, title), _loyalty(access)])
+
+
+def _tokens(location: Location, is_good: bool | None, detail: str) -> Check:
+    if not is_good and location.is_paused:
+        paused = _("The location is paused: its operations wait until its tokens work.")
+        detail = f"{detail} {paused}"
+    return Check(_("Altegio accepts the tokens and shows the location"), is_good, detail)
+
+
+def _loyalty(access: bool | None, detail: str = "") -> Check:
     if access is None:
-        return Check(name, None, _("Altegio's answer does not say."))
-    missing = _(
-        "The right “loyalty” (loyalty_access) is missing. Give it to the user of the token in Altegio."
-    )
-    return Check(name, access, "" if access else missing)
-
-
-def _resume(location: Location) -> None:
-    now = timezone.now()
-    location.refused_at, location.refused_reason, location.credentials_worked_at = None, "", now
-    Location.objects.filter(pk=location.pk, credentials_version=location.credentials_version).update(
-        refused_at=None, refused_reason="", credentials_worked_at=now
-    )
+        detail = _("Altegio's answer does not say.")
+    elif not access:
+        detail = detail or _(
+            "The right “loyalty” (loyalty_access) is missing. Give it to the user of the token in Altegio."
+        )
+    return Check(_("The user may work with loyalty"), access, detail)

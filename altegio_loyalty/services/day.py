@@ -8,12 +8,13 @@ import time
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.client import Record
 from altegio_loyalty.client.types import offset_zone
-from altegio_loyalty.models import Location
+from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.moments import parse_moment, start_of, today
 from altegio_loyalty.policy import is_outage
 from altegio_loyalty.services import visit_rows
@@ -45,6 +46,8 @@ class DayReading:
         self.changed_count = 0
         #: Rows that could not be kept: unreadable, of no visit, or of another location.
         self.skipped_count = 0
+        #: Appointments that Altegio showed, and how many it says there are; 0 where it does not say.
+        self.row_count = self.total_count = 0
         self.is_finished = False
         self.error = ""
         #: Whether `error` is about Altegio as a whole: the next location would most likely meet it as well.
@@ -78,7 +81,7 @@ class DayReading:
             )
         except exceptions.ApiError as error:
             self.is_outage = self.location.is_active and is_outage(error)
-            self._stop(shown(error))
+            self._stop(shown(error, "location"))
             return
         self.page_count = page
         if answer.row_count and answer.row_count == answer.unreadable_count:
@@ -86,13 +89,30 @@ class DayReading:
             return
         ids = repr([(record.id, record.visit_id) for record in answer.records])
         fingerprint = hashlib.sha256(ids.encode()).hexdigest()
-        if fingerprint != self._fingerprint:
+        is_repeated, self._fingerprint = fingerprint == self._fingerprint, fingerprint
+        if not is_repeated:
+            self.row_count += answer.row_count
+            self.total_count = max(self.total_count, answer.total_count)
             self.skipped_count += answer.unreadable_count
             self._is_whole = self._is_whole and not answer.unreadable_count
             self._keep(answer.records, asked_at)
-        if answer.row_count < PAGE_SIZE or fingerprint == self._fingerprint:
+        if is_repeated or self._is_last(answer.row_count):
+            self._end(is_repeated)
+
+    def _is_last(self, row_count: int) -> bool:
+        """A server may give shorter pages than it was asked for, so a short one alone says nothing."""
+        is_whole = 0 < self.total_count <= self.row_count
+        return row_count == 0 or (is_whole and row_count < PAGE_SIZE)
+
+    def _end(self, is_repeated: bool) -> None:
+        """No more pages. Only a whole day is taken for what there is, and only a second look for an empty one."""
+        if self.row_count < self.total_count:
+            figures = {"shown": self.row_count, "total": self.total_count}
+            self._stop(_("Altegio shows only %(shown)s of the %(total)s appointments of this day.") % figures)
+        elif self.row_count or is_repeated or not self._known().exists():
             self._finish()
-        self._fingerprint = fingerprint
+        else:
+            self.page_count = 0
 
     def _stop(self, error: str) -> None:
         self.is_finished, self.error = True, error
@@ -129,12 +149,8 @@ class DayReading:
     def _finish(self) -> None:
         """The whole day was read: what it no longer shows was moved or deleted, and its time is not known any more."""
         self.is_finished = True
-        zone = self._zone
-        begin, end = start_of(self.day, zone), start_of(self.day, zone, days=1)
-        of_the_day = self.location.visits.filter(
-            starts_at__gte=begin, starts_at__lt=end, created_at__lt=self.began_at
-        )
-        gone = set(of_the_day.values_list("pk", flat=True)) - set(self._figures)
+        begin, end = self._bounds()
+        gone = set(self._known().values_list("pk", flat=True)) - set(self._figures)
         # A row that could not be read may be the very visit that seems to be gone.
         if gone and self._is_whole and len(gone) <= MOST_PAGES * PAGE_SIZE:
             self.changed_count += visit_rows.clear_times(self.location, gone, begin, end)
@@ -154,6 +170,16 @@ class DayReading:
             return self.location.zone
         return datetime.timezone(datetime.timedelta(seconds=self._offset))
 
+    def _bounds(self) -> tuple[datetime.datetime, datetime.datetime]:
+        return start_of(self.day, self._zone), start_of(self.day, self._zone, days=1)
+
+    def _known(self) -> QuerySet[Visit]:
+        """The day's visits as they were before."""
+        begin, end = self._bounds()
+        return self.location.visits.filter(
+            starts_at__gte=begin, starts_at__lt=end, created_at__lt=self.began_at
+        )
+
     def pack(self) -> dict[str, Any]:
         """The reading as plain values, for `unpack`."""
         return {
@@ -161,6 +187,7 @@ class DayReading:
             "day": self.day.isoformat(),
             "began": self.began_at.isoformat(),
             "counts": [self.page_count, self.new_count, self.changed_count, self.skipped_count],
+            "rows": [self.row_count, self.total_count],
             "offset": self._offset,
             "whole": self._is_whole,
             "fingerprint": self._fingerprint,
@@ -179,6 +206,7 @@ class DayReading:
         reading = cls(location, datetime.date.fromisoformat(packed["day"]), by=by)
         reading.began_at = datetime.datetime.fromisoformat(packed["began"])
         reading.page_count, reading.new_count, reading.changed_count, reading.skipped_count = packed["counts"]
+        reading.row_count, reading.total_count = packed["rows"]
         reading._offset, reading._fingerprint = packed["offset"], packed["fingerprint"]
         reading._is_whole = packed["whole"]
         for visit_id, figures in packed["figures"].items():

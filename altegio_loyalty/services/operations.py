@@ -20,8 +20,8 @@ from altegio_loyalty.client import Order
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import Claim
+from altegio_loyalty.delivery.doubt import send_and_look_up
 from altegio_loyalty.delivery.explained import in_force
-from altegio_loyalty.delivery.sending import send
 from altegio_loyalty.exceptions import IdempotencyConflict, OperationInProgress
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.services import validation
@@ -245,7 +245,7 @@ def _write_and_send(operation: LoyaltyOperation, visit: Visit | None, using: str
     except IntegrityError:
         return _explain_conflict(operation, using)
     if operation.status == Status.SENDING:
-        send(Claim(operation, began), for_person=True)
+        send_and_look_up(Claim(operation, began), for_person=True)
     if operation.status == Status.UNCONFIRMED:
         tasks.ring(operation.pk)
     return operation

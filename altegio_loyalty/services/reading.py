@@ -112,9 +112,10 @@ def read_cards(
     `turns` and `by` as in `read_visit`.
     """
     try:
-        found = ask(location, lambda client: client.client_cards(client_id), by, turns)
+        # Tokens may be good for visits and not for cards.
+        found = ask(location, lambda client: client.client_cards(client_id), by, turns, proves=False)
     except exceptions.ApiError as error:
-        return CardsReading(error=shown(error), retry_after=error.retry_after)
+        return CardsReading(error=shown(error, "cards"), retry_after=error.retry_after)
     return CardsReading(found.cards, unreadable_count=found.unreadable_count)
 
 
@@ -180,16 +181,22 @@ def _kept(
 
 
 def ask(
-    location: Location, question: Callable[[AltegioClient], Result], by: Person | None, turns: int = 1
+    location: Location,
+    question: Callable[[AltegioClient], Result],
+    by: Person | None,
+    turns: int = 1,
+    *,
+    proves: bool = True,
 ) -> Result:
     """One read that `by` waits for. Nothing is sent for a location that is switched off, nor to an address that is none.
 
-    Raises a subclass of `exceptions.ApiError`.
+    `turns` and `proves` as in `Line.ask`. Raises a subclass of `exceptions.ApiError`.
     """
     if not location.is_active:
         raise exceptions.NotSent(_("This location is switched off."))
     check_api_url()
-    return Line(location, reads_for=str(by.pk) if by else "").ask(question, turns=turns)
+    line = Line(location, reads_for=str(by.pk) if by else "")
+    return line.ask(question, turns=turns, proves=proves)
 
 
 def check_api_url() -> None:
@@ -199,5 +206,6 @@ def check_api_url() -> None:
         )
 
 
-def shown(error: exceptions.ApiError) -> str:
-    return in_words(policy.reason_of(error))
+def shown(error: exceptions.ApiError, about: str = "") -> str:
+    """The failure in the person's language; `about` is what was read, as far as a refusal means something else there."""
+    return in_words(policy.reason_of(error), about)

@@ -256,6 +256,28 @@ def test_a_401_pauses_and_a_later_success_resumes(boss: Client, salon: Salon) ->
     assert LogEntry.objects.count() == 1
 
 
+def test_a_dead_user_token_is_no_and_the_pause_is_told(boss: Client, salon: Salon) -> None:
+    """Although the partner token alone shows the location."""
+    salon.fail("status_401", path="permissions")
+    texts = said(boss.post(test_url(salon.location)))
+    assert ": no." in texts[0]
+    assert "The location is paused" in texts[0]
+    assert not any(": yes" in text for text in texts)
+    assert Location.objects.get().is_paused
+
+
+def test_a_pause_that_was_not_altegios_is_not_told_as_a_refusal(boss: Client, salon: Salon) -> None:
+    """The key is there again, but nothing was read since."""
+    whole = Location.objects.get()
+    break_token(salon.location)
+    boss.post(test_url(salon.location))
+    Location.objects.update(partner_token=whole.partner_token, user_token=whole.user_token)
+    assert Location.objects.get().is_paused
+    html = boss.get(reverse(LIST)).content.decode()
+    assert "paused since" in html
+    assert "refused since" not in html
+
+
 def test_a_missing_right_is_named(boss: Client, salon: Salon) -> None:
     salon.ledger.location(salon.location.pk).loyalty_access = False
     texts = said(boss.post(test_url(salon.location)))

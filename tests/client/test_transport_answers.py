@@ -59,17 +59,103 @@ STATUSES = {
 }
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{}", b"<html>", b'{"success":true,"data":{"loyalty_transactions":[]}}']
-)
+#: Refusals that are final, or pause a location, only where they are Altegio's own.
+OF_ALTEGIO = {status for status, error in STATUSES.items() if error in (E.Refused, E.Unauthorized)}
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"success":true,"data":{"loyalty_transactions":[]}}'])
 @pytest.mark.parametrize("status", STATUSES)
-def test_the_status_alone_decides_what_an_error_means(status: str, body: bytes) -> None:
+def test_the_status_of_a_json_answer_decides_what_an_error_means(status: str, body: bytes) -> None:
     with client_of(answering(http_answer(body, status))) as (client, _):
         with pytest.raises(E.ApiError) as caught:
             withdraw(client)
     assert type(caught.value) is STATUSES[status]
     assert caught.value.http_status == int(status[:3])
     assert str(caught.value)
+
+
+NGINX = b"<html><head><title>403 Forbidden</title></head><body><center><h1>403 Forbidden</h1></center></body></html>"
+
+
+@pytest.mark.parametrize("body", [b"", NGINX, b'"Forbidden"', b"error code: 1020"])
+@pytest.mark.parametrize("status", sorted(OF_ALTEGIO))
+def test_a_refusal_that_is_not_altegios_own_is_in_doubt(status: str, body: bytes) -> None:
+    """A gateway's page says nothing of what Altegio did; and "may not" would blame the user of the token."""
+    with client_of(answering(http_answer(body, status))) as (client, _):
+        with pytest.raises(E.ApiError) as caught:
+            withdraw(client)
+    expected = E.Unauthorized if status.startswith("401") and not body else E.UnreadableAnswer
+    assert type(caught.value) is expected
+    assert caught.value.http_status == int(status[:3])
+
+
+@pytest.mark.parametrize("body", [b"", NGINX])
+@pytest.mark.parametrize("status", sorted(set(STATUSES) - OF_ALTEGIO))
+def test_any_other_status_means_the_same_without_json(status: str, body: bytes) -> None:
+    with client_of(answering(http_answer(body, status))) as (client, _):
+        with pytest.raises(STATUSES[status]):
+            withdraw(client)
+
+
+# The limit of requests, in whatever dress
+
+
+LIMITS = [
+    "Превышен лимит запросов, попробуйте повторить запрос через 0 секунд.",
+    "Превышен лимит запросов, попробуйте повторить запрос через 17 секунд.",
+    "Превышено допустимое количество запросов",
+    "Слишком много запросов",
+    "Request limit exceeded, try again in 0 seconds.",
+    "Rate limit exceeded",
+    "Too Many Requests",
+    "Too many API requests",
+    "You have exceeded the maximum number of requests per minute",
+    "The limit of requests is used up",
+]
+NO_LIMITS = [
+    "Превышен лимит списания с карты",
+    "Превышен лимит списаний по запросу клиента",
+    "Недостаточно прав",
+    "The withdrawal exceeds the card's limit",
+    "Your request exceeds the limit of the card",
+    "Discount limit exceeded",
+    "Too many points",
+]
+
+
+@pytest.mark.parametrize("status", ["200 OK", "400 Bad", "403 Forbidden", "422 No", "500 Oops", "503 Busy"])
+@pytest.mark.parametrize("message", LIMITS)
+def test_a_limit_is_a_limit_with_any_status(status: str, message: str) -> None:
+    body = {"success": False, "data": None, "meta": {"message": message}}
+    with client_of(answering(http_answer(body, status))) as (client, _):
+        for call in (lambda: withdraw(client), lambda: client.visit_details(1, 2, 3)):
+            with pytest.raises(E.RateLimited) as caught:
+                call()
+            assert caught.value.retry_after is None
+
+
+@pytest.mark.parametrize("message", NO_LIMITS)
+def test_another_limit_is_a_refusal(message: str) -> None:
+    body = {"success": False, "data": None, "meta": {"message": message}}
+    for status in ("200 OK", "403 Forbidden"):
+        with client_of(answering(http_answer(body, status))) as (client, _), pytest.raises(E.Refused):
+            withdraw(client)
+
+
+def test_a_gateways_page_about_the_limit_is_a_limit() -> None:
+    page = b"<html><head><title>Access denied</title></head><body>You are being rate limited</body></html>"
+    with client_of(answering(http_answer(page, "403 Forbidden"))) as (client, _):
+        with pytest.raises(E.RateLimited):
+            withdraw(client)
+
+
+def test_a_success_that_speaks_of_limits_is_a_success() -> None:
+    body = {"success": True, "data": VISIT, "meta": {"message": "Request limit: 200 a minute"}}
+    with client_of(answering(http_answer(body))) as (client, _):
+        assert not withdraw(client).visit.transactions
+
+
+# The reason
 
 
 A = b'{"success":false,"data":null,"meta":{"message":"Authentication needed."}}'
@@ -89,6 +175,36 @@ D = '{"success":false,"data":null,"meta":[],"errors":{"message":"Произош�
         (b'{"success":false,"data":null,"meta":[]}', "404 No", E.Refused, ["HTTP 404"]),
         (b'{"success":false,"data":null,"meta":{}}', "404 No", E.Refused, ["HTTP 404"]),
         (b'{"success":false,"data":null,"meta":[]}', "200 OK", E.Refused, ["without success"]),
+        (
+            b'{"message":"Invalid","errors":{"amount":["Too big."]}}',
+            "422 No",
+            E.Refused,
+            ["Invalid", "amount: Too big."],
+        ),
+        (
+            b'{"error_code":10,"errors":[{"field_name":"record_id","error_message":"No such record"}]}',
+            "400 No",
+            E.Refused,
+            ["record_id: No such record"],
+        ),
+        (
+            b'{"errors":[{"status":"403","detail":"Not yours"},{"title":"Odd"}]}',
+            "403 No",
+            E.Refused,
+            ["Not yours", "Odd"],
+        ),
+        (b'{"meta":{"message":["One.","Two."]}}', "422 No", E.Refused, ["One. Two."]),
+        (b'{"error":"No such card"}', "404 No", E.Refused, ["No such card"]),
+        (b'{"error":{"code":5,"message":"No such card"}}', "404 No", E.Refused, ["No such card"]),
+        (b'{"error":"bad","error_description":"Wrong"}', "400 No", E.Refused, ["bad Wrong"]),
+        (b'{"title":"Forbidden","detail":"No scope","status":403}', "403 No", E.Refused, ["No scope"]),
+        (A, "500 Oops", E.ServerError, ["Authentication needed."]),
+        (
+            b'{"success":false,"meta":{"errors":{"amount":"Too big"}}}',
+            "200 OK",
+            E.Refused,
+            ["amount: Too big"],
+        ),
     ],
 )
 def test_the_vendors_error_bodies_are_told_in_its_own_words(
@@ -99,6 +215,15 @@ def test_the_vendors_error_bodies_are_told_in_its_own_words(
             withdraw(client)
     for text in texts:
         assert text in str(caught.value)
+
+
+def test_a_reason_that_is_said_twice_is_told_once() -> None:
+    with (
+        client_of(answering(http_answer(C, "401 No"))) as (client, _),
+        pytest.raises(E.Unauthorized) as caught,
+    ):
+        withdraw(client)
+    assert str(caught.value) == "Authentication needed."
 
 
 @pytest.mark.parametrize("no", ["false", "0", '"0"', '"false"'])
@@ -118,13 +243,23 @@ def test_a_success_that_says_neither_yes_nor_no_is_in_doubt(odd: str) -> None:
 
 @pytest.mark.parametrize("yes", ["true", "1", '"1"', '"true"'])
 @pytest.mark.parametrize("data", ["null", "[]", "{}", '"done"', "42", '{"loyalty_transactions":"?"}'])
-def test_a_success_that_does_not_show_the_visit_is_a_success(yes: str, data: str) -> None:
-    body = f'{{"success":{yes},"data":{data}}}'.encode()
+def test_a_success_that_does_not_show_the_visit_is_in_doubt(yes: str, data: str) -> None:
+    """With what it says, which nobody would find otherwise."""
+    body = f'{{"success":{yes},"data":{data},"meta":{{"message":"No such card"}}}}'.encode()
     with client_of(answering(http_answer(body))) as (client, _):
-        assert withdraw(client).visit is None
+        with pytest.raises(E.NotShown, match="No such card"):
+            withdraw(client)
 
 
-@pytest.mark.parametrize("status", ["200 OK", "201 Created", "202 Accepted", "203 Odd"])
+def test_a_success_that_is_only_accepted_is_in_doubt() -> None:
+    """Also where it shows the visit, since that may be as it was before."""
+    with client_of(answering(http_answer(VISIT, "202 Accepted"))) as (client, _):
+        with pytest.raises(E.NotShown):
+            withdraw(client)
+        assert not client.visit_details(1, 2, 3).visit.transactions
+
+
+@pytest.mark.parametrize("status", ["200 OK", "201 Created", "203 Odd"])
 def test_the_visit_is_read_bare_and_wrapped_alike(status: str) -> None:
     row = {"id": 1, "type_id": 3, "card_id": 2, "amount": 99.340000000000003}
     bare = {**VISIT, "loyalty_transactions": [row]}
@@ -402,7 +537,7 @@ def test_any_json_ends_every_endpoint_in_a_value_or_an_api_error(body: str) -> N
 
         def request(self, *args: Any, **kwargs: Any) -> Answer:
             parsed = json.loads(body, parse_float=Decimal, parse_constant=str)
-            return Answer(200, parsed, "", claims_success=False)
+            return Answer(200, parsed, "", said="")
 
     client = AltegioClient(Canned(), TOKENS)  # type: ignore[arg-type]
     calls = (

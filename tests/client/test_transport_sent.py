@@ -432,7 +432,7 @@ def test_two_threads_never_read_each_others_answers() -> None:
 
     def echo(talk: Talk) -> None:
         while (request := talk.request()) is not None:
-            number = request.split(b" ")[1].rsplit(b"/", 1)[1].decode()
+            number = request.split(b" ")[1].rsplit(b"/", 1)[1].partition(b"?")[0].decode()
             talk.sock.sendall(http_answer({"data": {"title": number}}))
 
     with RawServer(echo) as server:

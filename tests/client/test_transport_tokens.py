@@ -353,7 +353,7 @@ def test_a_token_that_begins_like_the_other_one_is_hidden_to_its_end() -> None:
     tokens = Credentials("abcdef0123", "abcdef0123-and-the-rest")
     answer = http_answer(b"no: abcdef0123-and-the-rest", "403 Forbidden")
     with client_of(answering(answer), tokens=tokens) as (client, _):
-        with pytest.raises(exceptions.Refused) as caught:
+        with pytest.raises(exceptions.UnreadableAnswer) as caught:
             withdraw(client)
     assert "and-the-rest" not in caught.value.body
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from altegio_loyalty import delivery, services
 from altegio_loyalty.exceptions import OperationInProgress, OperationNotAllowed
 from altegio_loyalty.models import LoyaltyOperation, RequestBudget
+from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
 from tests.delivery.salon import WITHDRAWAL, Salon, Status, seconds_from_now
 
 pytestmark = pytest.mark.django_db
@@ -111,7 +112,7 @@ def test_retry_of_one_that_waits__only_brings_it_forward(salon: Salon) -> None:
     assert operation.status == Status.SUCCEEDED
 
 
-@pytest.mark.parametrize("fault", ["", "status_403"])
+@pytest.mark.parametrize("fault", ["", "status_404"])
 def test_retry_stop_settle_of_a_finished_one__are_refused(salon: Salon, fault: str) -> None:
     """What is finished stays as it is."""
     if fault:
@@ -192,6 +193,71 @@ def test_429__holds_back_every_location(salon: Salon) -> None:
     salon.age(waiting, 61)
     salon.sweep(waiting)
     assert waiting.status == Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("status", [200, 403])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_limit_that_is_no_429__is_waited_for_like_one(salon: Salon, method: str, status: int) -> None:
+    """It refuses nothing for good, and holds back everybody."""
+    message = "Превышен лимит запросов, попробуйте повторить запрос через 0 секунд."
+    limit = answer_of({"success": False, "data": None, "meta": {"message": message}}, status)
+    with RawServer(lambda asked, path, _: limit if asked == method else answer_of(EMPTY_VISIT)) as server:
+        salon.configure(API_URL=server.url, REQUESTS_PER_MINUTE=200)
+        operation = salon.withdraw()
+    assert operation.status == Status.PENDING
+    assert "limit of requests" in operation.sentence
+    assert 30 < seconds_from_now(operation.next_attempt_at) <= 60
+    assert 30 < seconds_from_now(RequestBudget.objects.get().blocked_until) <= 60
+
+
+def test_503_with_retry_after__holds_back_everybody_and_keeps_a_doubt(salon: Salon) -> None:
+    """As a limit does; but no 5xx says that what was sent was not done."""
+    salon.configure(REQUESTS_PER_MINUTE=200)
+    salon.fail("status_503", path="POST", times=1, retry_after=300)
+    operation = salon.withdraw()
+    assert operation.status == Status.UNCONFIRMED
+    assert 200 < seconds_from_now(RequestBudget.objects.get().blocked_until) <= 300
+
+
+@pytest.mark.parametrize("fault", ["status_402", "status_403", "status_422", "success_false"])
+def test_a_look_that_is_refused__is_no_refusal_of_the_operation(salon: Salon, fault: str) -> None:
+    """Nothing was sent: it is tried again, as often as anything, and then says what Altegio said."""
+    salon.configure(MAX_ATTEMPTS=2)
+    salon.fail(fault, path="visit_details", times=2)
+    operation = salon.withdraw()
+    assert operation.status == Status.PENDING
+    salon.sweep(operation)
+    assert (operation.status, salon.posts()) == (Status.FAILED, 0)
+    assert "no longer tried" in operation.sentence
+
+
+GATEWAY = answer_of(b"<html><h1>403 Forbidden</h1></html>", 403)
+
+
+def test_a_gateways_page_to_the_post__is_a_doubt(salon: Salon) -> None:
+    """Most likely not done, but nobody knows; and the user of the token is not blamed."""
+    with RawServer(lambda method, *_: GATEWAY if method == "POST" else answer_of(EMPTY_VISIT)) as server:
+        salon.configure(API_URL=server.url, SETTLE_SECONDS=90)
+        operation = salon.withdraw()
+    assert operation.status == Status.UNCONFIRMED
+    assert "HTTP 403 without Altegio's own words" in operation.sentence
+
+
+def test_a_gateways_page_to_the_look__is_tried_again(salon: Salon) -> None:
+    with RawServer(lambda *_: GATEWAY) as server:
+        salon.configure(API_URL=server.url, RETRY_DELAY=30)
+        operation = salon.withdraw()
+    assert (operation.status, operation.unanswered_at) == (Status.PENDING, None)
+    assert "gateway" in operation.sentence
+
+
+def test_500_with_a_reason__tells_the_reason(salon: Salon) -> None:
+    """Altegio did answer."""
+    salon.fail("status_500", path="POST", times=1)
+    operation = salon.withdraw()
+    assert operation.status == Status.UNCONFIRMED
+    assert "An error occurred" in operation.sentence
+    assert "did not answer" not in operation.sentence
 
 
 def test_503_with_retry_after__is_honoured_too(salon: Salon) -> None:

@@ -137,20 +137,91 @@ def test_rows_that_add_up_to_what_no_column_holds__leave_a_row_that_can_be_read(
     assert operation.applied_amount is operation.returned_amount is None
 
 
-@pytest.mark.parametrize(
-    "body", [{"success": True}, {"success": True, "data": []}, {"success": True, "data": None}]
-)
-def test_success_that_shows_nothing__stays_a_success(salon: Salon, body: Any) -> None:
-    """The figure is empty where the answer does not show it."""
+NOT_SHOWN = {
+    "nothing": ({"success": True}, 200),
+    "no data": ({"success": True, "data": None, "meta": {"message": "Карта не найдена"}}, 200),
+    "a list": ({"success": True, "data": [], "meta": {"message": ["Карта не найдена"]}}, 200),
+    "another shape": ({"success": True, "data": {"id": 1, "balance": 400}}, 200),
+    "rows beyond reading": ({"success": True, "data": {**EMPTY_VISIT, "loyalty_transactions": "?"}}, 200),
+    "only accepted": ({"success": True, "data": EMPTY_VISIT}, 202),
+}
+
+
+class OddAltegio:
+    """Answers the POST with what it is told to, and shows from then on so many points on the visit."""
+
+    def __init__(self, salon: Salon, answer: bytes, *, takes: int) -> None:
+        self.row = {"id": 1, "status_id": 1, "type_id": 3, "card_id": salon.card.id, "amount": takes}
+        self.answer, self.takes, self.posts, self.looks = answer, takes, 0, 0
+
+    def __call__(self, method: str, path: str, connection: object) -> bytes:
+        if method == "POST":
+            self.posts += 1
+            return self.answer
+        self.looks += 1
+        return answer_of(
+            {**EMPTY_VISIT, "loyalty_transactions": [self.row] if self.posts and self.takes else []}
+        )
+
+
+@pytest.mark.parametrize("name", NOT_SHOWN)
+def test_success_that_does_not_show_the_visit__is_looked_up_at_once(salon: Salon, name: str) -> None:
+    """The person at the desk has the answer with the same click."""
+    body, status = NOT_SHOWN[name]
+    altegio = OddAltegio(salon, answer_of(body, status), takes=100)
+    with RawServer(altegio) as server:
+        salon.configure(API_URL=server.url, SETTLE_SECONDS=90)
+        operation = salon.withdraw()
+    assert (operation.status, operation.ending) == (Status.SUCCEEDED, Ending.FOUND)
+    assert (operation.applied_amount, altegio.posts, altegio.looks) == (points(100), 1, 2)
+
+
+@pytest.mark.parametrize("name", NOT_SHOWN)
+def test_success_that_nothing_shows__is_a_doubt_and_not_done(salon: Salon, name: str) -> None:
+    """Neither told as done, nor sent again before it can no longer come."""
+    body, status = NOT_SHOWN[name]
+    altegio = OddAltegio(salon, answer_of(body, status), takes=0)
+    with RawServer(altegio) as server:
+        salon.configure(API_URL=server.url, SETTLE_SECONDS=90)
+        operation = salon.withdraw()
+        salon.sweep(operation)
+    assert (operation.status, altegio.posts) == (Status.UNCONFIRMED, 1)
+    assert "do not repeat it" in operation.sentence
+    assert "does not show the visit" in operation.sentence
+
+
+def test_success_that_nothing_shows__keeps_what_altegio_said(salon: Salon) -> None:
+    """In the sentence of the doubt, and in the log when it is settled."""
+    body, status = NOT_SHOWN["no data"]
+    altegio = OddAltegio(salon, answer_of(body, status), takes=0)
+    with RawServer(altegio) as server:
+        salon.configure(API_URL=server.url, SETTLE_SECONDS=90)
+        operation = salon.withdraw()
+        assert "Карта не найдена" in operation.sentence
+        salon.configure(API_URL=server.url, SETTLE_SECONDS=0, MAX_ATTEMPTS=1)
+        LoyaltyOperation.objects.update(attempt_limit=1)
+        salon.age(operation, 90)
+        salon.sweep(operation)
+    assert operation.status == Status.FAILED
+    assert "Карта не найдена" in operation.sentence
+    sent = operation.attempts.get(purpose="send")
+    assert (sent.outcome, sent.http_status) == ("unknown", 200)
+    assert "Карта не найдена" in sent.error
+
+
+def test_look_up_at_once_that_fails__leaves_the_doubt_and_its_reason(salon: Salon) -> None:
+    altegio = OddAltegio(salon, answer_of({"success": True, "data": None}), takes=0)
 
     def answer(method: str, path: str, connection: object) -> bytes:
-        return answer_of(body if method == "POST" else EMPTY_VISIT)
+        said = altegio(method, path, connection)
+        return answer_of({}, 500) if method == "GET" and altegio.posts else said
 
     with RawServer(answer) as server:
-        salon.configure(API_URL=server.url)
+        salon.configure(API_URL=server.url, SETTLE_SECONDS=90)
         operation = salon.withdraw()
-    assert (operation.status, operation.applied_amount) == (Status.SUCCEEDED, None)
-    assert "Look at the visit" in operation.sentence
+    assert operation.status == Status.UNCONFIRMED
+    assert "does not show the visit" in operation.sentence
+    assert operation.attempts.get(purpose="look_up").http_status == 500
 
 
 def test_cancel__says_what_came_back_and_what_it_undoes(salon: Salon) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 
 from altegio_loyalty import services
 from altegio_loyalty.exceptions import TransactionOpen
@@ -88,6 +90,145 @@ def test_connection_test__names_the_missing_right(salon: Salon) -> None:
     assert "loyalty_access" in report.checks[1].detail
     salon.ledger.location(salon.location.pk).is_visible = False
     assert not services.test_connection(salon.location).is_good
+
+
+def altegio_that(**answers: bytes) -> Any:
+    """A server that shows location 4564 and its rights, unless told to answer otherwise, by the first word of the path."""
+    usual = {
+        "company": answer_of({"success": True, "data": {"id": "4564", "title": "Main Street"}}),
+        "user": answer_of({"success": True, "data": {"loyalty": {"loyalty_access": True}}}),
+        "visit": answer_of({"success": True, "data": EMPTY_VISIT}),
+        "loyalty": answer_of({"success": True, "data": []}),
+    }
+    return RawServer(lambda method, path, _: {**usual, **answers}[path.split("/")[3]])
+
+
+UNAUTHORIZED = answer_of({"success": False, "meta": {"message": "Authentication needed."}}, 401)
+FORBIDDEN = answer_of({"success": False, "meta": {"message": "Access denied."}}, 403)
+
+
+def tested(salon: Salon, **answers: bytes) -> services.ConnectionReport:
+    with altegio_that(**answers) as server:
+        salon.configure(API_URL=server.url)
+        return services.test_connection(salon.location)
+
+
+def test_connection_test__asks_for_the_persons_own_location(salon: Salon) -> None:
+    """Without `my` Altegio shows anybody's."""
+    with altegio_that() as server:
+        salon.configure(API_URL=server.url)
+        assert services.test_connection(salon.location).is_good
+    assert server.requests[0] == ("GET", "/api/v1/company/4564?my=1")
+
+
+@pytest.mark.parametrize("data", [None, [], {}, {"id": 77, "title": "Other"}, {"title": "None"}, "?"])
+def test_connection_test__of_somebody_elses_number_is_no(salon: Salon, data: Any) -> None:
+    report = tested(salon, company=answer_of({"success": True, "data": data}))
+    assert [check.is_good for check in report.checks] == [False]
+    assert not Location.objects.get().is_paused
+
+
+def test_connection_test__with_a_dead_user_token_is_no_and_says_what_follows(salon: Salon) -> None:
+    """The partner token alone shows a location."""
+    report = tested(salon, user=UNAUTHORIZED)
+    assert not report.is_good
+    assert "Authentication needed." in report.checks[0].detail
+    assert "The location is paused" in report.checks[0].detail
+    assert Location.objects.get().is_paused
+
+
+def test_connection_test__where_the_rights_may_not_be_read_is_no(salon: Salon) -> None:
+    report = tested(salon, user=FORBIDDEN)
+    assert [check.is_good for check in report.checks] == [True, False]
+    assert "Access denied." in report.checks[1].detail
+    assert not Location.objects.get().is_paused
+
+
+@pytest.mark.parametrize("answer", [answer_of({}, 500), answer_of({}, 404), answer_of(b"<html>", 403)])
+def test_connection_test__that_cannot_prove_the_user_token_does_not_say_yes(
+    salon: Salon, answer: bytes
+) -> None:
+    Location.objects.update(refused_at=timezone.now())
+    salon.location.refresh_from_db()
+    report = tested(salon, user=answer)
+    assert [check.is_good for check in report.checks] == [None, None]
+    assert "The location is paused" in report.checks[0].detail
+    assert Location.objects.get().is_paused
+
+
+def test_401_for_the_cards__beside_a_visit_that_can_be_read_pauses_nothing(salon: Salon) -> None:
+    """The tokens are good for visits."""
+    with altegio_that(loyalty=UNAUTHORIZED) as server:
+        salon.configure(API_URL=server.url)
+        assert services.read_visit(salon.location, visit_id=1, record_id=2).error == ""
+        error = services.read_cards(salon.location, client_id=3).error
+    assert "does not let these tokens read the cards" in error
+    assert "Authentication needed." in error
+    assert not Location.objects.get().is_paused
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(403, "may not see the cards"), (404, "the client whose cards")]
+)
+def test_cards_that_are_refused__name_the_cards(salon: Salon, status: int, said: str) -> None:
+    with altegio_that(loyalty=answer_of({"success": False}, status)) as server:
+        salon.configure(API_URL=server.url)
+        assert said in services.read_cards(salon.location, client_id=3).error
+
+
+def test_location_that_altegio_does_not_know__is_named(salon: Salon) -> None:
+    report = tested(salon, company=answer_of({"success": False, "meta": []}, 404))
+    assert "does not know this location" in report.checks[0].detail
+
+
+def test_address_that_points_elsewhere__is_told_as_wrong(salon: Salon) -> None:
+    moved = answer_of(b"", 301, "Location: https://api.alteg.io/api/v1/company/4564\r\n")
+    assert "API_URL" in tested(salon, company=moved).checks[0].detail
+
+
+def test_reading_a_visit__resumes_a_paused_location(salon: Salon) -> None:
+    """The 401 has passed, or the key is there again: nobody has to press a button."""
+    Location.objects.update(
+        refused_at=timezone.now(), refused_reason="x", credentials_worked_at=timezone.now()
+    )
+    salon.location.refresh_from_db()
+    with altegio_that() as server:
+        salon.configure(API_URL=server.url)
+        services.read_visit(salon.location, visit_id=1, record_id=2)
+    stored = Location.objects.get()
+    assert (stored.is_paused, stored.refused_reason, salon.location.is_paused) == (False, "", False)
+
+
+def test_reading_the_cards__resumes_nothing(salon: Salon) -> None:
+    Location.objects.update(refused_at=timezone.now())
+    salon.location.refresh_from_db()
+    with altegio_that() as server:
+        salon.configure(API_URL=server.url)
+        services.read_cards(salon.location, client_id=3)
+    assert Location.objects.get().is_paused
+
+
+def test_second_refusal__keeps_since_when_the_tokens_are_refused(salon: Salon) -> None:
+    """Also where the reader did not know of the first."""
+    first = timezone.now() - datetime.timedelta(hours=3)
+    Location.objects.update(refused_at=first)
+    with altegio_that(visit=UNAUTHORIZED) as server:
+        salon.configure(API_URL=server.url)
+        services.read_visit(salon.location, visit_id=1, record_id=2)
+        salon.location.refresh_from_db()
+        services.read_visit(salon.location, visit_id=1, record_id=2)
+    stored = Location.objects.get()
+    assert (stored.refused_at, salon.location.refused_at) == (first, first)
+    assert "Authentication needed." in stored.refused_reason
+
+
+def test_token_that_cannot_be_decrypted__is_not_told_as_refused_by_altegio(salon: Salon) -> None:
+    operation = salon.later()
+    Location.objects.update(user_token=Secret(stored="fernet:nonsense"))
+    salon.sweep(operation)
+    assert operation.location.is_paused
+    assert "ENCRYPTION_KEYS" in operation.sentence
+    assert "accept" not in operation.sentence
 
 
 @pytest.mark.parametrize("change", [{"user_token": ""}, {"user_token": Secret(stored="fernet:nonsense")}])

@@ -153,6 +153,79 @@ def test_a_page_that_repeats_for_ever_ends_the_reading(
     assert (reading.is_finished, reading.visit_count, len(server.requests)) == (True, 2, 2)
 
 
+def capped(total: Any, rows: int = 7, size: int = 3) -> Pages:
+    """A server that gives no more than so many rows of a page, whatever it is asked for."""
+
+    def pages(page: int) -> bytes:
+        numbers = range(1 + (page - 1) * size, 1 + min(page * size, rows))
+        body = {"success": True, "data": [record(number) for number in numbers]}
+        return answer_of({**body, "meta": {"page": page, "total_count": total}})
+
+    return pages
+
+
+@pytest.mark.parametrize(("total", "requests"), [(7, 3), ("7", 3), (None, 4), (0, 4), ("many", 4)])
+def test_a_server_that_gives_short_pages_is_read_to_the_end(
+    salon: Salon, serving: Any, total: Any, requests: int
+) -> None:
+    """As many as it says there are, or where it does not say, until it has no more."""
+    server = serving(capped(total))
+    reading = read(salon)
+    assert (reading.visit_count, reading.error, len(server.requests)) == (7, "", requests)
+    assert Location.objects.get().visits_read_at is not None
+
+
+def test_a_day_that_is_not_shown_whole_says_so_and_takes_no_time_away(salon: Salon, serving: Any) -> None:
+    serving(capped(7))
+    read(salon)
+    Location.objects.update(visits_read_at=None)
+    serving(capped(7, rows=3))
+    reading = read(salon)
+    assert "only 3 of the 7 appointments" in reading.error
+    assert reading.is_finished
+    assert not Visit.objects.filter(starts_at=None).exists()
+    assert Location.objects.get().visits_read_at is None
+
+
+def test_a_reading_of_short_pages_goes_on_in_another_request(salon: Salon, serving: Any) -> None:
+    serving(capped(7))
+    reading = services.DayReading(salon.location, TODAY)
+    for _ in range(3):
+        reading.read_next_page()
+        reading = services.DayReading.unpack(salon.location, reading.pack())
+    assert (reading.visit_count, reading.row_count, reading.total_count) == (7, 7, 7)
+
+
+def test_a_known_day_is_not_emptied_by_one_empty_answer(salon: Salon, serving: Any) -> None:
+    serving(one_page(record(1), record(2)))
+    read(salon)
+    answers = [[]]
+    serving(lambda page: answers.pop() if answers else [record(1), record(2)])
+    reading = read(salon)
+    assert (reading.visit_count, reading.error) == (2, "")
+    assert not Visit.objects.filter(starts_at=None).exists()
+
+
+def test_a_day_that_is_empty_at_a_second_look_is_empty(salon: Salon, serving: Any) -> None:
+    """Two calls, also from one request of a screen to the next."""
+    serving(one_page(record(1)))
+    read(salon)
+    server = serving(one_page())
+    reading = services.DayReading(salon.location, TODAY)
+    reading.read_next_page()
+    assert not reading.is_finished
+    reading = services.DayReading.unpack(salon.location, reading.pack())
+    reading.read_next_page()
+    assert (reading.is_finished, reading.changed_count, len(server.requests)) == (True, 1, 2)
+    assert Visit.objects.get().starts_at is None
+
+
+def test_an_empty_day_that_was_empty_is_asked_for_once(salon: Salon, serving: Any) -> None:
+    server = serving(one_page())
+    assert read(salon).is_finished
+    assert len(server.requests) == 1
+
+
 def test_a_list_that_never_ends_is_left(salon: Salon, serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAGE_SIZE", 1)
     monkeypatch.setattr(module, "MOST_PAGES", 5)
@@ -696,7 +769,7 @@ def test_a_visit_that_came_while_the_day_was_read_keeps_its_time(salon: Salon, s
     """Somebody fetched it by its number after the list was made."""
 
     def pages(page: int) -> Any:
-        Visit.objects.create(id=7, location=salon.location, record_id=7, starts_at=NOW)
+        Visit.objects.get_or_create(id=7, location=salon.location, record_id=7, starts_at=NOW)
         connections.close_all()
         return [record(2)]
 

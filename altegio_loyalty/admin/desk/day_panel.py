@@ -249,6 +249,8 @@ def _clock(moment: datetime.datetime, location: Location) -> str:
 def _failed(reading: services.DayReading) -> str:
     if reading.is_outage:
         text = _("Altegio cannot be read at the moment; the list shows what was read before. %(reason)s")
+    elif reading.page_count:
+        text = _("%(location)s could not be read completely; the list shows what is known. %(reason)s")
     else:
         text = _("%(location)s cannot be read at the moment; the list shows what was read before. %(reason)s")
     return text % {"location": reading.location.title, "reason": reading.error}

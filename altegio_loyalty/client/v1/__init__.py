@@ -6,7 +6,9 @@ the documented shape raises `UnreadableAnswer`. Ids are Altegio's; amounts are p
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -21,6 +23,7 @@ from altegio_loyalty.client.types import (
     Record,
     RecordPage,
     to_flag,
+    to_id,
     to_object,
     to_objects,
     to_text,
@@ -88,15 +91,18 @@ class AltegioClient:
 
     @hides_frames
     def send(self, order: Order, *, send_within: float | None = None) -> Reply:
-        """POST /visit/loyalty/{verb}/…: carry the order out, within so many seconds; V1 knows no idempotency key."""
+        """POST /visit/loyalty/{verb}/…: carry the order out, within so many seconds; V1 knows no idempotency key.
+
+        Raises `NotShown` where the answer, though a success, does not show the visit.
+        """
         path, body = REQUESTS[order.kind](order)
         answer = self._transport.request(
             "POST", path, self._credentials, payload=body, send_within=send_within
         )
-        return Reply(answer, _visit_of_success(answer))
+        return Reply(answer, _visit_after(answer))
 
     def visit_details(self, location_id: int, record_id: int, visit_id: int) -> Reply:
-        """GET /visit/details/{location_id}/{record_id}/{visit_id}: what the visit holds now. `visit` is always there."""
+        """GET /visit/details/{location_id}/{record_id}/{visit_id}: what the visit holds now."""
         path = f"/visit/details/{location_id}/{record_id}/{visit_id}"
         return Reply(*self._get(path, VisitDetails.parse))
 
@@ -112,19 +118,25 @@ class AltegioClient:
     ) -> RecordPage:
         """GET /records/{location_id}: a page of appointments, which rather lacks a row than is not there at all.
 
-        Dates as YYYY-MM-DD, both included, in the location's time.
+        Dates as YYYY-MM-DD, both included, in the location's time. A server may give fewer rows than it was asked for.
         """
         query = {"start_date": start_date, "end_date": end_date, "page": page, "count": count}
         path = f"/records/{location_id}"
-        return self._get(path, lambda body: RecordPage.parse(body, count), query)[1]
+        answer, rows = self._get(path, lambda body: RecordPage.parse(body, count), query)
+        with contextlib.suppress(Malformed):
+            rows = replace(rows, total_count=to_id(to_object(answer.meta).get("total_count")))
+        return rows
 
     def client_cards(self, client_id: int) -> Cards:
         """GET /loyalty/client_cards/{client_id}: the client's cards, which rather lack one than are not there at all."""
         return self._get(f"/loyalty/client_cards/{client_id}", Cards.parse)[1]
 
     def company(self, location_id: int) -> Company:
-        """GET /company/{location_id}: the location."""
-        return self._get(f"/company/{location_id}", Company.parse)[1]
+        """GET /company/{location_id}: the location; without `my` Altegio shows those of other businesses as well.
+
+        The partner token alone is enough for it: a success says nothing of the user token.
+        """
+        return self._get(f"/company/{location_id}", Company.parse, {"my": 1})[1]
 
     def user_permissions(self, location_id: int) -> bool | None:
         """GET /user/permissions/{location_id}: whether the user may use loyalty; None where the answer does not say."""
@@ -167,14 +179,13 @@ def _read(answer: Answer, parse: Callable[[Any], Parsed]) -> Parsed:
         ) from None
 
 
-def _visit_of_success(answer: Answer) -> VisitDetails | None:
-    """The visit that a POST answered with.
-
-    An answer that says neither "success" nor shows a visit is no success that anybody could stand on.
-    """
-    try:
-        return _read(answer, VisitDetails.parse)
-    except exceptions.UnreadableAnswer:
-        if answer.claims_success:
-            return None
-        raise
+def _visit_after(answer: Answer) -> VisitDetails:
+    """The visit that a POST answered with: on any other success nobody can stand. A 202 only announces it."""
+    problem = ""
+    if answer.http_status != 202:
+        try:
+            return VisitDetails.parse(answer.body)
+        except Malformed as error:
+            problem = str(error)
+    said, status = answer.said or f"HTTP {answer.http_status}", answer.http_status
+    raise exceptions.NotShown(said, http_status=status, body=answer.text, detail=problem)
