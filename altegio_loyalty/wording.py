@@ -98,15 +98,15 @@ def reason(text: str) -> str:
 
 
 def in_words(kept: Reason, about: str = "") -> str:
-    """A reason in the person's language, without the detail for developers; `about` is one of `_HINTS_ABOUT`, or empty."""
+    """A reason in the person's language, without the detail for developers; `about` is what was read, as in `_HINTS`."""
     http, said = kept.figures.get("http", "?"), _of_sentence(kept.said)
     if kept.code in ("server_error", "not_shown"):
         code = "redirected" if http.startswith("3") else kept.code
         more = "" if said in ("", f"HTTP {http}") else f": {said}"
         return f"{_(_TEMPLATES[code])} (HTTP {http}{more})"
-    hints = {**_HINTS, **_HINTS_ABOUT.get(about, {})}
-    if kept.code in ("refused", "unauthorized") and http in hints:
-        hint = _(hints[http])  # what is missing, where the status tells
+    hint = _HINTS.get(f"{about} {http}", _HINTS.get(http))
+    if kept.code in ("refused", "unauthorized") and hint:
+        hint = _(hint)  # what is missing, where the status tells
         return f"{hint} ({said})" if said else hint
     try:
         # The amounts are formatted for whoever reads them.
@@ -283,24 +283,17 @@ _SENTENCES: Mapping[str, Callable[[Told], str]] = {
     Status.ABANDONED: lambda operation: _("Stopped before it took effect: nothing was changed."),
 }
 
-#: What a refusal means, by its HTTP status.
+#: What a refusal means, by its HTTP status, or by what was read and the status where that is something else.
 _HINTS = {
     "401": gettext_noop("Altegio does not accept the tokens of this location."),
     "402": gettext_noop("The location's Altegio licence does not cover this."),
     "403": gettext_noop("The user of the token may not use loyalty in this location."),
     "404": gettext_noop("Altegio does not know this visit, card or promotion in this location."),
-}
-#: What it means for what was read, where that is something else.
-_HINTS_ABOUT = {
-    "cards": {
-        "401": gettext_noop("Altegio does not let these tokens read the cards of clients."),
-        "403": gettext_noop("The user of the token may not see the cards of clients."),
-        "404": gettext_noop("Altegio does not know the client whose cards were asked for."),
-    },
-    "location": {
-        "403": gettext_noop("The user of the token may not see this location, or not this part of it."),
-        "404": gettext_noop("Altegio does not know this location, or not for the user of the token."),
-    },
+    "cards 401": gettext_noop("Altegio does not let these tokens read the cards of clients."),
+    "cards 403": gettext_noop("The user of the token may not see the cards of clients."),
+    "cards 404": gettext_noop("Altegio does not know the client whose cards were asked for."),
+    "location 403": gettext_noop("The user of the token may not see this location, or not this part of it."),
+    "location 404": gettext_noop("Altegio does not know this location, or not for the user of the token."),
 }
 #: What a code says. Of any other code, what the client or Altegio said is shown.
 _TEMPLATES = {

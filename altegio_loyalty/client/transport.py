@@ -284,24 +284,17 @@ def _judge(response: requests.Response, content: bytearray, secrets: list[Hidden
         raise error(said, http_status=status, body=text, retry_after=_retry_after(response.headers))
     if not is_own:
         raise unreadable("Altegio's answer is neither an object nor a list.")
-    return Answer(status, _unwrap(body), text, said, meta)
+    data = body["data"] if isinstance(body, dict) and "data" in body else body
+    return Answer(status, data, text, said, meta)
 
 
 def _http_error(status: int) -> type[exceptions.ApiError] | None:
     if 200 <= status < 300:
         return None
-    if status == 401:
-        return exceptions.Unauthorized
-    if status == 429:
-        return exceptions.RateLimited
     # 408 and redirects come from something in between: whether Altegio saw the request is unknown.
-    if 400 <= status < 500 and status != 408:
-        return exceptions.Refused
-    return exceptions.ServerError
-
-
-def _unwrap(body: Any) -> Any:
-    return body["data"] if isinstance(body, dict) and "data" in body else body
+    if status == 408 or not 400 <= status < 500:
+        return exceptions.ServerError
+    return {401: exceptions.Unauthorized, 429: exceptions.RateLimited}.get(status, exceptions.Refused)
 
 
 def _said(*places: Any) -> str:

@@ -42,7 +42,4 @@ class Vendor(Protocol):
         """What the order's visit holds now. Changes nothing."""
 
     def send(self, order: Order, *, send_within: float) -> Reply:
-        """Carry the order out. After `send_within` seconds nothing is sent any more.
-
-        Raises `NotShown` where the answer, though a success, does not show the visit.
-        """
+        """Carry the order out, or send nothing after so many seconds; `NotShown` where a success shows no visit."""

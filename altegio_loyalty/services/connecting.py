@@ -40,7 +40,7 @@ def test_connection(location: Location) -> ConnectionReport:
     are filled in where nobody has set them.
     Endpoints: GET /company/{location_id}, GET /user/permissions/{location_id}.
     """
-    line = Line(location, reads_for="")
+    line, loyalty = Line(location, reads_for=""), _("The user may work with loyalty")
     try:
         check_api_url()
         # The partner token alone is enough to see a location, so a success proves nothing here.
@@ -52,16 +52,20 @@ def test_connection(location: Location) -> ConnectionReport:
         text = _("Altegio does not show location %(location)s to these tokens.") % {"location": location.pk}
         return ConnectionReport([_tokens(location, False, text)])
     location.learn(time_zone=company.time_zone, currency=company.currency)
-    title = clean(company.title, 200)
+    accepted = _tokens(location, True, clean(company.title, 200))
     try:
         access = line.ask(lambda client: client.user_permissions(location.pk))
     except exceptions.ApiError as error:
         text = shown(error, "location")
         if isinstance(error, exceptions.Refused) and error.http_status == 403:
-            return ConnectionReport([_tokens(location, True, title), _loyalty(False, text)])
-        is_good = False if isinstance(error, exceptions.Unauthorized) else None
-        return ConnectionReport([_tokens(location, is_good, text), _loyalty(None)])
-    return ConnectionReport([_tokens(location, True, title), _loyalty(access)])
+            return ConnectionReport([accepted, Check(loyalty, False, text)])
+        is_dead = isinstance(error, exceptions.Unauthorized)
+        return ConnectionReport([_tokens(location, False if is_dead else None, text)])
+    missing = _(
+        "The right “loyalty” (loyalty_access) is missing. Give it to the user of the token in Altegio."
+    )
+    details = {True: "", False: missing, None: _("Altegio's answer does not say.")}
+    return ConnectionReport([accepted, Check(loyalty, access, details[access])])
 
 
 def _tokens(location: Location, is_good: bool | None, detail: str) -> Check:
@@ -69,13 +73,3 @@ def _tokens(location: Location, is_good: bool | None, detail: str) -> Check:
         paused = _("The location is paused: its operations wait until its tokens work.")
         detail = f"{detail} {paused}"
     return Check(_("Altegio accepts the tokens and shows the location"), is_good, detail)
-
-
-def _loyalty(access: bool | None, detail: str = "") -> Check:
-    if access is None:
-        detail = _("Altegio's answer does not say.")
-    elif not access:
-        detail = detail or _(
-            "The right “loyalty” (loyalty_access) is missing. Give it to the user of the token in Altegio."
-        )
-    return Check(_("The user may work with loyalty"), access, detail)

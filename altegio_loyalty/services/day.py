@@ -92,17 +92,14 @@ class DayReading:
         is_repeated, self._fingerprint = fingerprint == self._fingerprint, fingerprint
         if not is_repeated:
             self.row_count += answer.row_count
-            self.total_count = max(self.total_count, answer.total_count)
+            self.total_count = answer.total_count or self.total_count
             self.skipped_count += answer.unreadable_count
             self._is_whole = self._is_whole and not answer.unreadable_count
             self._keep(answer.records, asked_at)
-        if is_repeated or self._is_last(answer.row_count):
+        # A server may give shorter pages than it was asked for, so a short one alone says nothing.
+        is_whole = 0 < self.total_count <= self.row_count and answer.row_count < PAGE_SIZE
+        if is_repeated or is_whole or not answer.row_count:
             self._end(is_repeated)
-
-    def _is_last(self, row_count: int) -> bool:
-        """A server may give shorter pages than it was asked for, so a short one alone says nothing."""
-        is_whole = 0 < self.total_count <= self.row_count
-        return row_count == 0 or (is_whole and row_count < PAGE_SIZE)
 
     def _end(self, is_repeated: bool) -> None:
         """No more pages. Only a whole day is taken for what there is, and only a second look for an empty one."""
@@ -148,12 +145,11 @@ class DayReading:
 
     def _finish(self) -> None:
         """The whole day was read: what it no longer shows was moved or deleted, and its time is not known any more."""
-        self.is_finished = True
-        begin, end = self._bounds()
+        self.is_finished, zone = True, self._zone
         gone = set(self._known().values_list("pk", flat=True)) - set(self._figures)
         # A row that could not be read may be the very visit that seems to be gone.
         if gone and self._is_whole and len(gone) <= MOST_PAGES * PAGE_SIZE:
-            self.changed_count += visit_rows.clear_times(self.location, gone, begin, end)
+            self.changed_count += visit_rows.clear_times(self._known(), gone)
         self.changed_count += visit_rows.renew_records(self.location, self._figures)
         now = datetime.datetime.now(datetime.UTC)
         differs = now.astimezone(zone).utcoffset() != now.astimezone(self.location.zone).utcoffset()
@@ -170,12 +166,9 @@ class DayReading:
             return self.location.zone
         return datetime.timezone(datetime.timedelta(seconds=self._offset))
 
-    def _bounds(self) -> tuple[datetime.datetime, datetime.datetime]:
-        return start_of(self.day, self._zone), start_of(self.day, self._zone, days=1)
-
     def _known(self) -> QuerySet[Visit]:
         """The day's visits as they were before."""
-        begin, end = self._bounds()
+        begin, end = start_of(self.day, self._zone), start_of(self.day, self._zone, days=1)
         return self.location.visits.filter(
             starts_at__gte=begin, starts_at__lt=end, created_at__lt=self.began_at
         )

@@ -12,7 +12,7 @@ import datetime
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
-from django.db.models import Max, Q
+from django.db.models import Max, Q, QuerySet
 
 from altegio_loyalty.bills import storable
 from altegio_loyalty.client import Record
@@ -135,7 +135,6 @@ def renew_records(location: Location, figures: dict[int, dict[int, Figures]]) ->
     return count
 
 
-def clear_times(location: Location, gone: set[int], begin: datetime.datetime, end: datetime.datetime) -> int:
+def clear_times(known: QuerySet[Visit], gone: set[int]) -> int:
     """Forget when these visits are, so that no day lists them; a search finds them still, and so does their log."""
-    of_the_time = location.visits.filter(starts_at__gte=begin, starts_at__lt=end)
-    return sum(of_the_time.filter(pk__in=some).update(starts_at=None) for some in _in_parts(gone))
+    return sum(known.filter(pk__in=some).update(starts_at=None) for some in _in_parts(gone))

@@ -22,6 +22,7 @@ from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE
 from altegio_loyalty.admin.looks import look_of, status_badge
 from altegio_loyalty.admin.pages import BoundedPaginator
 from altegio_loyalty.models import Location, LoyaltyOperation, OperationAttempt, Visit
+from altegio_loyalty.reasons import Reason
 from tests.delivery.salon import Salon
 
 pytestmark = pytest.mark.django_db
@@ -122,6 +123,25 @@ def test_the_page_has_the_sentence_the_facts_and_the_attempts(boss: Client, log:
     ):  # fmt: skip
         assert words in html
     assert "+13155550175" not in html
+
+
+@pytest.mark.parametrize(
+    ("code", "http", "said", "told"),
+    [
+        ("not_shown", "200", "Карта не найдена", ["does not show the visit", "Карта не найдена"]),
+        ("server_error", "500", "An error occurred", ["an error of its own", "An error occurred"]),
+        ("server_error", "301", "HTTP 301", ["API_URL"]),
+    ],
+)
+def test_a_doubt_after_an_answer_tells_the_answer(
+    boss: Client, log: Log, code: str, http: str, said: str, told: list[str]
+) -> None:
+    """And not that there was none."""
+    operation = log.add(Status.UNCONFIRMED, last_error=Reason(code, {"http": http}, said=said).stored())
+    html = boss.get(page_of(operation)).content.decode()
+    for words in (*told, "we are checking, do not repeat it"):
+        assert words in html
+    assert "did not answer" not in html
 
 
 def test_the_headings_are_right_in_a_language_with_cases(boss: Client, log: Log) -> None:

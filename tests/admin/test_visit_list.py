@@ -22,6 +22,7 @@ from altegio_loyalty.admin.desk import day_panel
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, Visit
 from altegio_loyalty.sandbox import FAULTS
 from altegio_loyalty.services import day as reading
+from tests.delivery.rawserver import RawServer, answer_of
 from tests.delivery.salon import Salon
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -364,10 +365,19 @@ def test_a_person_without_scripts_waits_so_long_and_no_longer(
     assert "Not read completely" in messages_of(response)[1]
 
 
+def test_a_day_that_altegio_does_not_show_whole_is_told(salon: Salon, desk: Client) -> None:
+    body = {"success": True, "data": [], "meta": {"page": 1, "total_count": 12}}
+    with RawServer(lambda *_: answer_of(body)) as server:
+        salon.configure(API_URL=server.url)
+        response = refresh(desk, salon.location)
+    assert "could not be read completely" in messages_of(response)[0]
+    assert "only 0 of the 12 appointments" in messages_of(response)[0]
+
+
 def test_a_paused_location_is_named(salon: Salon, desk: Client) -> None:
     Location.objects.update(refused_at=timezone.now())
     page = text_of(desk)
-    assert "Altegio does not accept its tokens" in page
+    assert "is paused, since its tokens did not work" in page
     assert "data-reads-by-itself" not in page
 
 

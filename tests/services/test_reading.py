@@ -107,7 +107,7 @@ UNAUTHORIZED = answer_of({"success": False, "meta": {"message": "Authentication 
 FORBIDDEN = answer_of({"success": False, "meta": {"message": "Access denied."}}, 403)
 
 
-def tested(salon: Salon, **answers: bytes) -> services.ConnectionReport:
+def report_of(salon: Salon, **answers: bytes) -> services.ConnectionReport:
     with altegio_that(**answers) as server:
         salon.configure(API_URL=server.url)
         return services.test_connection(salon.location)
@@ -123,14 +123,14 @@ def test_connection_test__asks_for_the_persons_own_location(salon: Salon) -> Non
 
 @pytest.mark.parametrize("data", [None, [], {}, {"id": 77, "title": "Other"}, {"title": "None"}, "?"])
 def test_connection_test__of_somebody_elses_number_is_no(salon: Salon, data: Any) -> None:
-    report = tested(salon, company=answer_of({"success": True, "data": data}))
+    report = report_of(salon, company=answer_of({"success": True, "data": data}))
     assert [check.is_good for check in report.checks] == [False]
     assert not Location.objects.get().is_paused
 
 
 def test_connection_test__with_a_dead_user_token_is_no_and_says_what_follows(salon: Salon) -> None:
     """The partner token alone shows a location."""
-    report = tested(salon, user=UNAUTHORIZED)
+    report = report_of(salon, user=UNAUTHORIZED)
     assert not report.is_good
     assert "Authentication needed." in report.checks[0].detail
     assert "The location is paused" in report.checks[0].detail
@@ -138,7 +138,7 @@ def test_connection_test__with_a_dead_user_token_is_no_and_says_what_follows(sal
 
 
 def test_connection_test__where_the_rights_may_not_be_read_is_no(salon: Salon) -> None:
-    report = tested(salon, user=FORBIDDEN)
+    report = report_of(salon, user=FORBIDDEN)
     assert [check.is_good for check in report.checks] == [True, False]
     assert "Access denied." in report.checks[1].detail
     assert not Location.objects.get().is_paused
@@ -150,8 +150,8 @@ def test_connection_test__that_cannot_prove_the_user_token_does_not_say_yes(
 ) -> None:
     Location.objects.update(refused_at=timezone.now())
     salon.location.refresh_from_db()
-    report = tested(salon, user=answer)
-    assert [check.is_good for check in report.checks] == [None, None]
+    report = report_of(salon, user=answer)
+    assert [check.is_good for check in report.checks] == [None]
     assert "The location is paused" in report.checks[0].detail
     assert Location.objects.get().is_paused
 
@@ -177,13 +177,13 @@ def test_cards_that_are_refused__name_the_cards(salon: Salon, status: int, said:
 
 
 def test_location_that_altegio_does_not_know__is_named(salon: Salon) -> None:
-    report = tested(salon, company=answer_of({"success": False, "meta": []}, 404))
+    report = report_of(salon, company=answer_of({"success": False, "meta": []}, 404))
     assert "does not know this location" in report.checks[0].detail
 
 
 def test_address_that_points_elsewhere__is_told_as_wrong(salon: Salon) -> None:
     moved = answer_of(b"", 301, "Location: https://api.alteg.io/api/v1/company/4564\r\n")
-    assert "API_URL" in tested(salon, company=moved).checks[0].detail
+    assert "API_URL" in report_of(salon, company=moved).checks[0].detail
 
 
 def test_reading_a_visit__resumes_a_paused_location(salon: Salon) -> None:

@@ -199,7 +199,7 @@ def test_a_reading_of_short_pages_goes_on_in_another_request(salon: Salon, servi
 def test_a_known_day_is_not_emptied_by_one_empty_answer(salon: Salon, serving: Any) -> None:
     serving(one_page(record(1), record(2)))
     read(salon)
-    answers = [[]]
+    answers: list[Any] = [[]]
     serving(lambda page: answers.pop() if answers else [record(1), record(2)])
     reading = read(salon)
     assert (reading.visit_count, reading.error) == (2, "")

@@ -194,7 +194,7 @@ class OverviewPage(Page):
             self._call(
                 sum(location.in_doubt for location in found),
                 look_of_status(Status.UNCONFIRMED),
-                _("Altegio did not answer. They are being looked up; a person can settle them."),
+                _("What became of them is not known. They are being looked up; a person can settle them."),
                 status__exact=Status.UNCONFIRMED.value,
             ),
             self._paused(by_location),
@@ -247,7 +247,7 @@ class OverviewPage(Page):
             for row in paused[:MOST_NAMED]
         ]
         look = Look(ngettext("paused location", "paused locations", len(paused)), "‖", "bad")
-        text = _("Altegio refuses their tokens; their operations wait for new ones.")
+        text = _("Their tokens did not work; their operations wait until they do.")
         more = {"locations": named, "more_count": len(paused) - len(named)}
         return {**self._call(len(paused), look, text), **more}
 

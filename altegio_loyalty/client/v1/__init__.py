@@ -91,10 +91,7 @@ class AltegioClient:
 
     @hides_frames
     def send(self, order: Order, *, send_within: float | None = None) -> Reply:
-        """POST /visit/loyalty/{verb}/…: carry the order out, within so many seconds; V1 knows no idempotency key.
-
-        Raises `NotShown` where the answer, though a success, does not show the visit.
-        """
+        """POST /visit/loyalty/{verb}/…: carry the order out, within so many seconds; V1 knows no idempotency key."""
         path, body = REQUESTS[order.kind](order)
         answer = self._transport.request(
             "POST", path, self._credentials, payload=body, send_within=send_within
@@ -187,5 +184,5 @@ def _visit_after(answer: Answer) -> VisitDetails:
             return VisitDetails.parse(answer.body)
         except Malformed as error:
             problem = str(error)
-    said, status = answer.said or f"HTTP {answer.http_status}", answer.http_status
-    raise exceptions.NotShown(said, http_status=status, body=answer.text, detail=problem)
+    said = answer.said or f"HTTP {answer.http_status}"
+    raise exceptions.NotShown(said, http_status=answer.http_status, body=answer.text, detail=problem)
