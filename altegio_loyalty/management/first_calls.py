@@ -50,7 +50,7 @@ class FirstCalls:
             answer = client.read(path)
             made |= {
                 "http_status": answer.http_status,
-                "is_wrapped": answer.claims_success,
+                "is_wrapped": answer.meta is not None,
                 "body": answer.body,
             }
         except exceptions.ApiError as error:
