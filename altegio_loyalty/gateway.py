@@ -17,7 +17,6 @@ from altegio_loyalty.client import AltegioClient, Hidden, Limits, client_of, sha
 from altegio_loyalty.client.hidden import hides_frames
 from altegio_loyalty.conf import LoyaltySettings, get_settings
 from altegio_loyalty.models import Location
-from altegio_loyalty.texts import renamed
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,9 @@ TYPE_DISCOUNT, TYPE_WITHDRAWAL = 1, 3
 #: These cover a bill and belong to no card.
 TYPE_GIFT_CARD, TYPE_MEMBERSHIP, TYPE_ACCOUNT = COVERING = 8, 9, 11
 WITHOUT_CARD = (*COVERING, 10)
-#: The one status that the vendor shows. What others mean is written nowhere.
-IN_FORCE = 1
+#: The one status that the vendor shows is 1. Rows that were undone are seen with 2, and nobody counts them; what others
+#: mean is written nowhere.
+IN_FORCE, UNDONE = 1, 2
 #: Type, card and program; 0 stands for none.
 What = tuple[int, int, int]
 
@@ -55,6 +56,7 @@ class LoyaltyTransaction:
     amount: Decimal | None = None
     is_withdrawal: bool | None = None
     is_discount: bool | None = None
+    is_undone: bool = False
     doubt: str = ""
 
     @classmethod
@@ -73,7 +75,7 @@ class LoyaltyTransaction:
         program_id = cells.read("program_id", to_id) if is_discount is not False else None
         amount = cells.read("amount", types.to_money) if is_ours or type_id in COVERING else None
         status_id = cells.read("status_id", to_id)
-        if row.get("status_id") is not None and status_id not in (None, IN_FORCE):
+        if row.get("status_id") is not None and status_id not in (None, IN_FORCE, UNDONE):
             cells.suspect("status_id", f"nobody knows what the status {status_id} means")
         return cls(
             type_id=type_id,
@@ -83,6 +85,7 @@ class LoyaltyTransaction:
             amount=amount,
             is_withdrawal=is_withdrawal,
             is_discount=is_discount,
+            is_undone=status_id == UNDONE,
             doubt=cells.doubt,
         )
 
@@ -150,6 +153,7 @@ class VisitDetails:
     transactions: tuple[LoyaltyTransaction, ...]
     lines: tuple[VisitLine, ...]
     paid: Decimal | None
+    undone: tuple[LoyaltyTransaction, ...] = ()
 
     @classmethod
     def parse(cls, body: object) -> VisitDetails:
@@ -160,16 +164,20 @@ class VisitDetails:
         visit = types.to_object(body)
         if "loyalty_transactions" not in visit:
             raise Malformed("the answer does not show the visit's loyalty transactions")
-        transactions = tuple(
+        rows = [
             LoyaltyTransaction.parse(row, f"loyalty_transactions[{index}]")
             for index, row in enumerate(to_list(visit["loyalty_transactions"]))
             if not _is_deleted(row)
-        )
+        ]
+        transactions = tuple(row for row in rows if not row.is_undone)
         if sum(abs(row.amount or Decimal(0)) for row in transactions) > LARGEST_AMOUNT:
             raise Malformed("the amounts are out of all proportion")
         payments = [row for row in _rows_of(visit.get("payment_transactions")) if not _is_deleted(row)]
         paid = (to_known(row.get("amount")) if isinstance(row, Mapping) else None for row in payments)
-        return cls(transactions, tuple(map(VisitLine.parse, _rows_of(visit.get("items")))), _sum(paid))
+        undone = tuple(row for row in rows if row.is_undone)
+        return cls(
+            transactions, tuple(map(VisitLine.parse, _rows_of(visit.get("items")))), _sum(paid), undone
+        )
 
     def withdrawn(self, card_id: int) -> Decimal:
         """Points taken from the card on this visit, by the rows in force, each rounded to 2 decimals."""

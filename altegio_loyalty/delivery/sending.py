@@ -58,15 +58,16 @@ def send(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
 
 def look(claim: Claim, client: Vendor, purpose: Purpose) -> Effect:
     """What the visit shows now of the operation's effect. Raises a subclass of `exceptions.ApiError`."""
-    operation = claim.operation
-    reply = claim.log.call(purpose, lambda: _judged(client.look(operation.order), operation.order))
-    return kinds.effect_on(reply.visit, operation.order)
+    operation, order = claim.operation, claim.operation.order
+    after_call = operation.unanswered_at is not None
+    reply = claim.log.call(purpose, lambda: _judged(client.look(order), order, after_call=after_call))
+    return kinds.effect_on(reply.visit, order)
 
 
-def _judged(reply: Reply, order: Order) -> Reply:
+def _judged(reply: Reply, order: Order, *, after_call: bool) -> Reply:
     """The reply, once its rows say what the order is after. Raises `exceptions.RowNotKnown`, with the answer, where not."""
     try:
-        kinds.effect_on(reply.visit, order)
+        kinds.effect_on(reply.visit, order, after_call=after_call)
     except exceptions.RowNotKnown as error:
         error.http_status, error.body = reply.answer.http_status, reply.answer.text
         raise
@@ -83,7 +84,9 @@ def _already_as_wanted(claim: Claim, seen: Effect, began: datetime.datetime) -> 
     is_at_odds = seen.is_there != bool(applies)
     if is_at_odds and (columns := _looked_at_again(operation, began, is_apply=not seen.is_there)):
         return columns
-    odd = odds(seen.amount, taken_by(applies)) if operation.traits.moves_points else ""
+    # What a promotion takes off may change with the bill; that it was not applied from here is what counts.
+    may_compare = operation.traits.moves_points or not applies
+    odd = odds(seen.amount, taken_by(applies)) if may_compare else ""
     if operation.traits.is_apply:
         return transitions.already_there(now, seen.amount, odd)
     return transitions.nothing_to_cancel(now, odd)
@@ -98,16 +101,16 @@ def _looked_at_again(
 
 
 def _post(claim: Claim, client: Vendor) -> exceptions.ApiError | None:
-    operation = claim.operation
+    operation, order = claim.operation, claim.operation.order
     try:
         reply = claim.log.call(
             Purpose.SEND,
-            lambda: _judged(client.send(operation.order, send_within=claim.seconds_left()), operation.order),
+            lambda: _judged(client.send(order, send_within=claim.seconds_left()), order, after_call=True),
         )
     except exceptions.ApiError as error:
         _record_failure(claim, error, policy.meaning_of_send(error))
         return error
-    effect = kinds.effect_on(reply.visit, operation.order)
+    effect = kinds.effect_on(reply.visit, order)
     if not claim.record(**transitions.succeeded(timezone.now(), own_effect(operation, effect))):
         logger.warning(
             "Operation %s was done, but its lease had ended; a look-up will find it.", operation.pk

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 from altegio_loyalty import exceptions
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import Location
@@ -36,8 +35,9 @@ class ConnectionReport:
 def test_connection(location: Location) -> ConnectionReport:
     """Try the location's tokens: are they accepted, is the location theirs, may the user work with loyalty.
 
-    A 401 pauses the location. Rights that can be read end a pause, since they prove the user token. Its time zone and currency
-    are filled in where nobody has set them.
+    A 401 pauses the location. Rights that can be read end a pause, since they prove the user token. The location's time zone
+    and currency are filled in where nobody has set them.
+
     Endpoints: GET /company/{location_id}, GET /user/permissions/{location_id}.
     """
     line, loyalty = Line(location, reads_for=""), _("The user may work with loyalty")

@@ -18,8 +18,8 @@ class Rewritten:
         self.visit: dict[str, Any] = {}
         real = answers.visit_details
 
-        def rewritten(*arguments: Any) -> dict[str, Any]:
-            details = real(*arguments)
+        def rewritten(*arguments: Any, **options: Any) -> dict[str, Any]:
+            details = real(*arguments, **options)
             rows = [{**row, **self.cells} for row in details["loyalty_transactions"]]
             return {**details, "loyalty_transactions": [*rows, *self.more], **self.visit}
 

@@ -93,7 +93,7 @@ def test_the_password_of_a_proxy__is_sent_as_it_is_set_and_hidden_in_what_the_pr
         location = Location(id=1, partner_token="p", user_token="u")
         error = ending_of(lambda: client_for(location).visit_details(1, 2, 3))
     assert base64.b64encode(f"joe:{password}".encode()) in server.received
-    assert isinstance(error, exceptions.Refused)
+    assert isinstance(error, exceptions.UnreadableAnswer)
     assert "no: [hidden]" in error.body
     assert Tracker().show(error).finds(spellings(password)) == []
 

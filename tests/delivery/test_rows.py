@@ -41,7 +41,7 @@ def test_row_of_unknown_status__lets_nothing_be_sent_and_nothing_be_told_as_done
     salon: Salon, shown: Rewritten, kind: str
 ) -> None:
     visit = put_on(salon, kind)
-    shown.cells = {"status_id": 2}
+    shown.cells = {"status_id": 7}
     operation = salon.ask(kind, visit)
     assert operation.status == Status.PENDING
     assert "status_id" in operation.sentence
@@ -77,11 +77,46 @@ def test_cancel_whose_rows_get_a_status_that_nobody_knows__is_sent_once_and_left
     real = salon.ledger.cancel_withdrawal
 
     def kept(*arguments: Any, **more: Any) -> Any:
-        shown.more = [{**row, "status_id": 2} for row in taken]
+        shown.more = [{**row, "status_id": 7} for row in taken]
         return real(*arguments, **more)
 
     monkeypatch.setattr(salon.ledger, "cancel_withdrawal", kept)
     delivery.deliver(operation.pk)
+    salon.age(operation, 10_000)
+    salon.sweep(operation, times=3)
+    assert (operation.status, salon.posts()) == (Status.UNCONFIRMED, 1)
+
+
+def test_cancel_whose_rows_stay_as_undone__is_done(salon: Salon) -> None:
+    """No row in force is left."""
+    salon.ledger.rules.undone_rows = "stay"
+    visit = salon.visit()
+    salon.withdraw(visit)
+    cancel = salon.ask(CANCEL, visit)
+    assert (cancel.status, cancel.returned_amount, salon.posts()) == (Status.SUCCEEDED, points(100), 2)
+
+
+def test_row_that_was_undone__does_not_stand_in_the_way_of_a_new_withdrawal(salon: Salon) -> None:
+    salon.ledger.rules.undone_rows = "stay"
+    visit = salon.visit()
+    salon.withdraw(visit)
+    salon.ask(CANCEL, visit)
+    again = salon.withdraw(visit, amount=50)
+    assert (again.status, again.applied_amount) == (Status.SUCCEEDED, points(50))
+
+
+def test_withdrawal_of_which_only_an_undone_row_shows__is_not_repeated(
+    salon: Salon, shown: Rewritten, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it was undone, or is not yet in force, nobody knows: a person looks."""
+    real = salon.ledger.withdraw
+
+    def odd(*arguments: Any, **more: Any) -> Any:
+        shown.cells = {"status_id": 2}
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(salon.ledger, "withdraw", odd)
+    operation = salon.withdraw()
     salon.age(operation, 10_000)
     salon.sweep(operation, times=3)
     assert (operation.status, salon.posts()) == (Status.UNCONFIRMED, 1)
@@ -164,7 +199,7 @@ def test_unjudged_rows_of_some_visits__do_not_stop_the_sweep_for_others(
     """They say nothing of Altegio as a whole."""
     stuck = [salon.later(salon.prepared(CANCEL)) for _ in range(4)]
     free = salon.later()
-    shown.cells = {"status_id": 2}
+    shown.cells = {"status_id": 7}
     report = salon.sweep(free)
     assert free.status in (Status.SUCCEEDED, Status.UNCONFIRMED)
     assert not report.stopped
@@ -176,7 +211,7 @@ def test_reading_with_an_unjudged_row__says_nothing_of_what_the_log_knows(
 ) -> None:
     """Neither that it is gone, nor that it is more or fewer."""
     operation = salon.age(salon.withdraw(), 10_000)
-    shown.cells = {"status_id": 2}
+    shown.cells = {"status_id": 7}
     reading = services.read_visit(salon.location, visit_id=operation.visit_id, record_id=operation.record_id)
     assert reading.details is not None
     services.judge_reading(operation.visit_id, reading.details, [operation], timezone.now())
@@ -186,7 +221,7 @@ def test_reading_with_an_unjudged_row__says_nothing_of_what_the_log_knows(
 
 def test_answer_with_an_unjudged_row__is_kept_with_the_attempt(salon: Salon, shown: Rewritten) -> None:
     visit = salon.prepared(CANCEL)
-    shown.cells = {"status_id": 2}
+    shown.cells = {"status_id": 7}
     salon.withdraw(visit)
     (attempt,) = LoyaltyOperation.objects.get().attempts.all()
     assert (attempt.http_status, '"status_id"' in attempt.answer) == (200, True)
