@@ -158,6 +158,12 @@ AXE = Needed(
     "npm install --prefix .ci axe-core, or set AXE=/path/to/axe.min.js",
     _find(axe),
 )
+SPIN = Needed(
+    "spin",
+    "the exhaustive check of the protocol",
+    "apt-get install spin gcc",
+    _find(lambda: shutil.which("spin") and shutil.which("gcc")),
+)
 SCHEMATHESIS = Needed(
     "schemathesis",
     "the fuzz of the sandbox by its contract",
@@ -167,4 +173,4 @@ SCHEMATHESIS = Needed(
 
 #: Each is a run of its own of all the tests that touch the database.
 DATABASES = ((POSTGRES, POSTGRES_URL), (MARIADB, MARIADB_URL))
-ALL = (POSTGRES, MARIADB, REDIS, RABBITMQ, BROWSER, CONTRACT, AXE, SCHEMATHESIS)
+ALL = (POSTGRES, MARIADB, REDIS, RABBITMQ, BROWSER, CONTRACT, AXE, SPIN, SCHEMATHESIS)

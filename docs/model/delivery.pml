@@ -1,12 +1,13 @@
 /* The protocol of a delivery, for SPIN: one visit and one card, two operations, two workers, a crash at any step.
  *
  * The first operation takes points, the second takes them as well or gives them back. Altegio carries a POST out now, later
- * or never, and answers or does not. A person retries, stops, decides, and clicks in Altegio's own screen. Each step that
- * changes the row of an operation names the function of `delivery/transitions.py` that it stands for, as  step: name.
+ * or never, and answers or does not; a read may lag behind. A person retries, stops, decides, and clicks in Altegio's own
+ * screen. Each step that changes the row of an operation names the function of `delivery/transitions.py` that it stands
+ * for, in a comment that begins with "step".
  *
- * Time is what it allows: "settled" can come only once nothing is on its way any more, which is what assumptions 2 to 5 of
- * docs/reliability.md say together. Each can be dropped: -DLATE, -DLAG, -DHELD_UP, -DCLOCK, -DCLICK; and so can the fencing
- * number (-DNO_FENCE), the look (-DNO_LOOK), the write ahead (-DLOST_COMMIT), the wait of an early word (-DEARLY_WORD).
+ * Time is what it allows: "settled" can come only once nothing is on its way any more and no read lags, which is what
+ * assumptions 2 to 5 of docs/reliability.md say together. Each assumption, and each guard of the delivery, can be dropped:
+ * docs/model/README.md says how, and what becomes of it.
  */
 
 #define APPLY  0
@@ -45,6 +46,7 @@ typedef Row {
   bit kind;
   byte owner;        /* who holds the claim: 0 nobody, else a worker; it stands for the fencing number */
   bit lease_over;
+  bit orphaned;      /* who holds the claim has crashed */
   bit marked;        /* sent_at: the POST of this claim may have left */
   bit unanswered;    /* unanswered_at: a POST stayed without an answer */
   bit settled;       /* SETTLE_SECONDS have passed since */
@@ -66,7 +68,6 @@ byte seen_last;      /* what the visit showed before those effects */
 
 /* The world */
 byte crashes = CRASHES, expiries = EXPIRIES, clicks = CLICKS, bad_reads = BAD_READS, retries = RETRIES;
-bit alive[3];        /* workers 1 and 2: has not crashed since its claim */
 bit late[3];         /* the lease of its claim is over, by its own clock */
 byte held_up[2];     /* workers between the last check of their lease and the send */
 
@@ -103,7 +104,7 @@ inline take_effect(o) {
 
 /* The end of an operation: what the log says must be what happened. */
 inline closed(o) {
-  row[o].owner = 0; row[o].lease_over = 0; row[o].marked = 0;
+  row[o].owner = 0; row[o].lease_over = 0; row[o].orphaned = 0; row[o].marked = 0;
   if
   :: row[o].status == SUCCEEDED ->
      row[1 - o].others_since = 1;
@@ -146,7 +147,8 @@ inline put_in_doubt(o) {
   row[o].unanswered = 1; row[o].settled = 0; row[o].others_since = 0
 }
 
-#define MAY_CRASH :: atomic { crashes > 0 -> crashes--; alive[me] = 0; goto crashed }
+#define CRASH crashes--; row[0].orphaned = row[0].orphaned || row[0].owner == me; row[1].orphaned = row[1].orphaned || row[1].owner == me
+#define MAY_CRASH :: atomic { crashes > 0 -> CRASH; goto idle }
 /* What is on its way of an earlier POST is only waited for where the row may be sent again. */
 #define IS_DUE(o) (row[o].status == PENDING && (!row[o].unanswered || row[o].settled))
 
@@ -166,12 +168,12 @@ inline put_in_doubt(o) {
 /* Claims are conditional updates of the row: */
 /* step: claimed_to_send */
 #define CLAIM_TO_SEND(n) \
-  :: atomic { IS_DUE(n) -> o = n; row[n].status = SENDING; row[n].owner = me; row[n].lease_over = 0; late[me] = 0; \
+  :: atomic { IS_DUE(n) -> o = n; row[n].status = SENDING; row[n].owner = me; row[n].lease_over = 0; row[n].orphaned = 0; late[me] = 0; \
        row[n].marked = 0; row[n].attempts = row[n].attempts + 1; goto claimed }
 /* step: claimed_to_look */
 #define CLAIM_TO_LOOK(n) \
   :: atomic { row[n].status == IN_DOUBT && (row[n].owner == 0 || row[n].lease_over) -> o = n; \
-       row[n].owner = me; row[n].lease_over = 0; late[me] = 0; began_settled = row[n].settled; goto look_up }
+       row[n].owner = me; row[n].lease_over = 0; row[n].orphaned = 0; late[me] = 0; began_settled = row[n].settled; goto look_up }
 /* step: recovered */
 #define RECOVER(n) \
   :: atomic { row[n].status == SENDING && row[n].lease_over -> row[n].status = IN_DOUBT; row[n].owner = 0; \
@@ -184,7 +186,7 @@ proctype Worker(byte me) {
   byte o, shown;
   bit began_settled, began_fresh;
 idle:
-  alive[me] = 1; o = 0; shown = 0; began_settled = 0; began_fresh = 0;
+  o = 0; shown = 0; began_settled = 0; began_fresh = 0;
 end: /* nothing is due */
   if
   CLAIM_TO_SEND(0)
@@ -227,7 +229,7 @@ claimed:
   fi;
   if
   :: d_step { held_up[o] = held_up[o] - 1; on_the_way[o] = on_the_way[o] + 1 }
-  :: atomic { crashes > 0 -> crashes--; alive[me] = 0; held_up[o] = held_up[o] - 1; goto crashed }
+  :: atomic { crashes > 0 -> CRASH; held_up[o] = held_up[o] - 1; goto idle }
   fi;
   if
   :: atomic { on_the_way[o] > 0 -> on_the_way[o] = on_the_way[o] - 1; take_effect(o); goto answered }
@@ -316,9 +318,6 @@ still_in_doubt: /* step: still_in_doubt */
   :: atomic { !(HOLDS(o) && row[o].status == IN_DOUBT) -> goto idle }
   MAY_CRASH
   fi;
-
-crashed:
-  goto idle
 }
 
 /* What left a worker takes effect after it stopped waiting for it, or never does. */
@@ -341,7 +340,7 @@ end:
 
 /* The time to settle is over: by assumptions 2 to 5 nothing can arrive any more. */
 #define NOTHING_CAN_ARRIVE(o) !IS_FRESH && (IS_LATE_ALLOWED || on_the_way[o] == 0) && (IS_HOLD_UP_ALLOWED || held_up[o] == 0)
-#if defined(LATE) || defined(CLOCK)
+#ifdef LATE
 #define IS_LATE_ALLOWED true
 #else
 #define IS_LATE_ALLOWED false
@@ -362,12 +361,15 @@ proctype Time(byte o) {
 end:
   do
   :: atomic { row[o].unanswered && !row[o].settled && NOTHING_CAN_ARRIVE(o) -> row[o].settled = 1 }
-  :: atomic { row[o].owner != 0 && !row[o].lease_over && (!alive[row[o].owner] || MAY_END) ->
+  :: atomic { row[o].owner != 0 && !row[o].lease_over && (row[o].orphaned || MAY_END) ->
        if
-       :: alive[row[o].owner] && expiries > 0 -> expiries--
+       :: !row[o].orphaned && expiries > 0 -> expiries--
        :: else -> skip
        fi;
        row[o].lease_over = 1; late[row[o].owner] = 1 }
+#ifdef LOST_COMMIT
+  :: atomic { row[o].marked -> row[o].marked = 0 }
+#endif
   od
 }
 

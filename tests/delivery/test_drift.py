@@ -222,6 +222,36 @@ def test_apply_right_after_a_cancel_that_a_read_does_not_show_yet__looks_again(s
     assert second.status == Status.SUCCEEDED
 
 
+def test_cancel_in_doubt_right_after_an_apply__is_not_settled_by_a_read_that_may_lag_behind_it(
+    salon: Salon,
+) -> None:
+    """A visit without the points may be the one of before they were taken."""
+    salon.configure(SETTLE_SECONDS=60)
+    visit = salon.visit()
+    operation = salon.withdraw(visit)
+    salon.fail("cut_before", path="cancel_card_withdrawal", times=1)
+    cancel = salon.ask(CANCEL, visit)
+    undo_in_altegio(salon, visit)  # what a read that lags shows
+    salon.sweep(cancel)
+    assert cancel.status == Status.UNCONFIRMED
+    salon.ledger.withdraw(visit, salon.card, 100)  # and what one that does not
+    long_ago(operation)
+    salon.age(cancel, 61)
+    salon.run_to_the_end(cancel)
+    assert (cancel.status, cancel.returned_amount) == (Status.SUCCEEDED, points(100))
+    assert salon.posts() == 3
+
+
+def test_cancel_in_doubt_long_after_an_apply__is_settled_by_the_first_look(salon: Salon) -> None:
+    salon.configure(SETTLE_SECONDS=60)
+    visit = salon.visit()
+    long_ago(salon.withdraw(visit))
+    salon.fail("cut_after", path="cancel_card_withdrawal", times=1)
+    cancel = salon.ask(CANCEL, visit)
+    salon.run_to_the_end(cancel)
+    assert (cancel.status, cancel.ending) == (Status.SUCCEEDED, Ending.FOUND)
+
+
 def test_early_word_that_it_did_not_happen__keeps_the_card_taken_until_nothing_can_arrive(
     salon: Salon,
 ) -> None:
