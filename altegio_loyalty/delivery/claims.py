@@ -11,7 +11,7 @@ from typing import Any
 from django.utils import timezone
 
 from altegio_loyalty import database, exceptions, policy, signals
-from altegio_loyalty.client import Reply
+from altegio_loyalty.client import Reply, VisitDetails
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.drift import end_applies
@@ -72,6 +72,8 @@ class Claim:
     began: float = field(default_factory=time.monotonic)
     lease: float = field(default_factory=lambda: get_settings().LEASE_SECONDS)
     log: AttemptLog = field(init=False)
+    #: What the last look showed.
+    shown: VisitDetails | None = None
 
     def __post_init__(self) -> None:
         self.log = AttemptLog(self.operation.pk)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import cast
 
-from django.db.models import Max
+from django.db.models import Max, Q
 
 from altegio_loyalty import database, kinds, reasons
 from altegio_loyalty.models import LoyaltyOperation
@@ -49,7 +49,8 @@ def not_undone(in_order: Iterable[LoyaltyOperation]) -> list[LoyaltyOperation]:
         saw_nothing = operation.sent_at is not None and operation.seen_before == 0
         if is_done(operation) and (saw_nothing or not operation.traits.is_apply):
             applies = [apply for apply in applies if not is_done(apply)]
-        if operation.traits.is_apply and operation.undone_at is None:
+        took_nothing = operation.traits.moves_points and operation.applied_amount == 0
+        if operation.traits.is_apply and operation.undone_at is None and not took_nothing:
             applies.append(operation)
     return applies
 
@@ -58,7 +59,12 @@ def last_done_at(operation: LoyaltyOperation, *, is_apply: bool) -> datetime.dat
     """When another one was done last: an apply that nothing undid since, or a cancel; None where there is none."""
     apply, *cancels = kinds.family_of(operation.kind)
     done = family(operation).filter(kind__in=[apply] if is_apply else cancels, undone_at=None)
-    at = done.filter(status=Status.SUCCEEDED).exclude(pk=operation.pk).aggregate(last=Max("finished_at"))
+    took_nothing = Q(applied_amount=0) if operation.traits.moves_points else Q(pk=operation.pk)
+    at = (
+        done.filter(status=Status.SUCCEEDED)
+        .exclude(took_nothing | Q(pk=operation.pk))
+        .aggregate(last=Max("finished_at"))
+    )
     return cast("datetime.datetime | None", at["last"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import logging
 
@@ -9,7 +10,7 @@ from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from altegio_loyalty import bills, database, exceptions, kinds, policy
-from altegio_loyalty.client import Order, Reply, Vendor
+from altegio_loyalty.client import Order, Reply, Vendor, VisitDetails
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import Claim
 from altegio_loyalty.delivery.explained import in_force, is_anothers, last_done_at, odds, taken_by
@@ -47,11 +48,16 @@ def send(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
         claim.record(**columns)
         line.note()
         return None
+    order = _within_the_bill(operation.order, claim.shown)
+    if order is None:
+        claim.record(**transitions.nothing_left(timezone.now()))
+        line.note()
+        return None
     if not claim.mark_sent(seen.amount):
         logger.warning("Operation %s was taken over before it was sent; nothing was sent.", operation.pk)
         operation.refresh_from_db(using=database.alias())
         return None
-    failure = _post(claim, client)
+    failure = _post(claim, client, order)
     line.note(failure)
     return failure
 
@@ -61,6 +67,7 @@ def look(claim: Claim, client: Vendor, purpose: Purpose) -> Effect:
     operation, order = claim.operation, claim.operation.order
     after_call = operation.unanswered_at is not None
     reply = claim.log.call(purpose, lambda: _judged(client.look(order), order, after_call=after_call))
+    claim.shown = reply.visit
     return kinds.effect_on(reply.visit, order)
 
 
@@ -100,8 +107,19 @@ def _looked_at_again(
     return transitions.looked_at_again(operation, began, done_at) if done_at else None
 
 
-def _post(claim: Claim, client: Vendor) -> exceptions.ApiError | None:
-    operation, order = claim.operation, claim.operation.order
+def _within_the_bill(order: Order, visit: VisitDetails | None) -> Order | None:
+    """The order for no more points than the look shows to be left to pay; None where that is nothing.
+
+    Altegio may cap what it takes at the balance alone. Where two readings of the bill differ, the higher one counts here.
+    """
+    if order.amount is None or visit is None or visit.rest is None or not visit.lines:
+        return order
+    left = max(visit.rest)
+    return dataclasses.replace(order, amount=min(order.amount, left)) if left > 0 else None
+
+
+def _post(claim: Claim, client: Vendor, order: Order) -> exceptions.ApiError | None:
+    operation = claim.operation
     try:
         reply = claim.log.call(
             Purpose.SEND,

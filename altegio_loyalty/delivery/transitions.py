@@ -102,6 +102,11 @@ def already_there(now: Moment, seen: Decimal, discrepancy: str) -> Columns:
     return _finished(Status.REJECTED, now, ending=Ending.ALREADY_THERE, last_error="", **shown)
 
 
+def nothing_left(now: Moment) -> Columns:
+    """The look showed a bill on which nothing is left to pay: nothing was sent, and nothing taken."""
+    return succeeded(now, {"applied_amount": Decimal(0)})
+
+
 def refused(now: Moment, reason: str) -> Columns:
     return _finished(Status.REJECTED, now, last_error=reason)
 

@@ -267,7 +267,7 @@ no_answer:
   MAY_CRASH
   fi;
 
-as_wanted: /* step: found, already_there, nothing_to_cancel */
+as_wanted: /* step: found, already_there, nothing_to_cancel, nothing_left */
   if
   :: atomic { HOLDS(o) && row[o].status == SENDING && !(row[o].kind == CANCEL && !row[o].unanswered && LOOKS_AGAIN(o)) ->
        if

@@ -45,6 +45,38 @@ def test_apply_that_is_gone_from_the_visit__counts_no_more_and_says_since_when(s
     assert operation.discrepancy == ""
 
 
+def test_apply_that_took_nothing__is_not_told_to_be_gone(salon: Salon) -> None:
+    """Nor does it hold up the next one."""
+    salon.ledger.set_balance(salon.card, 0)
+    salon.configure(SETTLE_SECONDS=60)
+    visit = salon.visit()
+    operation = salon.withdraw(visit)
+    assert operation.applied_amount == 0
+    long_ago(operation)
+    look(salon, visit)
+    assert anew(operation).undone_at is None
+    assert salon.withdraw(visit).status == Status.SUCCEEDED
+
+
+def test_price_that_was_lowered_meanwhile__limits_what_is_sent(salon: Salon) -> None:
+    """Altegio may cap what it takes at the balance alone: no more is asked for than the look shows to be left."""
+    visit = salon.visit(lines=[("Haircut", "60")])
+    operation = salon.withdraw(visit, amount=100)
+    sent = [request for request in salon.sandbox.requests if request.method == "POST"]
+    assert [request.body["amount"] for request in sent] == [60]
+    assert (operation.amount, operation.applied_amount) == (points(100), points(60))
+    assert operation.sentence == "Less than asked: 60 of 100 points taken."
+
+
+def test_bill_on_which_nothing_is_left__takes_nothing_and_sends_nothing(salon: Salon) -> None:
+    other = salon.ledger.add_card(salon.client, balance=300)
+    visit = salon.visit(lines=[("Haircut", "60")])
+    salon.ledger.withdraw(visit, other, 60)
+    operation = salon.withdraw(visit, amount=100)
+    assert (operation.status, operation.applied_amount, salon.posts()) == (Status.SUCCEEDED, points(0), 0)
+    assert "nothing is left to pay" in operation.sentence
+
+
 def test_promotion_that_is_gone_from_the_visit__counts_no_more(salon: Salon) -> None:
     visit = salon.visit()
     operation = salon.ask(PROMOTION, visit)
