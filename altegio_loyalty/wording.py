@@ -322,6 +322,7 @@ _SENTENCES_KEPT = (
     gettext_noop("Altegio could not be reached; nothing was sent."),
     gettext_noop("Altegio did not answer."),
     gettext_noop("Altegio's answer could not be read."),
+    gettext_noop("The visit shows a loyalty row that nobody can judge."),
     gettext_noop("Altegio's answer is not JSON."),
     gettext_noop("Altegio's answer holds more than can be read."),
     gettext_noop("Altegio refused."),

@@ -142,7 +142,7 @@ def test_row_that_could_be_the_effect_and_nobody_can_judge__is_no_effect(kind: s
     target = order(kind, card_id=5, program_id=9, amount=Decimal(100))
     row = WITHDRAWAL if kinds.TABLE[kind].moves_points else DISCOUNT
     with pytest.raises(E.RowNotKnown, match=r"loyalty_transactions\[0\]\.status_id"):
-        effect_on(visit({**row, "status_id": 2}), target)
+        effect_on(visit({**row, "status_id": 7}), target)
 
 
 NOTHING, SOME = Effect(False, Decimal(0)), Effect(True, Decimal(40))
