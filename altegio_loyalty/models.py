@@ -65,10 +65,20 @@ class Location(models.Model):
         _("active"), default=True, help_text=_("Nothing is sent for a location that is switched off.")
     )
     time_zone = models.CharField(
-        _("time zone"), max_length=64, blank=True, default="", validators=[check_time_zone]
+        _("time zone"),
+        max_length=64,
+        blank=True,
+        default="",
+        validators=[check_time_zone],
+        help_text=_("Such as Europe/Prague. “Test connection” fills it in; empty is the site's."),
     )
     currency = models.CharField(
-        _("currency"), max_length=3, blank=True, default="", validators=[check_currency]
+        _("currency"),
+        max_length=3,
+        blank=True,
+        default="",
+        validators=[check_currency],
+        help_text=_("Such as EUR. “Test connection” fills it in."),
     )
     credentials_version = models.PositiveIntegerField(editable=False, default=0)
     credentials_worked_at = models.DateTimeField(
