@@ -115,7 +115,9 @@ class Sweep:
 
     def _give_up_the_late(self) -> None:
         for operation in database.operations().out_of_time(timezone.now()).select_related("location"):
-            if _give_up(operation):
+            if not operation.location.is_working:
+                database.change(operation, transitions.waits_for_location(timezone.now()))
+            elif _give_up(operation):
                 self.report.state_of[operation.pk] = operation.status
 
     def _due_in_turn(self) -> Iterator[LoyaltyOperation]:

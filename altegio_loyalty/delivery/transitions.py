@@ -169,8 +169,13 @@ def did_not_happen(
     return {"status": Status.PENDING, "next_attempt_at": next_at, **columns}
 
 
+def waits_for_location(now: Moment) -> Columns:
+    """Its location is paused or switched off: no time is used up, and some is left when it goes on."""
+    return {"expires_at": _after(now, get_settings().RETRY_WINDOW)}
+
+
 def out_of_time(operation: LoyaltyOperation, now: Moment) -> Columns:
-    """Nobody tried it in time: no worker, or a location that was paused for too long."""
+    """Nobody tried it in time."""
     return _finished(
         Status.FAILED, now, fence=operation.fence + 1, last_error=operation.last_error or NOT_IN_TIME
     )

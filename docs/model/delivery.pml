@@ -131,7 +131,7 @@ inline read_visit(shown) {
   :: MAY_LAG -> shown = seen_last
   fi
 }
-/* step: did_not_happen, waits_for_tokens */
+/* step: did_not_happen, waits_for_tokens, waits_for_location */
 inline try_again_or_end(o, uses_attempt) {
   row[o].attempts = row[o].attempts - (1 - uses_attempt);
   if

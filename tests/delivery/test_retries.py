@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from altegio_loyalty import delivery, services
 from altegio_loyalty.exceptions import OperationInProgress, OperationNotAllowed
-from altegio_loyalty.models import LoyaltyOperation, RequestBudget
+from altegio_loyalty.models import Location, LoyaltyOperation, RequestBudget
 from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
 from tests.delivery.salon import WITHDRAWAL, Salon, Status, seconds_from_now
 
@@ -309,6 +310,21 @@ def test_out_of_time__says_what_it_waited_for(salon: Salon, fault: str, told: st
     salon.sweep(operation)
     assert operation.status == Status.FAILED
     assert told in operation.last_error
+
+
+@pytest.mark.parametrize("why", [{"is_active": False}, {"refused_at": timezone.now()}])
+def test_location_that_is_paused_or_switched_off__uses_up_no_time(salon: Salon, why: dict[str, Any]) -> None:
+    """However long it takes, the operation goes on when its location does."""
+    salon.configure(RETRY_WINDOW=300)
+    operation = salon.later()
+    Location.objects.filter(pk=salon.location.pk).update(**why)
+    for _ in range(3):
+        salon.age(operation, 301)
+        salon.sweep(operation)
+        assert (operation.status, operation.attempt_count) == (Status.PENDING, 0)
+    Location.objects.filter(pk=salon.location.pk).update(is_active=True, refused_at=None)
+    salon.sweep(operation)
+    assert operation.status == Status.SUCCEEDED
 
 
 # Whose requests they are
