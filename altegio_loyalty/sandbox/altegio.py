@@ -116,7 +116,7 @@ class Altegio:
                 )
             self._refuse_connections()
         return self.faults.switch_on(
-            name, path=path, times=times, probability=probability, seed=seed, effect=effect, **parameters
+            name, parameters, path=path, times=times, probability=probability, seed=seed, effect=effect
         )
 
     def heal(self, name: str | None = None) -> None:

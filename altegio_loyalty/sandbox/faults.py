@@ -9,8 +9,11 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from typing import Any
+
+_HANGING = {"seconds": 60.0}
+_REFUSED = "The whole server refuses connections (from Python only; no path, times or probability)."
 
 
 @dataclass(frozen=True)
@@ -24,70 +27,78 @@ class FaultKind:
     """False where the answer is made from the real one, so that there must be a real one."""
 
 
+def _instead(description: str, **parameters: Any) -> FaultKind:
+    return FaultKind(f"{description}; not carried out.", False, parameters)
+
+
 def _spoilt(description: str, **parameters: Any) -> FaultKind:
     return FaultKind(f"Carried out; {description}", True, parameters, can_choose=False)
 
 
 FAULTS: dict[str, FaultKind] = {
-    "cut_before": FaultKind("The connection is reset once the request was read; not carried out.", False),
+    "cut_before": _instead("The connection is reset once the request was read"),
     "cut_after": FaultKind("Carried out, then the connection is reset without an answer.", True),
     "cut_mid_answer": _spoilt("the connection closes after half of the answer's bytes."),
-    "hang": FaultKind("Silence for some seconds, then carried out and answered.", True, {"seconds": 60.0}),
-    "hang_after": FaultKind(
-        "Carried out, then silence for some seconds, then a reset.", True, {"seconds": 60.0}
-    ),
+    "hang": FaultKind("Silence for some seconds, then carried out and answered.", True, _HANGING),
+    "hang_after": FaultKind("Carried out, then silence for some seconds, then a reset.", True, _HANGING),
     "drip": _spoilt("the answer comes one byte at a time, some seconds apart.", seconds=0.05),
-    "late_effect": FaultKind(
-        "Reset at once; carried out some seconds later.", True, {"seconds": 2.0}, can_choose=False
-    ),
-    "status_401": FaultKind("401, as after a changed password; not carried out.", False),
-    "status_402": FaultKind("402, the location's licence has expired; not carried out.", False),
-    "status_403": FaultKind("403, the user may not; not carried out.", False),
-    "status_404": FaultKind("404 without a message; not carried out.", False),
-    "status_422": FaultKind("422 with a map of fields; not carried out.", False),
-    "status_500": FaultKind("500 with the vendor's error body; not carried out.", False),
-    "status_502_html": FaultKind("502 with a gateway's HTML page; not carried out.", False),
-    "status_503": FaultKind("503 with plain text; not carried out.", False, {"retry_after": None}),
-    "rate_limited": FaultKind(
-        "429 whose message names a useless number of seconds; not carried out.", False, {"retry_after": None}
-    ),
-    "html": FaultKind("200 with an HTML page, as from a captive portal; not carried out.", False),
+    "late_effect": FaultKind("Reset at once; carried out some seconds later.", True, {"seconds": 2.0}, False),
+    "status_401": _instead("401, as after a changed password"),
+    "status_402": _instead("402, the location's licence has expired"),
+    "status_403": _instead("403, the user may not"),
+    "status_404": _instead("404 without a message"),
+    "status_422": _instead("422 with a map of fields"),
+    "status_500": _instead("500 with the vendor's error body"),
+    "status_502_html": _instead("502 with a gateway's HTML page"),
+    "status_503": _instead("503 with plain text", retry_after=None),
+    "rate_limited": _instead("429 whose message names a useless number of seconds", retry_after=None),
+    "html": _instead("200 with an HTML page, as from a captive portal"),
     "broken_json": FaultKind("Carried out; 200 with something that only begins like JSON.", True),
     "truncated_json": _spoilt("a complete HTTP answer whose JSON stops half-way."),
     "empty": FaultKind("Carried out; 200 with no body at all.", True),
-    "success_false": FaultKind("200 with success: false; not carried out.", False),
+    "success_false": _instead("200 with success: false"),
     "error_after_effect": FaultKind("Carried out, then 500.", True),
     "string_ids": _spoilt("ids and amounts come as strings."),
     "bare": _spoilt("the data comes without its envelope."),
     "huge": _spoilt("the answer is padded to some megabytes.", megabytes=8.0),
-    "redirect": FaultKind(
-        "302 to another host; not carried out.", False, {"location": "http://127.0.0.1:9/somewhere-else"}
-    ),
+    "redirect": _instead("302 to another host", location="http://127.0.0.1:9/somewhere-else"),
     "nan": _spoilt("amounts and balances are NaN, Infinity and 1e999."),
     "deep": _spoilt("the data is a list nested very deep.", levels=100_000),
     "nul_text": _spoilt("texts hold NUL, a lone surrogate and a <script>."),
-    "refuse_connections": FaultKind(
-        "The whole server refuses connections (from Python only; no path, times or probability).",
-        False,
-        can_choose=False,
-    ),
+    "refuse_connections": FaultKind(_REFUSED, False, can_choose=False),
 }
 """Every fault by name."""
 
 
 @dataclass
 class Fault:
-    """A fault that is switched on."""
+    """A fault that is switched on. Raises ValueError for an unknown name or parameter, or a senseless number."""
 
     name: str
-    path: str
-    times: int | None
-    probability: float
-    effect: bool
     parameters: dict[str, Any]
-    dice: random.Random = field(repr=False)
+    path: str = ""
+    times: int | None = None
+    probability: float = 1.0
+    seed: InitVar[int | None] = None
+    effect: bool | None = None
     hits: int = 0
     """How many requests have met it."""
+
+    def __post_init__(self, seed: int | None) -> None:
+        kind = _kind(self.name)
+        unknown = sorted(set(self.parameters) - set(kind.parameters))
+        if unknown:
+            takes = ", ".join(kind.parameters) or "none of its own"
+            raise ValueError(f"The fault {self.name} takes no {', '.join(unknown)}; it takes {takes}.")
+        if self.effect not in (None, kind.effect) and not kind.can_choose:
+            raise ValueError(f"The fault {self.name} cannot choose its effect.")
+        if self.times is not None and self.times < 1:
+            raise ValueError("times must be at least 1, or None for until it is healed.")
+        if not 0 <= self.probability <= 1:
+            raise ValueError("probability must be between 0 and 1.")
+        self.effect = kind.effect if self.effect is None else self.effect
+        self.parameters = {**kind.parameters, **self.parameters}
+        self._dice = random.Random(seed)
 
     @property
     def is_spent(self) -> bool:
@@ -98,7 +109,7 @@ class Fault:
         return float(self.parameters["seconds"])
 
     def meets(self, subject: str) -> bool:
-        return not self.is_spent and self.path in subject and self.dice.random() < self.probability
+        return not self.is_spent and self.path in subject and self._dice.random() < self.probability
 
 
 class FaultBoard:
@@ -109,38 +120,9 @@ class FaultBoard:
         self._faults: list[Fault] = []
         self._wake = threading.Event()
 
-    def switch_on(
-        self,
-        name: str,
-        *,
-        path: str = "",
-        times: int | None = None,
-        probability: float = 1.0,
-        seed: int | None = None,
-        effect: bool | None = None,
-        **parameters: Any,
-    ) -> Fault:
-        """Switches a fault on. Raises ValueError for an unknown name or parameter, or a senseless number."""
-        kind = _kind(name)
-        unknown = sorted(set(parameters) - set(kind.parameters))
-        if unknown:
-            takes = ", ".join(kind.parameters) or "none of its own"
-            raise ValueError(f"The fault {name} takes no {', '.join(unknown)}; it takes {takes}.")
-        if effect is not None and effect != kind.effect and not kind.can_choose:
-            raise ValueError(f"The fault {name} cannot choose its effect.")
-        if times is not None and times < 1:
-            raise ValueError("times must be at least 1, or None for until it is healed.")
-        if not 0 <= probability <= 1:
-            raise ValueError("probability must be between 0 and 1.")
-        fault = Fault(
-            name=name,
-            path=path,
-            times=times,
-            probability=probability,
-            effect=kind.effect if effect is None else effect,
-            parameters={**kind.parameters, **parameters},
-            dice=random.Random(seed),
-        )
+    def switch_on(self, name: str, parameters: Mapping[str, Any] | None = None, **options: Any) -> Fault:
+        """Switches a fault on; the options are fields of `Fault`, and it raises what that raises."""
+        fault = Fault(name, dict(parameters or {}), **options)
         with self._lock:
             self._faults.append(fault)
         return fault

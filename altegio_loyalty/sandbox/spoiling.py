@@ -36,8 +36,12 @@ def replacement(fault: Fault) -> Answer | None:
 
 def spoil(fault: Fault, real: Answer, finish: Finish) -> Answer:
     """The real answer, spoilt; an error of the books' own (404, 422, …) as well, where that makes sense."""
-    change = _CHANGES.get(fault.name)
-    return change(fault, real, finish) if change else finish(real)
+    if fault.name == "bare":
+        return replace(real, has_envelope=False)
+    if change := _CHANGES_OF_THE_DATA.get(fault.name):
+        real = replace(real, body=change(fault, real.body))
+    change_whole = _CHANGES_OF_THE_WHOLE.get(fault.name)
+    return change_whole(fault, finish(real)) if change_whole else finish(real)
 
 
 def _page(status: int, title: str) -> Answer:
@@ -82,56 +86,49 @@ _REPLACEMENTS: dict[str, Callable[[Fault], Answer]] = {
 }
 
 
-def _truncated(fault: Fault, real: Answer, finish: Finish) -> Answer:
-    text = encode(finish(real).body)
-    return replace(finish(real), body=text[: len(text) // 2])
+def _truncated(fault: Fault, whole: Answer) -> Answer:
+    text = encode(whole.body)
+    return replace(whole, body=text[: len(text) // 2])
 
 
-def _huge(fault: Fault, real: Answer, finish: Finish) -> Answer:
-    body = finish(real).body
+def _huge(fault: Fault, whole: Answer) -> Answer:
     padding = "x" * int(float(fault.parameters["megabytes"]) * 1024 * 1024)
-    padded = {**body, "padding": padding} if isinstance(body, dict) else [*body, padding]
-    return replace(finish(real), body=padded)
+    padded = {**whole.body, "padding": padding} if isinstance(whole.body, dict) else [*whole.body, padding]
+    return replace(whole, body=padded)
 
 
-def _deep(fault: Fault, real: Answer, finish: Finish) -> Answer:
+_CHANGES_OF_THE_WHOLE = {"truncated_json": _truncated, "huge": _huge}
+
+
+def _deep(fault: Fault, body: Any) -> Literal:
     levels = int(fault.parameters["levels"])
-    return finish(replace(real, body=Literal("[" * levels + "]" * levels)))
+    return Literal("[" * levels + "]" * levels)
 
 
-def _nan(fault: Fault, real: Answer, finish: Finish) -> Answer:
+def _nan(fault: Fault, body: Any) -> Any:
     numbers = itertools.cycle(ABSURD_NUMBERS)
 
     def absurd(key: str, value: Any) -> Any:
         return Literal(next(numbers)) if key in ("amount", "balance") else value
 
-    return finish(replace(real, body=_changed(real.body, absurd)))
+    return _changed(body, absurd)
 
 
-def _string_ids(fault: Fault, real: Answer, finish: Finish) -> Answer:
-    def as_text(key: str, value: Any) -> Any:
-        is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
-        wanted = key == "id" or key.endswith("_id") or key in ("amount", "balance", "cost")
-        return str(value) if is_number and wanted else value
-
-    return finish(replace(real, body=_changed(real.body, as_text)))
+def _as_text(key: str, value: Any) -> Any:
+    is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
+    wanted = key == "id" or key.endswith("_id") or key in ("amount", "balance", "cost")
+    return str(value) if is_number and wanted else value
 
 
-def _nul_text(fault: Fault, real: Answer, finish: Finish) -> Answer:
-    def nasty(key: str, value: Any) -> Any:
-        return value + NASTY_TEXT if isinstance(value, str) else value
-
-    return finish(replace(real, body=_changed(real.body, nasty)))
+def _nasty(key: str, value: Any) -> Any:
+    return value + NASTY_TEXT if isinstance(value, str) else value
 
 
-_CHANGES: dict[str, Callable[[Fault, Answer, Finish], Answer]] = {
-    "truncated_json": _truncated,
-    "bare": lambda fault, real, finish: replace(real, has_envelope=False),
-    "huge": _huge,
+_CHANGES_OF_THE_DATA: dict[str, Callable[[Fault, Any], Any]] = {
     "deep": _deep,
     "nan": _nan,
-    "string_ids": _string_ids,
-    "nul_text": _nul_text,
+    "string_ids": lambda fault, body: _changed(body, _as_text),
+    "nul_text": lambda fault, body: _changed(body, _nasty),
 }
 
 
