@@ -14,14 +14,14 @@ from altegio_loyalty.sandbox.access import Access
 from altegio_loyalty.sandbox.books import Location, Visit
 from altegio_loyalty.sandbox.ledger import API, Ledger, NotInBooks, RefusedRepeat
 from altegio_loyalty.sandbox.wire import (
+    FORBIDDEN,
+    NOT_FOUND,
+    UNAUTHORIZED,
     Answer,
     Request,
     failure,
-    forbidden,
     invalid,
-    not_found,
     success,
-    unauthorized,
 )
 
 Ids = dict[str, int]
@@ -59,7 +59,7 @@ class Api:
         except Refusal as refusal:
             return refusal.answer
         except NotInBooks:
-            return not_found()
+            return NOT_FOUND
         except RefusedRepeat as error:
             return invalid({"record_id": [str(error)]})
 
@@ -68,7 +68,7 @@ class Api:
         needs_user = operation is not auth and not self.is_open(operation, request)
         known = self.access.knows(header) if needs_user else self.access.knows_partner(header)
         if not known:
-            raise Refusal(unauthorized())
+            raise Refusal(UNAUTHORIZED)
 
     def is_open(self, operation: Operation, request: Request) -> bool:
         """Whether anybody with a partner token is shown any location."""
@@ -78,13 +78,13 @@ class Api:
     def visible_location(self, location_id: int) -> Location:
         location = self.ledger.location(location_id)
         if not location.is_visible:
-            raise Refusal(forbidden())
+            raise Refusal(FORBIDDEN)
         return location
 
     def visible_visit(self, visit_id: int) -> Visit:
         visit = self.ledger.visit(visit_id)
         if not self.ledger.location(visit.location_id).is_visible:
-            raise Refusal(not_found())
+            raise Refusal(NOT_FOUND)
         return visit
 
 
@@ -186,9 +186,9 @@ def chain_loyalty_transactions(api: Api, ids: Ids, request: Request) -> Answer:
     """The rows of the chain's visits; the dates, which are needed, are days of UTC, both inclusive."""
     here = [place for place in api.ledger.books.locations.values() if place.chain_id == ids["chain_id"]]
     if not here:
-        return not_found()
+        return NOT_FOUND
     if not any(place.is_visible and place.loyalty_access for place in here):
-        return forbidden()
+        return FORBIDDEN
     missing = {"created_after", "created_before"} - set(request.query)
     if missing:
         return invalid({name: [f"The {name} field is required."] for name in missing})
@@ -277,14 +277,14 @@ def _read_object(request: Request) -> dict[str, Any]:
 
 def _visit_to_change(api: Api, ids: Ids, fields: dict[str, Any]) -> Visit:
     if not api.visible_location(ids["location_id"]).loyalty_access:
-        raise Refusal(forbidden())
+        raise Refusal(FORBIDDEN)
     return _visit_at(api, ids["location_id"], fields["visit_id"], fields["record_id"])
 
 
 def _visit_at(api: Api, location_id: int, visit_id: int, record_id: int) -> Visit:
     visit = api.ledger.visit(visit_id)
     if visit.location_id != location_id or record_id not in visit.record_ids:
-        raise Refusal(not_found())
+        raise Refusal(NOT_FOUND)
     return visit
 
 

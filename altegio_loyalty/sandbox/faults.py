@@ -98,7 +98,7 @@ class Fault:
             raise ValueError("probability must be between 0 and 1.")
         self.effect = kind.effect if self.effect is None else self.effect
         self.parameters = {**kind.parameters, **self.parameters}
-        self._dice = random.Random(seed)
+        self.dice = random.Random(seed)
 
     @property
     def is_spent(self) -> bool:
@@ -109,7 +109,7 @@ class Fault:
         return float(self.parameters["seconds"])
 
     def meets(self, subject: str) -> bool:
-        return not self.is_spent and self.path in subject and self._dice.random() < self.probability
+        return not self.is_spent and self.path in subject and self.dice.random() < self.probability
 
 
 class FaultBoard:

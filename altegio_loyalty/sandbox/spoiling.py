@@ -10,15 +10,15 @@ from typing import Any
 
 from altegio_loyalty.sandbox.faults import Fault
 from altegio_loyalty.sandbox.wire import (
+    FORBIDDEN,
     HTML,
+    NOT_FOUND,
+    UNAUTHORIZED,
     Answer,
     Literal,
     encode,
     failure,
-    forbidden,
     invalid,
-    not_found,
-    unauthorized,
 )
 
 ABSURD_NUMBERS = ("NaN", "1e999", "Infinity", "-Infinity")
@@ -68,10 +68,10 @@ def _redirect(fault: Fault) -> Answer:
 
 
 _REPLACEMENTS: dict[str, Callable[[Fault], Answer]] = {
-    "status_401": lambda fault: unauthorized(),
+    "status_401": lambda fault: UNAUTHORIZED,
     "status_402": lambda fault: failure(402, "The location's licence has expired."),
-    "status_403": lambda fault: forbidden(),
-    "status_404": lambda fault: not_found(),
+    "status_403": lambda fault: FORBIDDEN,
+    "status_404": lambda fault: NOT_FOUND,
     "status_422": lambda fault: invalid({"record_id": ["The record cannot be changed."]}),
     "status_500": lambda fault: failure(500, "An error occurred"),
     "status_502_html": lambda fault: _page(502, "502 Bad Gateway"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -92,16 +92,9 @@ def failure(status: int, message: str = "", errors: dict[str, list[str]] | None 
     return Answer(status, {"success": False, "data": None, "meta": meta})
 
 
-def unauthorized() -> Answer:
-    return failure(401, "Authentication needed.")
-
-
-def forbidden() -> Answer:
-    return failure(403, "Access denied.")
-
-
-def not_found() -> Answer:
-    return failure(404)
+UNAUTHORIZED = failure(401, "Authentication needed.")
+FORBIDDEN = failure(403, "Access denied.")
+NOT_FOUND = failure(404)
 
 
 def invalid(errors: dict[str, list[str]]) -> Answer:
@@ -113,7 +106,7 @@ def put_in_envelope(answer: Answer) -> Answer:
     if not answer.has_envelope:
         return answer
     body = {"success": True, "data": answer.body, "meta": answer.meta}
-    return Answer(answer.status, body, headers=answer.headers, content_type=answer.content_type)
+    return replace(answer, body=body, has_envelope=False)
 
 
 def encode(body: Any, *, float_noise: bool = True) -> bytes:
