@@ -17,6 +17,7 @@ from altegio_loyalty.sandbox.books import (
     Program,
     Row,
     Visit,
+    total_of,
 )
 
 Json = dict[str, Any]
@@ -213,12 +214,11 @@ def _item(line: Line, discount: Decimal) -> Json:
 
 
 def _discount(visit: Visit, line: Line) -> Decimal:
-    rows = [row for row in visit.in_force if row.is_discount and row.item_id == line.item_id]
-    return sum((row.amount for row in rows), Decimal())
+    return total_of(row for row in visit.in_force if row.is_discount and row.item_id == line.item_id)
 
 
 def _service(visit: Visit, line: Line) -> Json:
-    covered = sum((row.amount for row in visit.in_force if row.item_id == line.item_id), Decimal())
+    covered = total_of(row for row in visit.in_force if row.item_id == line.item_id)
     return {
         "id": line.item_id,
         "title": line.title,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -48,6 +48,11 @@ UNDONE = 2
 def money(value: Decimal | int | str) -> Decimal:
     """The value rounded to cents."""
     return Decimal(value).quantize(CENT, rounding=ROUND_HALF_UP)
+
+
+def total_of(rows: Iterable[Row | Payment]) -> Decimal:
+    """What they come to."""
+    return sum((row.amount for row in rows), Decimal())
 
 
 @dataclass
@@ -176,11 +181,8 @@ class Visit:
 
     @property
     def left_to_pay(self) -> Decimal:
-        covered = sum(
-            (row.amount for row in self.in_force if row.is_discount or row.is_withdrawal), Decimal()
-        )
-        paid = sum((payment.amount for payment in self.payments), Decimal())
-        return max(self.cost - covered - paid, Decimal())
+        covered = total_of(row for row in self.in_force if row.is_discount or row.is_withdrawal)
+        return max(self.cost - covered - total_of(self.payments), Decimal())
 
 
 @dataclass

@@ -33,6 +33,7 @@ from altegio_loyalty.sandbox.books import (
     Row,
     Visit,
     money,
+    total_of,
 )
 
 SCREEN = "altegio screen"
@@ -212,11 +213,8 @@ class Ledger:
         """Gives back everything that the card paid on the visit; says how much (0: there was nothing)."""
         with self.change():
             visit, card = self._pair(visit, card)
-            gone = [row for row in visit.in_force if row.is_withdrawal and row.card_id == card.id]
-            returned = self._remove(visit, gone)
-            if gone:
-                card.balance += returned
-                self._note("cancel_card_withdrawal", visit, card, 0, returned, by)
+            returned = self._undo("cancel_card_withdrawal", visit, card, 0, by)
+            card.balance += returned
             return returned
 
     def apply_program(
@@ -229,16 +227,13 @@ class Ledger:
         with self.change():
             visit, card = self._pair(visit, card)
             program = self._linked(card, program)
-            if self.rules.repeat_promotion == "refuse" and self._promotion_rows(visit, card, program):
+            if self.rules.repeat_promotion == "refuse" and _used(visit, card, program.id):
                 raise RefusedRepeat("This promotion was already applied to this visit.")
-            amounts = [(line, money(line.cost * program.percent / 100)) for line in visit.lines]
-            total = sum((amount for _, amount in amounts), Decimal())
-            for line, amount in amounts:
+            amounts = [money(line.cost * program.percent / 100) for line in visit.lines]
+            for line, amount in zip(visit.lines, amounts, strict=True):
                 if amount:
-                    visit.rows.append(
-                        self._row(PROMOTION_DISCOUNT, amount, card, line, program_id=program.id, by=by)
-                    )
-            if total:
+                    visit.rows.append(self._row(PROMOTION_DISCOUNT, amount, card, line, program.id, by=by))
+            if total := sum(amounts, Decimal()):
                 self._note("apply_discount_program", visit, card, program.id, total, by)
             return total
 
@@ -249,11 +244,7 @@ class Ledger:
         with self.change():
             visit, card = self._pair(visit, card)
             program = self._linked(card, program)
-            gone = self._promotion_rows(visit, card, program)
-            total = self._remove(visit, gone)
-            if gone:
-                self._note("cancel_discount_program", visit, card, program.id, total, by)
-            return total
+            return self._undo("cancel_discount_program", visit, card, program.id, by)
 
     def accrue(self, visit: Visit | int, card: Card | int, amount: Amount, *, by: str = SCREEN) -> None:
         """Points earned on the visit: a row that is neither a withdrawal nor a discount."""
@@ -266,9 +257,8 @@ class Ledger:
     def pay(self, visit: Visit | int, amount: Amount) -> None:
         """The client pays part of the visit in money, which leaves less to pay with points."""
         with self.change():
-            visit = self.visit(_id(visit))
-            payment = Payment(self._new_id("payment", None, ()), money(amount), datetime.now(UTC))
-            visit.payments.append(payment)
+            payment = Payment(self._new_id("payment"), money(amount), datetime.now(UTC))
+            self.visit(_id(visit)).payments.append(payment)
 
     def set_balance(self, card: Card | int, balance: Amount) -> None:
         """The balance changes in a way that no visit shows: a manual transaction, points that ran out."""
@@ -301,13 +291,13 @@ class Ledger:
         """What the card has paid on the visit so far."""
         with self.lock:
             rows = [row for row in self.visit(_id(visit)).in_force if row.is_withdrawal]
-            return sum((row.amount for row in rows if row.card_id == _id(card)), Decimal())
+            return total_of(row for row in rows if row.card_id == _id(card))
 
     def discounted(self, visit: Visit | int, program: Program | int) -> Decimal:
         """What the promotion has taken off the visit so far."""
         with self.lock:
             rows = [row for row in self.visit(_id(visit)).in_force if row.is_discount]
-            return sum((row.amount for row in rows if row.program_id == _id(program)), Decimal())
+            return total_of(row for row in rows if row.program_id == _id(program))
 
     @property
     def effects(self) -> list[Effect]:
@@ -335,40 +325,45 @@ class Ledger:
             raise ValueError(f"A line is a service or a product, not {kind!r}.")
         if money(cost) < 0:
             raise ValueError("A line cannot cost less than nothing.")
-        item_id = self._new_id(kind, None, ())
+        item_id = self._new_id(kind)
         if kind == "service":
             return Line(item_id, SERVICE, title, money(cost), record_id)
-        return Line(item_id, PRODUCT, title, money(cost), 0, self._new_id("sale", None, ()))
+        return Line(item_id, PRODUCT, title, money(cost), 0, self._new_id("sale"))
 
     def _row(
-        self, type_id: int, amount: Decimal, card: Card, line: Line | None, *, program_id: int = 0, by: str
+        self, type_id: int, amount: Decimal, card: Card, line: Line | None, program_id: int = 0, *, by: str
     ) -> Row:
-        row = Row(self._new_id("row", None, ()), type_id, amount, card.id, program_id, by=by)
+        row = Row(self._new_id("row"), type_id, amount, card.id, program_id, by=by)
         if line is not None:
             row.item_id, row.item_type_id = line.item_id, line.item_type_id
             row.record_id, row.sale_id = line.record_id, line.sale_id
         return row
 
-    def _promotion_rows(self, visit: Visit, card: Card, program: Program) -> list[Row]:
-        ids = (card.id, program.id)
-        return [row for row in visit.in_force if row.is_discount and (row.card_id, row.program_id) == ids]
-
-    def _remove(self, visit: Visit, gone: list[Row]) -> Decimal:
+    def _undo(self, kind: str, visit: Visit, card: Card, program_id: int, by: str) -> Decimal:
+        gone = _used(visit, card, program_id)
         for row in gone:
             row.status_id = UNDONE
         if self.rules.undone_rows == "vanish":
             visit.rows = [row for row in visit.rows if row not in gone]
-        return sum((row.amount for row in gone), Decimal())
+        if gone:
+            self._note(kind, visit, card, program_id, total_of(gone), by)
+        return total_of(gone)
 
     def _note(self, kind: str, visit: Visit, card: Card, program_id: int, amount: Decimal, by: str) -> None:
         self.books.effects.append(Effect(kind, visit.id, card.id, program_id, amount, datetime.now(UTC), by))
 
-    def _new_id(self, kind: str, wanted: int | None, taken: Iterable[int]) -> int:
+    def _new_id(self, kind: str, wanted: int | None = None, taken: Iterable[int] = ()) -> int:
         new_id = self.books.next_ids[kind] if wanted is None else wanted
         if wanted is not None and new_id in taken:
             raise ValueError(f"There is a {kind} {new_id} already.")
         self.books.next_ids[kind] = max(self.books.next_ids[kind], new_id + 1)
         return new_id
+
+
+def _used(visit: Visit, card: Card, program_id: int) -> list[Row]:
+    """The rows in force of the card, or for a program's id of that promotion by the card; accruals are neither."""
+    rows = [row for row in visit.in_force if row.is_discount or row.is_withdrawal]
+    return [row for row in rows if (row.card_id, row.program_id) == (card.id, program_id)]
 
 
 def _id(thing: Location | Client | Card | Program | Visit | int) -> int:
