@@ -2,54 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, time, timedelta
+from importlib import resources
 from typing import Any
 
 from altegio_loyalty.sandbox.ledger import Ledger
 
-LOCATIONS = ((4564, "Salon on Main Street"), (4565, "Salon at the Harbour"), (4566, "Salon at the Airport"))
-
-CardSpec = tuple[str, str, tuple[int, ...]]
-"""Balance, title, the ids of the programs."""
-
-PROGRAMS = ((20802, "Birthday", "10"), (20803, "Happy hours", "15"), (20804, "Free care product", "100"))
-
-CLIENTS: tuple[tuple[str, tuple[CardSpec, ...]], ...] = (
-    ("Jane Miller", (("1000", "Gold", (20802, 20803)),)),
-    ("Oliver Stone", (("784.89", "Silver", (20802,)),)),
-    ("Anna Petrova", (("0", "Gold", (20802,)), ("250", "Gift", ()))),
-    ("Lucas Weber", (("99.99", "Silver", ()),)),
-    (
-        "Maria Rossi",
-        (("5000", "Platinum", (20802, 20803, 20804)), ("12.50", "Gift", ()), ("0", "Silver", ())),
-    ),
-    ("Ivan Horvat", (("300", "Silver", (20803,)),)),
-    ("Sofia Lindqvist", (("0.01", "Gift", ()),)),
-    ("Peter Novak", (("150.75", "Gold", (20802,)),)),
-    ("Emma Dubois", (("2200", "Platinum", (20803, 20804)), ("40", "Gift", ()))),
-    ("Noah Jansen", (("60", "Silver", ()),)),
-    ("Nina Kovacs", (("410.10", "Gold", (20802,)),)),
-    ("Adam Brown", (("875", "Gold", (20802, 20803)), ("33.33", "Gift", ()))),
-)
-
-VISIT_LINES: tuple[tuple[tuple[str, ...], ...], ...] = (
-    (("Haircut", "45"),),
-    (("Haircut", "45"), ("Shampoo", "18.90", "product")),
-    (("Colouring", "120"), ("Care mask", "35.50")),
-    (("Manicure", "30"), ("Nail oil", "12.40", "product")),
-    (("Full day of care", "640"),),
-    (("Beard trim", "19.99"),),
-    (("Highlights", "150"), ("Blow-dry", "28"), ("Hair spray", "14.30", "product")),
-    (("Massage", "90"),),
-)
-
 FIRST_HOUR = 8
-VISITS_A_DAY = len(VISIT_LINES)
 FIRST_DAY = date(2024, 1, 1).toordinal()
 FIRST_VISIT = 118_000_000
 FIRST_RECORD = 140_000_000
-FIRST_CLIENT = 4_240_788
-FIRST_CARD = 9_210_520
 
 
 def demo_books(today: date) -> dict[str, Any]:
@@ -57,17 +20,16 @@ def demo_books(today: date) -> dict[str, Any]:
 
     Times are UTC. The third visit of each location has no client: a walk-in, who has no card to pay with.
     """
-    clients = _clients()
-    return {
-        "locations": [{"id": number, "title": title, "timezone": "UTC"} for number, title in LOCATIONS],
-        "programs": [{"id": number, "title": title, "percent": cut} for number, title, cut in PROGRAMS],
-        "clients": clients,
-        "visits": [
-            _visit(today, place, turn, clients)
-            for place in range(len(LOCATIONS))
-            for turn in range(VISITS_A_DAY)
-        ],
-    }
+    books: dict[str, Any] = json.loads(
+        (resources.files("altegio_loyalty.sandbox") / "demo.json").read_text(encoding="utf-8")
+    )
+    turns = list(enumerate(books.pop("lines")))
+    books["visits"] = [
+        {"location_id": location["id"], "lines": lines, **_visit(today, place, turn, books["clients"])}
+        for place, location in enumerate(books["locations"])
+        for turn, lines in turns
+    ]
+    return books
 
 
 def fill(ledger: Ledger, today: date) -> int:
@@ -89,20 +51,6 @@ def fill(ledger: Ledger, today: date) -> int:
         return len(new)
 
 
-def _clients() -> list[dict[str, Any]]:
-    clients, card_id = [], FIRST_CARD
-    for index, (name, cards) in enumerate(CLIENTS):
-        client: dict[str, Any] = {"id": FIRST_CLIENT + index, "name": name, "cards": []}
-        client["phone"] = f"+1315555{175 + index:04d}"
-        for balance, title, program_ids in cards:
-            client["cards"].append(
-                {"id": card_id, "title": title, "balance": balance, "programs": program_ids}
-            )
-            card_id += 1
-        clients.append(client)
-    return clients
-
-
 def _visit(today: date, place: int, turn: int, clients: list[dict[str, Any]]) -> dict[str, Any]:
     offset = (today.toordinal() - FIRST_DAY) * 100 + place * 10 + turn
     starts_at = datetime.combine(today, time(FIRST_HOUR), UTC) + timedelta(minutes=75 * turn + 10 * place)
@@ -110,12 +58,10 @@ def _visit(today: date, place: int, turn: int, clients: list[dict[str, Any]]) ->
     return {
         "id": FIRST_VISIT + offset,
         "record_id": FIRST_RECORD + offset,
-        "location_id": LOCATIONS[place][0],
         "client_id": client["id"] if client else None,
         "client_name": client["name"] if client else "",
         "client_phone": client["phone"] if client else "",
         "starts_at": starts_at,
-        "lines": VISIT_LINES[turn],
     }
 
 
