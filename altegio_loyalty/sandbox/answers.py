@@ -1,9 +1,14 @@
-"""The vendor's objects, built from the books. Called with the ledger's lock held."""
+"""The vendor's objects, built from the books. Called with the ledger's lock held.
+
+Fields that no books change stand in unchanging.json, by the kind of object.
+"""
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from altegio_loyalty.sandbox.books import (
@@ -22,7 +27,7 @@ from altegio_loyalty.sandbox.books import (
 
 Json = dict[str, Any]
 
-STAFF = {"id": 55436, "name": "John", "specialization": "Hairdresser", "position": [], "avatar": ""}
+UNCHANGING: dict[str, Json] = json.loads(Path(__file__).with_name("unchanging.json").read_bytes())
 
 
 def visit_details(books: Books, visit: Visit, *, is_net: bool = False) -> Json:
@@ -34,9 +39,8 @@ def visit_details(books: Books, visit: Visit, *, is_net: bool = False) -> Json:
     return {
         "payment_transactions": [_payment(books, visit, payment) for payment in visit.payments],
         "loyalty_transactions": [_transaction(row, chain_id) for row in visit.rows],
-        "kkm_transaction_details_container": {"last_operation_type": 1, "transactions": []},
         "items": [_item(line, _discount(visit, line) if is_net else Decimal()) for line in visit.lines],
-    }
+    } | UNCHANGING["visit_details"]
 
 
 def loyalty_transactions(books: Books, visit: Visit) -> list[Json]:
@@ -48,12 +52,11 @@ def loyalty_transactions(books: Books, visit: Visit) -> list[Json]:
 
 def chain_transaction(row: Row, visit: Visit, chain_id: int) -> Json:
     """A row of the chain's list, which names the visit, and neither the location nor a time."""
-    others = dict.fromkeys(("services_transaction_id", "certificate_id", "abonement_id"), 0)
-    return {**_transaction(row, chain_id), "visit_id": visit.id, **others}
+    return _transaction(row, chain_id) | {"visit_id": visit.id} | UNCHANGING["chain_transaction"]
 
 
 def client(item: Client) -> Json:
-    return {"id": item.id, "name": item.name, "phone": item.phone, "email": ""}
+    return {"id": item.id, "name": item.name, "phone": item.phone} | UNCHANGING["client"]
 
 
 def card(books: Books, item: Card) -> Json:
@@ -64,7 +67,6 @@ def card(books: Books, item: Card) -> Json:
     return {
         "id": item.id,
         "balance": item.balance,
-        "points": 0,
         "paid_amount": sold,
         "sold_amount": sold,
         "visits_count": len(visits),
@@ -74,7 +76,7 @@ def card(books: Books, item: Card) -> Json:
         "type": kind,
         "salon_group": chain,
         "programs": [_program(books.programs[program_id]) for program_id in item.program_ids],
-    }
+    } | UNCHANGING["card"]
 
 
 def record(books: Books, visit: Visit, record_id: int) -> Json:
@@ -85,30 +87,16 @@ def record(books: Books, visit: Visit, record_id: int) -> Json:
     return {
         "id": record_id,
         "company_id": visit.location_id,
-        "staff_id": STAFF["id"],
         "services": [_service(visit, line) for line in lines],
         "goods_transactions": [_sale(line) for line in goods],
-        "staff": STAFF,
         "client": _client(books, visit),
-        "clients_count": 1,
         "date": starts_at.strftime("%Y-%m-%d %H:%M:%S"),
         "datetime": starts_at.isoformat(timespec="seconds"),
-        "create_date": starts_at.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "last_change_date": starts_at.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "comment": "",
-        "online": False,
-        "visit_attendance": visit.attendance,
-        "attendance": visit.attendance,
-        "confirmed": 1,
-        "seance_length": 3600,
-        "length": 3600,
+        **dict.fromkeys(("create_date", "last_change_date"), f"{starts_at:%Y-%m-%dT%H:%M:%S%z}"),
+        **dict.fromkeys(("attendance", "visit_attendance"), visit.attendance),
         "visit_id": visit.id,
-        "deleted": False,
         "paid_full": 0 if visit.left_to_pay else 1,
-        "record_labels": [],
-        "custom_fields": [],
-        "documents": [],
-    }
+    } | UNCHANGING["record"]
 
 
 def visit(books: Books, item: Visit) -> Json:
@@ -125,49 +113,23 @@ def location(item: Location) -> Json:
     return {
         "id": item.id,
         "title": item.title,
-        "country_id": 1,
-        "country": "",
-        "city_id": 1,
-        "city": "",
         "timezone": (datetime.now(item.zone).utcoffset() or timedelta()) / timedelta(hours=1),
         "timezone_name": item.timezone,
         "currency_short_title": item.currency,
-        "active": 1,
-        "address": "",
-        "zip": "",
         "main_group_id": item.chain_id,
         "main_group": {"id": item.chain_id, "title": "Chain 1"},
         "groups": {str(item.chain_id): {"id": item.chain_id, "title": "Chain 1"}},
-    }
+    } | UNCHANGING["location"]
 
 
 def permissions(item: Location) -> Json:
     """The user's rights in a location; only the loyalty ones can be switched."""
-    allowed = item.loyalty_access
-    return {
-        "timetable": {"timetable_access": True},
-        "clients": {"clients_access": True},
-        "loyalty": {
-            "loyalty_access": allowed,
-            "has_loyalty_access": allowed,
-            "loyalty_cards_manual_transactions_access": allowed,
-        },
-        "other": {"auth_enable_check_ip": False, "auth_list_allowed_ip": []},
-    }
+    rights = ("loyalty_access", "has_loyalty_access", "loyalty_cards_manual_transactions_access")
+    return {"loyalty": dict.fromkeys(rights, item.loyalty_access)} | UNCHANGING["permissions"]
 
 
 def user(login: str, user_token: str) -> Json:
-    return {
-        "id": 123456,
-        "user_token": user_token,
-        "name": "Jane",
-        "phone": "13155550175",
-        "login": login,
-        "email": login,
-        "avatar": "",
-        "is_approved": True,
-        "is_email_confirmed": True,
-    }
+    return {"user_token": user_token, "login": login, "email": login} | UNCHANGING["user"]
 
 
 def _transaction(row: Row, chain_id: int) -> Json:
@@ -197,20 +159,16 @@ def _item(line: Line, discount: Decimal) -> Json:
         "item_type_id": line.item_type_id,
         "record_id": line.record_id,
         "item_title": line.title,
-        "amount": 1,
         "first_cost": line.cost,
         "manual_cost": line.cost,
-        "discount": 0,
         "cost": line.cost - discount,
         # The vendor's own samples repeat the record's id here for a service.
-        "master_id": line.record_id if is_service else STAFF["id"],
+        "master_id": line.record_id if is_service else UNCHANGING["record"]["staff_id"],
         "good_id": 0 if is_service else line.item_id,
         "service_id": line.item_id if is_service else 0,
-        "event_id": 0,
         "is_service": is_service,
-        "is_event": False,
         "is_good": not is_service,
-    }
+    } | UNCHANGING["item"]
 
 
 def _discount(visit: Visit, line: Line) -> Decimal:
@@ -225,10 +183,8 @@ def _service(visit: Visit, line: Line) -> Json:
         "cost": line.cost,
         "cost_to_pay": max(line.cost - covered, Decimal()),
         "manual_cost": line.cost,
-        "discount": 0,
         "first_cost": line.cost,
-        "amount": 1,
-    }
+    } | UNCHANGING["service"]
 
 
 def _sale(line: Line) -> Json:
@@ -240,32 +196,16 @@ def _payment(books: Books, visit: Visit, payment: Payment) -> Json:
     return {
         "id": payment.id,
         "date": paid_at.strftime("%Y-%m-%d %H:%M:%S"),
-        "type_id": 5,
         "amount": payment.amount,
         "client_id": visit.client_id or 0,
-        "master_id": 0,
-        "supplier_id": 0,
-        "comment": "",
         "record_id": visit.record_id,
         "client": _client(books, visit) or [],
-        "master": [],
-        "supplier": [],
-    }
+    } | UNCHANGING["payment"]
 
 
 def _program(item: Program) -> Json:
-    kind = {"id": 1, "title": "Fixed discount", "is_discount": True, "is_cashback": False}
-    return {
-        "id": item.id,
-        "title": item.title,
-        "value": item.percent,
-        "loyalty_type_id": 1,
-        "item_type_id": 0,
-        "value_unit_id": 1,
-        "group_id": item.chain_id,
-        "loyalty_type": kind,
-        "rules": [],
-    }
+    own = {"id": item.id, "title": item.title, "value": item.percent, "group_id": item.chain_id}
+    return own | UNCHANGING["program"]
 
 
 def _row_program(books: Books, row: Row) -> Json | list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime, time, timedelta
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from altegio_loyalty.sandbox.ledger import Ledger
@@ -20,9 +20,7 @@ def demo_books(today: date) -> dict[str, Any]:
 
     Times are UTC. The third visit of each location has no client: a walk-in, who has no card to pay with.
     """
-    books: dict[str, Any] = json.loads(
-        (resources.files("altegio_loyalty.sandbox") / "demo.json").read_text(encoding="utf-8")
-    )
+    books: dict[str, Any] = json.loads(Path(__file__).with_name("demo.json").read_bytes())
     turns = list(enumerate(books.pop("lines")))
     books["visits"] = [
         {"location_id": location["id"], "lines": lines, **_visit(today, place, turn, books["clients"])}
