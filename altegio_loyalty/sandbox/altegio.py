@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from altegio_loyalty.sandbox import spoiling, statefile
 from altegio_loyalty.sandbox.access import Access
 from altegio_loyalty.sandbox.api import Api, operation_name
-from altegio_loyalty.sandbox.books import Books, Effect, from_plain, to_plain
+from altegio_loyalty.sandbox.books import Effect
 from altegio_loyalty.sandbox.faults import Fault, FaultBoard
 from altegio_loyalty.sandbox.ledger import Ledger
 from altegio_loyalty.sandbox.limits import RateLimit
@@ -52,8 +52,12 @@ class Altegio:
         self.is_down = False
         self.is_stopping = False
         self.access = access
-        self._state_file = None if state_file is None else Path(state_file)
-        self.ledger = Ledger(self._saved_books(), saves=self._save if self._state_file else None)
+        if state_file is None:
+            self.ledger = Ledger()
+        else:
+            path = Path(state_file)
+            books = statefile.load(path, access)
+            self.ledger = Ledger(books, saves=lambda: statefile.save(path, access, self.ledger.books))
         self.api = Api(self.ledger, self.access)
         self.faults = FaultBoard()
         self.log = RequestLog()
@@ -211,21 +215,3 @@ class Altegio:
         timer.daemon = True
         self._timers.add(timer)
         timer.start()
-
-    # The books on disk
-
-    def _saved_books(self) -> Books | None:
-        state = statefile.load(self._state_file) if self._state_file else None
-        if state is None or self._state_file is None:
-            return None
-        try:
-            partner_token, user_token = state["tokens"]
-            self.access.tokens, self.access.pairs = (partner_token, user_token), state["token_pairs"]
-            return from_plain(state["books"])
-        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-            raise statefile.broken(self._state_file) from error
-
-    def _save(self) -> None:
-        if self._state_file is not None:
-            tokens = {"tokens": list(self.access.tokens), "token_pairs": self.access.pairs}
-            statefile.save(self._state_file, {**tokens, "books": to_plain(self.ledger.books)})

@@ -1,13 +1,11 @@
-"""What Altegio would keep in its database, as plain records, and how they turn into JSON and back."""
+"""What Altegio would keep in its database, as plain records."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
 from zoneinfo import ZoneInfo
 
 SERVICE = 1
@@ -207,38 +205,3 @@ class Books:
     visits: dict[int, Visit] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
     next_ids: dict[str, int] = field(default_factory=lambda: dict(FIRST_IDS))
-
-
-_TABLES: dict[str, type[Any]] = {
-    "locations": Location,
-    "clients": Client,
-    "cards": Card,
-    "programs": Program,
-    "visits": Visit,
-}
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "Decimal": Decimal,
-    "datetime": datetime.fromisoformat,
-    "list[Line]": lambda rows: [_read(Line, row) for row in rows],
-    "list[Row]": lambda rows: [_read(Row, row) for row in rows],
-    "list[Payment]": lambda rows: [_read(Payment, row) for row in rows],
-}
-
-
-def to_plain(books: Books) -> dict[str, Any]:
-    """The books as plain values; amounts and times are still to be written as texts."""
-    plain = dataclasses.asdict(books)
-    return {**plain, **{name: list(plain[name].values()) for name in _TABLES}}
-
-
-def from_plain(plain: dict[str, Any]) -> Books:
-    """The books that `to_plain` gave, out of JSON. Raises KeyError, TypeError or ValueError on anything else."""
-    tables = {name: {row["id"]: _read(kind, row) for row in plain[name]} for name, kind in _TABLES.items()}
-    effects = [_read(Effect, row) for row in plain["effects"]]
-    return Books(**tables, effects=effects, next_ids={**FIRST_IDS, **plain["next_ids"]})
-
-
-def _read(kind: type[Any], plain: dict[str, Any]) -> Any:
-    types = {item.name: str(item.type) for item in dataclasses.fields(kind)}
-    return kind(**{name: _READERS.get(types[name], lambda same: same)(plain[name]) for name in plain})
