@@ -109,27 +109,21 @@ def find(request: Request) -> tuple[Operation, Ids]:
 
 def apply_card_withdrawal(api: Api, ids: Ids, request: Request) -> Answer:
     fields = read_fields(request, "record_id", "visit_id", "amount")
-    visit = _visit_to_change(api, ids, fields)
-    api.ledger.withdraw(visit, ids["card_id"], fields["amount"], by=API)
-    return _details(api, visit)
+    return _change(api, ids, fields, api.ledger.withdraw, fields["amount"])
 
 
 def cancel_card_withdrawal(api: Api, ids: Ids, request: Request) -> Answer:
-    visit = _visit_to_change(api, ids, read_fields(request, "record_id", "visit_id"))
-    api.ledger.cancel_withdrawal(visit, ids["card_id"], by=API)
-    return _details(api, visit)
+    return _change(api, ids, read_fields(request, "record_id", "visit_id"), api.ledger.cancel_withdrawal)
 
 
 def apply_discount_program(api: Api, ids: Ids, request: Request) -> Answer:
-    visit = _visit_to_change(api, ids, read_fields(request, "record_id", "visit_id"))
-    api.ledger.apply_program(visit, ids["card_id"], ids["program_id"], by=API)
-    return _details(api, visit)
+    fields = read_fields(request, "record_id", "visit_id")
+    return _change(api, ids, fields, api.ledger.apply_program, ids["program_id"])
 
 
 def cancel_discount_program(api: Api, ids: Ids, request: Request) -> Answer:
-    visit = _visit_to_change(api, ids, read_fields(request, "record_id", "visit_id"))
-    api.ledger.cancel_program(visit, ids["card_id"], ids["program_id"], by=API)
-    return _details(api, visit)
+    fields = read_fields(request, "record_id", "visit_id")
+    return _change(api, ids, fields, api.ledger.cancel_program, ids["program_id"])
 
 
 def visit_details(api: Api, ids: Ids, request: Request) -> Answer:
@@ -275,10 +269,14 @@ def _read_object(request: Request) -> dict[str, Any]:
     return body
 
 
-def _visit_to_change(api: Api, ids: Ids, fields: dict[str, Any]) -> Visit:
+def _change(
+    api: Api, ids: Ids, fields: dict[str, Any], verb: Callable[..., Decimal], *arguments: Decimal | int
+) -> Answer:
     if not api.visible_location(ids["location_id"]).loyalty_access:
         raise Refusal(FORBIDDEN)
-    return _visit_at(api, ids["location_id"], fields["visit_id"], fields["record_id"])
+    visit = _visit_at(api, ids["location_id"], fields["visit_id"], fields["record_id"])
+    verb(visit, ids["card_id"], *arguments, by=API)
+    return _details(api, visit)
 
 
 def _visit_at(api: Api, location_id: int, visit_id: int, record_id: int) -> Visit:
