@@ -42,17 +42,11 @@ class Console:
     def answer(self, request: Request) -> Answer:
         if not self._is_from_here(request):
             return failure(403, "The sandbox's own pages answer only to this machine.")
-        if request.method in ("GET", "HEAD"):
-            return self._show(request)
-        action = self._actions.get(request.path)
-        if action is None or request.method != "POST":
-            return failure(404, "There is no such page.")
-        return self._act(request, action)
-
-    def _show(self, request: Request) -> Answer:
-        if request.path == "/":
+        if request.method == "POST" and request.path in self._actions:
+            return self._act(request, self._actions[request.path])
+        if request.method in ("GET", "HEAD") and request.path == "/":
             return self._page()
-        if request.path == "/_sandbox/state":
+        if request.method in ("GET", "HEAD") and request.path == "/_sandbox/state":
             return Answer(200, snapshot(self._altegio))
         return failure(404, "There is no such page.")
 
@@ -107,10 +101,7 @@ class Console:
         return {}
 
     def _down(self, fields: Json) -> Json:
-        if _yes(fields.get("down", True)):
-            self._altegio.go_down()
-        else:
-            self._altegio.come_back()
+        self._altegio.is_down = _yes(fields.get("down", True))
         return {"is_down": self._altegio.is_down}
 
     def _rotate(self, fields: Json) -> Json:

@@ -3,8 +3,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import signal
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.template.loader import render_to_string
 
 from altegio_loyalty import conf, database, exceptions, services
+from altegio_loyalty.management.ending import endings_noted
 from altegio_loyalty.management.first_calls import FirstCalls
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.services import validation
@@ -45,10 +44,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
 
     def _run(self, options: dict[str, Any]) -> None:
-        location, test = (
-            validation.find_location(options["location"], database.alias()),
-            options["with_test_card"],
-        )
+        location = validation.find_location(options["location"], database.alias())
+        test = options["with_test_card"]
         validation.check_settings()
         validation.check_location(location)
         if location.is_paused:
@@ -86,7 +83,7 @@ class Command(BaseCommand):
         if not is_agreed and input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
             raise CommandError("Nothing was taken.")
         where["card_id"] = card_id
-        with _uninterrupted():
+        with endings_noted() as asked:
             taken = services.apply_card_withdrawal(calls.location, **where, amount=1)
             calls.keep(taken)
             self._check_taken(calls, taken)
@@ -95,6 +92,8 @@ class Command(BaseCommand):
             except (exceptions.AltegioLoyaltyError, ValidationError) as error:
                 raise CommandError(f"The point is not back: {error} {_in_the_log(taken)}") from None
             calls.keep(back)
+        if asked.is_set():
+            raise KeyboardInterrupt
         if back.status != Status.SUCCEEDED:
             raise CommandError(f"The point is not back yet. {_in_the_log(back)}")
         calls.read_visit(visit_id, record_id)
@@ -118,20 +117,3 @@ class Command(BaseCommand):
 
 def _in_the_log(operation: LoyaltyOperation) -> str:
     return f"{operation.sentence} It is operation {operation.pk} of the log; go on from there, or on the visit's page."
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C and a termination wait for the end of this."""
-    asked: list[int] = []
-    before = [
-        (number, signal.signal(number, lambda *_: asked.append(1)))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    ]
-    try:
-        yield
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)
-    if asked:
-        raise KeyboardInterrupt

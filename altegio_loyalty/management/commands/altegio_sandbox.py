@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import threading
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from altegio_loyalty.conf import get_settings
+from altegio_loyalty.management.ending import endings_noted
 from altegio_loyalty.sandbox import Sandbox, seed
 from altegio_loyalty.sandbox.statefile import StateFileError
 
@@ -33,16 +33,11 @@ class Command(BaseCommand):
         parser.add_argument("--no-rate-limit", action="store_true", help="Do not limit requests.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        stopped = threading.Event()
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, lambda *_: stopped.set()) for number in numbers}
         try:
-            self._run(stopped, options)
+            with endings_noted() as stopped:
+                self._run(stopped, options)
         except StateFileError as error:
             raise CommandError(str(error)) from error
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _run(self, stopped: threading.Event, options: dict[str, Any]) -> None:
         sandbox = self._started(options)
