@@ -146,7 +146,7 @@ class Altegio:
 
     def _open(self) -> None:
         self.is_stopping = False
-        self.faults.calm_down()
+        self.faults.wake()
 
     def _close(self) -> None:
         """Cuts what hangs, and forgets what was still to come."""

@@ -155,17 +155,12 @@ class FaultBoard:
         self._wake.wait(seconds)
 
     def wake(self, *, for_good: bool = False) -> None:
-        """Ends every wait now. Later ones wait again, or with `for_good` not before `calm_down`."""
+        """Ends every wait now. Later ones wait again, or with `for_good` not before the next `wake`."""
         with self._lock:
             sleeping = self._wake
             if not for_good:
                 self._wake = threading.Event()
         sleeping.set()
-
-    def calm_down(self) -> None:
-        """Waits wait again."""
-        with self._lock:
-            self._wake = threading.Event()
 
 
 def _kind(name: str) -> FaultKind:

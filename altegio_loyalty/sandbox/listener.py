@@ -90,31 +90,25 @@ class Listener:
 
 def bound_socket(host: str, port: int) -> socket.socket:
     """A socket that owns the port, or for 0 any free one, and does not listen yet: until it does, callers are refused."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    if port == 0:
-        return _bound_to_any(family, host)
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        sock.bind((host, port))
+        if port == 0:
+            _bind_to_any(sock, host)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((host, port))
     except (OSError, OverflowError):
         sock.close()
         raise
     return sock
 
 
-def _bound_to_any(family: socket.AddressFamily, host: str) -> socket.socket:
+def _bind_to_any(sock: socket.socket, host: str) -> None:
     """A free port that no outgoing connection is given, if there is one: a server that stops must find its own again."""
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if not any(_is_bound(sock, host, port) for port in random.sample(QUIET_PORTS, 50)):
-            sock.bind((host, 0))
-    except OSError:
-        sock.close()
-        raise
+    if not any(_is_bound(sock, host, port) for port in random.sample(QUIET_PORTS, 50)):
+        sock.bind((host, 0))
     # Only now: before, it would share the port with another one that is bound and does not listen.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    return sock
 
 
 def _is_bound(sock: socket.socket, host: str, port: int) -> bool:

@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import tempfile
-from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from altegio_loyalty.sandbox.access import Access
-from altegio_loyalty.sandbox.books import (
-    FIRST_IDS,
-    Books,
-    Card,
-    Client,
-    Effect,
-    Line,
-    Location,
-    Payment,
-    Program,
-    Row,
-    Visit,
-)
+from altegio_loyalty.sandbox.books import FIRST_IDS, Books
 
-_TABLES: dict[str, type[Any]] = {
-    "locations": Location,
-    "clients": Client,
-    "cards": Card,
-    "programs": Program,
-    "visits": Visit,
-}
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "Decimal": Decimal,
-    "datetime": datetime.fromisoformat,
-    "list[Line]": lambda rows: [_read(Line, row) for row in rows],
-    "list[Row]": lambda rows: [_read(Row, row) for row in rows],
-    "list[Payment]": lambda rows: [_read(Payment, row) for row in rows],
-}
+TABLES = ("locations", "clients", "cards", "programs", "visits")
+_types = functools.cache(get_type_hints)
 
 
 class StateFileError(ValueError):
@@ -55,7 +30,10 @@ def load(path: Path, access: Access) -> Books | None:
     """
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
-        books = _read_books(state["books"])
+        books: Books = _read(
+            Books, {item.name: state["books"][item.name] for item in dataclasses.fields(Books)}
+        )
+        books.next_ids = {**FIRST_IDS, **books.next_ids}
         partner_token, user_token = state["tokens"]
         access.tokens, access.pairs = (partner_token, user_token), state["token_pairs"]
         return books
@@ -76,7 +54,7 @@ def save(path: Path, access: Access, books: Books) -> None:
     Raises StateFileError.
     """
     plain = dataclasses.asdict(books)
-    plain |= {name: list(plain[name].values()) for name in _TABLES}
+    plain |= {name: list(plain[name].values()) for name in TABLES}
     state = {"tokens": access.tokens, "token_pairs": access.pairs, "books": plain}
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -91,12 +69,16 @@ def save(path: Path, access: Access, books: Books) -> None:
         raise StateFileError(f"The state file {path} cannot be written: {error}.") from error
 
 
-def _read_books(plain: dict[str, Any]) -> Books:
-    tables = {name: {row["id"]: _read(kind, row) for row in plain[name]} for name, kind in _TABLES.items()}
-    effects = [_read(Effect, row) for row in plain["effects"]]
-    return Books(**tables, effects=effects, next_ids={**FIRST_IDS, **plain["next_ids"]})
-
-
-def _read(kind: type[Any], plain: dict[str, Any]) -> Any:
-    types = {item.name: str(item.type) for item in dataclasses.fields(kind)}
-    return kind(**{name: _READERS.get(types[name], lambda same: same)(plain[name]) for name in plain})
+def _read(kind: Any, plain: Any) -> Any:
+    """A value of that type, out of JSON; a table of records is a list there."""
+    if kind is datetime:
+        return datetime.fromisoformat(plain)
+    if kind is Decimal:
+        return Decimal(plain)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return kind(**{name: _read(_types(kind)[name], plain[name]) for name in plain})
+    inside = get_args(kind)[-1:]
+    if inside and dataclasses.is_dataclass(inside[0]):
+        rows = [_read(inside[0], row) for row in plain]
+        return {row.id: row for row in rows} if get_origin(kind) is dict else rows
+    return plain
