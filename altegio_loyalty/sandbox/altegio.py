@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import traceback
+from dataclasses import KW_ONLY, InitVar, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,42 +27,35 @@ class Outcome(NamedTuple):
     fault: Fault | None = None
 
 
+@dataclass(eq=False, repr=False)
 class Altegio:
     """Guarantees: unless a fault spoils it, an answer says what the books hold; a request is carried out once or not
     at all; `effects` lists what really happened, whatever the caller was told. Safe to use from several threads.
+    Raises StateFileError when the state file is there and holds no books.
     """
 
-    def __init__(
-        self,
-        access: Access,
-        limit: RateLimit | None,
-        *,
-        host: str,
-        port: int,
-        state_file: str | Path | None,
-        envelope: bool | None,
-        float_noise: bool,
-        platform: str = "Altegio",
-    ) -> None:
-        """Raises StateFileError when the state file is there and holds no books."""
-        self.host = host
-        self.port = port
-        self.float_noise = float_noise
-        self.platform = platform
-        self.envelope = envelope
+    access: Access
+    limit: RateLimit | None
+    _: KW_ONLY
+    host: str
+    port: int
+    state_file: InitVar[str | Path | None]
+    envelope: bool | None
+    float_noise: bool
+    platform: str = "Altegio"
+
+    def __post_init__(self, state_file: str | Path | None) -> None:
         self.is_down = False
         self.is_stopping = False
-        self.access = access
         if state_file is None:
             self.ledger = Ledger()
         else:
             path = Path(state_file)
-            books = statefile.load(path, access)
-            self.ledger = Ledger(books, saves=lambda: statefile.save(path, access, self.ledger.books))
+            books = statefile.load(path, self.access)
+            self.ledger = Ledger(books, saves=lambda: statefile.save(path, self.access, self.ledger.books))
         self.api = Api(self.ledger, self.access)
         self.faults = FaultBoard()
         self.log = RequestLog()
-        self.limit = limit
         self._timers: set[threading.Timer] = set()
 
     # Looking

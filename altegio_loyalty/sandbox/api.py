@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from operator import itemgetter
@@ -42,12 +43,12 @@ class Refusal(Exception):
         self.answer = answer
 
 
+@dataclass
 class Api:
     """Answers requests from a ledger. Knows nothing of sockets, faults or limits."""
 
-    def __init__(self, ledger: Ledger, access: Access) -> None:
-        self.ledger = ledger
-        self.access = access
+    ledger: Ledger
+    access: Access
 
     def answer(self, request: Request) -> Answer:
         """Carries the request out. All of it is one look at, or one change of, the books."""
