@@ -73,6 +73,9 @@ class LoyaltyTransaction:
             cells.suspect("card_id", "a withdrawal does not say from which card")
             card_id = None
         program_id = cells.read("program_id", to_id) if is_discount is not False else None
+        if is_discount and not program_id and type_id not in WITHOUT_CARD:
+            cells.suspect("program_id", "a promotion does not say which one it is")
+            program_id = None
         amount = cells.read("amount", types.to_money) if is_ours or type_id in COVERING else None
         status_id = cells.read("status_id", to_id)
         if row.get("status_id") is not None and status_id not in (None, IN_FORCE, UNDONE):
@@ -164,10 +167,11 @@ class VisitDetails:
         visit = types.to_object(body)
         if "loyalty_transactions" not in visit:
             raise Malformed("the answer does not show the visit's loyalty transactions")
+        known: dict[str, object] = {}
         rows = [
             LoyaltyTransaction.parse(row, f"loyalty_transactions[{index}]")
             for index, row in enumerate(to_list(visit["loyalty_transactions"]))
-            if not _is_deleted(row)
+            if not _is_deleted(row) and not _is_again(row, known)
         ]
         transactions = tuple(row for row in rows if not row.is_undone)
         if sum(abs(row.amount or Decimal(0)) for row in transactions) > LARGEST_AMOUNT:
@@ -263,6 +267,14 @@ class VisitDetails:
 
 def _net(rows: Iterable[LoyaltyTransaction]) -> Decimal:
     return abs(sum((row.amount or Decimal(0) for row in rows), Decimal(0)))
+
+
+def _is_again(row: object, known: dict[str, object]) -> bool:
+    """Whether the same row, with its id and all else, stood there before."""
+    number = str(row.get("id") or "") if isinstance(row, Mapping) else ""
+    is_again = bool(number) and known.get(number) == row
+    known.setdefault(number, row)
+    return is_again
 
 
 def _is_deleted(row: object) -> bool:

@@ -58,8 +58,13 @@ def read(text: str) -> Any:
     return json.loads(text, parse_float=Decimal)
 
 
-def visit_with(*rows: dict[str, Any], **more: Any) -> VisitDetails:
-    return VisitDetails.parse({"loyalty_transactions": list(rows), **more})
+def visit_with(*rows: Any, **more: Any) -> VisitDetails:
+    """Each row has an id of its own."""
+    numbered = [
+        {**row, "id": ROW["id"] + index} if isinstance(row, dict) and row.get("id") == ROW["id"] else row
+        for index, row in enumerate(rows)
+    ]
+    return VisitDetails.parse({"loyalty_transactions": numbered, **more})
 
 
 # What was withdrawn
@@ -245,6 +250,30 @@ def test_a_row_that_could_be_this_promotion__leaves_a_doubt_about_it(row: dict[s
     (field,) = row
     doubt = visit_with({**DISCOUNT, **row}).doubt_about_promotion(20802, CARD)
     assert doubt.startswith(f"loyalty_transactions[0].{field}: ")
+
+
+@pytest.mark.parametrize("program", [None, 0, ""])
+def test_a_promotion_that_does_not_say_which_one_it_is__could_be_any(program: object) -> None:
+    visit = visit_with({**DISCOUNT, "program_id": program})
+    assert visit.doubt_about_promotion(20802, CARD).startswith("loyalty_transactions[0].program_id: ")
+
+
+# Rows that are there twice
+
+
+def test_a_row_that_is_there_twice__counts_once() -> None:
+    assert VisitDetails.parse({"loyalty_transactions": [ROW, {**ROW}]}).withdrawn(CARD) == 100
+
+
+@pytest.mark.parametrize("id", [None, 0, ""])
+def test_rows_without_an_id__are_as_many_as_there_are(id: object) -> None:
+    row = {**ROW, "id": id}
+    assert VisitDetails.parse({"loyalty_transactions": [row, row]}).withdrawn(CARD) == 200
+
+
+def test_rows_of_one_id_that_differ__are_as_many_as_there_are() -> None:
+    rows = [ROW, {**ROW, "item_id": 7}]
+    assert VisitDetails.parse({"loyalty_transactions": rows}).withdrawn(CARD) == 200
 
 
 # Rows in force

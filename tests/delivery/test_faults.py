@@ -77,7 +77,8 @@ def test_fault_of_the_post__ends_with_one_effect_or_a_refusal(salon: Salon, kind
 
 def test_absurd_amounts__send_nothing_and_leave_a_row_that_can_be_read(salon: Salon) -> None:
     """A sum that no column holds is no figure: SQLite keeps it, and then nobody can read the log any more."""
-    rows = [{"id": 1, "type_id": 3, "card_id": salon.card.id, "amount": 9999999999}] * 2
+    row = {"type_id": 3, "card_id": salon.card.id, "amount": 9999999999}
+    rows = [{**row, "id": number} for number in (1, 2)]
     with RawServer(lambda *request: answer_of({**EMPTY_VISIT, "loyalty_transactions": rows})) as server:
         salon.configure(API_URL=server.url)
         operation = salon.withdraw()

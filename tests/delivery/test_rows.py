@@ -122,6 +122,32 @@ def test_withdrawal_of_which_only_an_undone_row_shows__is_not_repeated(
     assert (operation.status, salon.posts()) == (Status.UNCONFIRMED, 1)
 
 
+def test_promotion_that_does_not_say_which_one_it_is__is_not_told_as_nothing_to_take_back(
+    salon: Salon, shown: Rewritten
+) -> None:
+    visit = salon.prepared(PROMOTION_BACK)
+    shown.cells = {"program_id": None}
+    operation = salon.ask(PROMOTION_BACK, visit)
+    assert (operation.status, salon.posts()) == (Status.PENDING, 0)
+    shown.cells = {}
+    salon.run_to_the_end(operation)
+    assert len(salon.effects(PROMOTION_BACK, visit)) == 1
+
+
+def test_answer_whose_rows_are_there_twice__tells_what_was_taken(
+    salon: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = answers.visit_details
+
+    def doubled(*arguments: Any, **more: Any) -> Any:
+        details = real(*arguments, **more)
+        return {**details, "loyalty_transactions": details["loyalty_transactions"] * 2}
+
+    monkeypatch.setattr(answers, "visit_details", doubled)
+    operation = salon.withdraw()
+    assert (operation.applied_amount, operation.discrepancy) == (points(100), "")
+
+
 def test_cancel_whose_rows_stay_beside_their_opposites__is_done(
     salon: Salon, shown: Rewritten, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,7 +99,7 @@ def test_withdrawal__leaves_other_cards_and_rows_out(salon: Salon) -> None:
 )
 def test_withdrawal__figures_of_odd_rows(salon: Salon, rows: list[dict[str, Any]], applied: str) -> None:
     """Rule 5: the sum of that card's rows of type 3 or is_loyalty_withdraw, each rounded; ids may be texts."""
-    rows = [{"id": 1, **row} for row in rows]
+    rows = [{"id": number, **row} for number, row in enumerate(rows, 1)]
     for row in rows:
         row["card_id"] = str(salon.card.id) if row["card_id"] == "CARD" else row["card_id"]
 
