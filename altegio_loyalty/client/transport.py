@@ -271,7 +271,8 @@ def _judge(response: requests.Response, content: bytearray, secrets: list[Hidden
         if body["success"] not in (False, 0, "0", "false"):
             raise unreadable("Altegio's answer says neither success nor failure.")
         error = exceptions.Refused
-    if error is not None and _LIMIT.search(said or text):
+    # A gateway's 5xx may come after Altegio did what was asked, whatever it says of limits.
+    if error is not None and (is_own or status < 500) and _LIMIT.search(said or text):
         error = exceptions.RateLimited
     # A 401 without a word is what any server says of credentials.
     is_own = is_own or (error is exceptions.Unauthorized and not content.strip())

@@ -149,6 +149,13 @@ def test_a_gateways_page_about_the_limit_is_a_limit() -> None:
             withdraw(client)
 
 
+def test_a_gateways_error_that_speaks_of_limits_is_a_doubt() -> None:
+    page = b"<html><head><title>Bad gateway</title></head><body>Too many requests</body></html>"
+    with client_of(answering(http_answer(page, "502 Bad Gateway"))) as (client, _):
+        with pytest.raises(E.ServerError):
+            withdraw(client)
+
+
 def test_a_success_that_speaks_of_limits_is_a_success() -> None:
     body = {"success": True, "data": VISIT, "meta": {"message": "Request limit: 200 a minute"}}
     with client_of(answering(http_answer(body))) as (client, _):
