@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from django.db import router, transaction
+from django.db import DataError, router, transaction
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
 from altegio_loyalty.querysets import OperationQuerySet
+
+#: The last character of each: UTF-8 in three bytes, as old tables of MySQL have it, and ASCII.
+OLD_CHARSETS = ("\uffff", "\x7f")
 
 
 def alias() -> str:
@@ -43,6 +47,18 @@ def refuse_transaction(using: str) -> None:
         raise exceptions.TransactionOpen
 
 
+def reconnect() -> None:
+    """After an error: the next query opens a new connection. One in a transaction, such as a TestCase's, is left alone."""
+    connection = transaction.get_connection(alias())
+    if not connection.in_atomic_block:
+        connection.close()
+
+
+def is_about_text(error: Exception) -> bool:
+    """Whether a column cannot hold what was written, as one of an old charset cannot hold an emoji."""
+    return isinstance(error, (DataError, UnicodeError)) or error.args[:1] in ((1366,), (3988,))
+
+
 def freed(open_key: str) -> bool:
     """Free a visit and card that only an early verdict still held, now that nothing can arrive; whether that was so."""
     holder = operations().filter(open_key=open_key).first()
@@ -69,6 +85,19 @@ def change(
         is_changed = bool(row.update(**columns))
         OperationAttempt.objects.using(alias()).bulk_create([*calls, *(attempts if is_changed else ())])
     if is_changed:
-        for name, value in columns.items():
-            setattr(operation, name, value)
+        _bear(operation, columns)
     return is_changed
+
+
+def was_committed(operation: LoyaltyOperation, columns: Mapping[str, Any]) -> bool:
+    """Whether a `change` that failed was committed all the same: the database just could not say so any more."""
+    moments = {name: value for name, value in columns.items() if isinstance(value, datetime.datetime)}
+    found = operations().filter(pk=operation.pk, fence=operation.fence, **moments).exists()
+    if found:
+        _bear(operation, columns)
+    return found
+
+
+def _bear(operation: LoyaltyOperation, columns: Mapping[str, Any]) -> None:
+    for name, value in columns.items():
+        setattr(operation, name, value)

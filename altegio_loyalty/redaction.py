@@ -41,6 +41,11 @@ def clean(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
+def within(text: str, last_character: str) -> str:
+    """`text` for a column of an old charset: each character beyond the last one that it holds is a question mark."""
+    return "".join(each if each <= last_character else "?" for each in text)
+
+
 def _in_json(text: str) -> tuple[str, str]:
     written = json.dumps(text)[1:-1]
     return written, written.replace("/", "\\/")

@@ -76,6 +76,12 @@ def a_broker_that_is_tried() -> None:
 
 
 @pytest.fixture(autouse=True)
+def a_database_that_is_tried_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for one that fails for good."""
+    monkeypatch.setattr("altegio_loyalty.delivery.claims.PAUSES", (0.0, 0.0, 0.0))
+
+
+@pytest.fixture(autouse=True)
 def the_language_of_the_site() -> Iterator[None]:
     """A test that speaks another language leaves none of it to the next."""
     yield

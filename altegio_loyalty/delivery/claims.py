@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from altegio_loyalty import database, exceptions, policy, signals
@@ -16,7 +18,14 @@ from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.drift import end_applies
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
+from altegio_loyalty.redaction import within
 from altegio_loyalty.states import CallOutcome, Ending, Purpose, Status
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between the tries to write a result down: a database that is back soon takes no answer away.
+PAUSES: tuple[float, ...] = (0.1, 0.4, 1.0, 2.0, 4.0)
+_FAILURES = (DatabaseError, InterfaceError, UnicodeError)
 
 
 class AttemptLog:
@@ -96,14 +105,50 @@ class Claim:
         return database.change(self.operation, columns, only_if={"next_attempt_at__gt": now})
 
     def record(self, **columns: Any) -> bool:
-        """Commit the result and the calls made. False where the claim was lost meanwhile; the calls are kept even then."""
-        recorded = database.change(self.operation, columns, calls=self.log.rows)
+        """Commit the result and the calls made. False where the claim was lost meanwhile; the calls are kept even then.
+
+        Where the database fails, it is tried again, on a new connection, for a while and not beyond the lease; then the
+        last of its errors is raised. A text that it does not hold is written with question marks.
+        """
+        recorded = self._write(columns)
         if recorded:
             end_applies(self.operation)
             announce(self.operation)
         else:
             self.operation.refresh_from_db(using=database.alias())
         return recorded
+
+    def _write(self, columns: transitions.Columns) -> bool:
+        try:
+            return database.change(self.operation, columns, calls=self.log.rows)
+        except _FAILURES as error:
+            failure: Exception = error
+        charsets = iter(database.OLD_CHARSETS)
+        for pause in PAUSES:
+            if self.seconds_left() <= pause:
+                break
+            logger.warning("The result of operation %s is written once more: %s", self.operation.pk, failure)
+            if database.is_about_text(failure):
+                columns = self._within(columns, next(charsets, database.OLD_CHARSETS[-1]))
+            time.sleep(pause)
+            database.reconnect()
+            try:
+                if database.was_committed(self.operation, columns):
+                    return True
+                for row in self.log.rows:
+                    row.pk = None  # of the try that was rolled back
+                return database.change(self.operation, columns, calls=self.log.rows)
+            except _FAILURES as error:
+                failure = error
+        raise failure
+
+    def _within(self, columns: transitions.Columns, last_character: str) -> transitions.Columns:
+        for row in self.log.rows:
+            row.error, row.answer = within(row.error, last_character), within(row.answer, last_character)
+        return {
+            name: within(value, last_character) if isinstance(value, str) else value
+            for name, value in columns.items()
+        }
 
 
 def claim_to_send(operation: LoyaltyOperation) -> Claim | None:

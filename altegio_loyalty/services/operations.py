@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
+import logging
 import time
 import uuid
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, InterfaceError, transaction
 from django.utils import timezone
 
 from altegio_loyalty import database, delivery, kinds, tasks
@@ -27,6 +28,8 @@ from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.services import validation
 from altegio_loyalty.services.validation import Amount, Deliver, Person
 from altegio_loyalty.states import Kind, Status
+
+logger = logging.getLogger(__name__)
 
 #: By which two requests with one key are told apart.
 _ARGUMENTS = tuple(field.name for field in dataclasses.fields(Order))
@@ -48,6 +51,7 @@ def apply_card_withdrawal(
     `location` is a `Location` or its ID; all ids are Altegio's. `amount` is in points, more than 0, at most 2 decimals.
     With `deliver="now"` the first call is made before this returns; with "on_commit" the operation joins the open
     transaction and is sent when that commits. The returned operation says what happened: failures of the API never raise.
+    Nor does a database that fails once the row is written: the operation is then still "sending", which is a doubt.
     The same `idempotency_key` with the same arguments returns the first operation and calls nothing.
 
     Raises `ValidationError` for bad arguments, before anything is written; `IdempotencyConflict` for a key used with other
@@ -245,7 +249,12 @@ def _write_and_send(operation: LoyaltyOperation, visit: Visit | None, using: str
     except IntegrityError:
         return _explain_conflict(operation, using)
     if operation.status == Status.SENDING:
-        send_and_look_up(Claim(operation, began), for_person=True)
+        try:
+            send_and_look_up(Claim(operation, began), for_person=True)
+        except (DatabaseError, InterfaceError):
+            # The row is written, and the object says what it says: being sent, until its lease ends and it is looked up.
+            logger.exception("What became of operation %s could not be written down.", operation.pk)
+            database.reconnect()
     if operation.status == Status.UNCONFIRMED:
         tasks.ring(operation.pk)
     return operation

@@ -137,7 +137,8 @@ def find_client(visit: Visit, *, by: Person | None = None) -> str:
         visit.client_id = record.client_id
         visit.client_name = clean(record.client_name, 200)
         visit.client_phone = clean(record.client_phone, 40)
-        visit.save(update_fields=["client_id", "client_name", "client_phone"])
+        columns = ["client_id", "client_name", "client_phone"]
+        visit_rows.write([visit], lambda: visit.save(update_fields=columns))
     return ""
 
 

@@ -9,16 +9,18 @@ appointment was changed in Altegio after it, or one of our own operations on the
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 
+from django.db import DatabaseError
 from django.db.models import Max, Q, QuerySet
 
+from altegio_loyalty import database
 from altegio_loyalty.bills import storable
 from altegio_loyalty.client import Record
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import parse_moment, stored
-from altegio_loyalty.redaction import clean
+from altegio_loyalty.redaction import clean, within
 
 _FACTS = ("client_id", "client_name", "client_phone", "starts_at")
 _FIGURES = ("due_amount", "covered_amount", "read_at")
@@ -67,19 +69,31 @@ def save(
     known = Visit.objects.defer("shown").in_bulk([row.pk for row in rows])
     foreign = [pk for pk, there in known.items() if there.location_id != location.pk]
     new = [row for row in rows if row.pk not in known and row.record_id]
-    Visit.objects.bulk_create(new, ignore_conflicts=True)
+    write(new, lambda: Visit.objects.bulk_create(new, ignore_conflicts=True))
     mine = [(known[row.pk], row) for row in rows if row.pk in known and row.pk not in foreign]
     figured = [there for there, _row in mine if there.read_at]
     exact = _still_exact(figured, changes, asked_at, location.zone)
     renamed = [there for there, row in mine if row.record_id and _take_facts(there, row)]
     refigured = [there for there, row in mine if there.pk not in exact and _take(there, row, _FIGURES)]
     if renamed:
-        Visit.objects.bulk_update(renamed, _FACTS)
+        write(renamed, lambda: Visit.objects.bulk_update(renamed, _FACTS))
     if refigured:
         # Somebody may have opened the visit's page while Altegio was answering: that reading is later and better.
         not_later = Visit.objects.filter(Q(read_at__isnull=True) | Q(read_at__lt=asked_at))
         not_later.bulk_update(refigured, _FIGURES)
     return len(new), len({*(row.pk for row in renamed), *(row.pk for row in refigured)}), foreign
+
+
+def write(rows: Iterable[Visit], save_them: Callable[[], object]) -> None:
+    """Save the rows; where a column of an old charset cannot hold a client's name, with question marks in it."""
+    try:
+        save_them()
+    except DatabaseError as error:
+        if not database.is_about_text(error):
+            raise
+        for row in rows:
+            row.client_name = within(row.client_name, database.OLD_CHARSETS[0])
+        save_them()
 
 
 def _take_facts(there: Visit, row: Visit) -> bool:

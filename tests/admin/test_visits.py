@@ -18,6 +18,7 @@ from django.utils import timezone
 from altegio_loyalty import services
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, Visit
 from altegio_loyalty.sandbox import FAULTS
+from tests.delivery.test_recording import no_result_can_be_written
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -189,6 +190,16 @@ def test_the_same_form_with_another_amount_is_told_apart(salon: Salon, reception
     data[f"visit{visit.pk}-amount"] = "50"
     again = receptionist.post(form_of("apply_card_withdrawal"), data, follow=True)
     assert "used already" in messages_of(again)[-1]
+    assert len(salon.sandbox.effects) == 1
+
+
+def test_result_that_could_not_be_written__is_told_as_a_doubt(salon: Salon, receptionist: Client) -> None:
+    """No page that breaks: whoever saw one would ask once more."""
+    visit = salon.visit()
+    with no_result_can_be_written():
+        answer = receptionist.post(form_of("apply_card_withdrawal"), posted(salon, visit))
+    shown = receptionist.get(answer["Location"]).content.decode()
+    assert "Whether it took effect is in doubt: do not repeat it." in shown
     assert len(salon.sandbox.effects) == 1
 
 

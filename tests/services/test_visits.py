@@ -23,6 +23,7 @@ from altegio_loyalty.services import day as module
 from altegio_loyalty.services import visit_rows
 from tests.delivery.rawserver import RawServer, answer_of
 from tests.delivery.salon import Salon, points
+from tests.delivery.test_recording import old_charset
 
 pytestmark = pytest.mark.django_db
 
@@ -436,6 +437,33 @@ def test_reading_the_same_again_writes_nothing(salon: Salon, serving: Any) -> No
     read(salon)
     reading = read(salon)
     assert (reading.new_count, reading.changed_count) == (0, 0)
+
+
+@pytest.mark.mariadb
+@pytest.mark.django_db(transaction=True)
+def test_an_emoji_in_a_name_takes_no_day_away_where_the_tables_are_old(salon: Salon, serving: Any) -> None:
+    smile = {"id": 5, "name": "Маша \N{GRINNING FACE}", "phone": "+13155550175"}
+    shown = [record(1), record(2)]
+    serving(lambda page: shown)
+    with old_charset("visit"):
+        assert services.read_day(salon.location, TODAY).visit_count == 2
+        shown[:] = [record(1, client=smile), record(2), record(3, client=smile)]
+        reading = services.read_day(salon.location, TODAY)
+        assert (reading.error, reading.visit_count) == ("", 3)
+        names = list(Visit.objects.order_by("pk").values_list("client_name", flat=True))
+    assert [name.rstrip("?") for name in names] == ["Маша ", "Jane Doe", "Маша "]
+
+
+@pytest.mark.mariadb
+@pytest.mark.django_db(transaction=True)
+def test_an_emoji_in_a_name_that_was_found_breaks_no_page(salon: Salon) -> None:
+    salon.client.name = "Маша \N{GRINNING FACE}"
+    there = salon.visit()
+    row = Visit.objects.create(id=there.id, location=salon.location, record_id=there.record_ids[0])
+    with old_charset("visit"):
+        assert services.find_client(row) == ""
+        row.refresh_from_db()
+    assert (row.client_id, row.client_name) == (salon.client.id, "Маша ?")
 
 
 def test_a_phone_that_altegio_hides_is_not_forgotten(salon: Salon, serving: Any) -> None:

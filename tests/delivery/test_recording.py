@@ -1,0 +1,215 @@
+"""An answer of Altegio is written down, whatever the database does at that very moment."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.db import DataError, OperationalError, connection
+
+from altegio_loyalty import database
+from altegio_loyalty.delivery.claims import Claim
+from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.sandbox import spoiling
+from altegio_loyalty.sandbox.wire import failure
+from tests.delivery.salon import CANCEL, Salon, Status
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+record = Claim.record
+
+
+@contextlib.contextmanager
+def right_before_the_result(act: Callable[[], object]) -> Iterator[None]:
+    def acting(claim: Claim, **columns: Any) -> bool:
+        act()
+        return record(claim, **columns)
+
+    with mock.patch.object(Claim, "record", acting):
+        yield
+
+
+def elsewhere(sql: str) -> None:
+    """Said to the database over a connection of its own."""
+
+    def say() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+        connection.close()
+
+    thread = threading.Thread(target=say)
+    thread.start()
+    thread.join()
+
+
+def assert_done_and_written_once(salon: Salon, visit: Any, operation: LoyaltyOperation) -> None:
+    row = LoyaltyOperation.objects.get()
+    assert row.status == operation.status == Status.SUCCEEDED
+    assert [attempt.purpose for attempt in row.attempts.all()] == ["look", "send"]
+    assert len(salon.effects(row.kind, visit)) == salon.posts(visit) == 1
+
+
+@pytest.mark.postgres
+def test_backend_terminated__result_is_written_on_a_new_connection(salon: Salon) -> None:
+    """As by a restart, a failover or a pooler."""
+    visit = salon.visit()
+
+    def terminate() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            elsewhere(f"SELECT pg_terminate_backend({cursor.fetchone()[0]})")
+
+    with right_before_the_result(terminate):
+        operation = salon.withdraw(visit)
+    assert_done_and_written_once(salon, visit, operation)
+
+
+@pytest.mark.mariadb
+def test_server_has_gone_away__result_is_written_on_a_new_connection(salon: Salon) -> None:
+    """Error 2006."""
+    visit = salon.visit()
+
+    def kill() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT CONNECTION_ID()")
+            elsewhere(f"KILL {cursor.fetchone()[0]}")
+
+    with right_before_the_result(kill):
+        operation = salon.withdraw(visit)
+    assert_done_and_written_once(salon, visit, operation)
+
+
+@pytest.mark.sqlite
+def test_sqlite_locked__result_is_written_when_it_is_free_again(salon: Salon) -> None:
+    """Somebody else writes for longer than the timeout of a connection."""
+    visit = salon.visit()
+    name = connection.settings_dict["NAME"]
+    other = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
+
+    def lock() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA busy_timeout = 0")
+        other.execute("BEGIN IMMEDIATE")
+
+    with (
+        right_before_the_result(lock),
+        mock.patch("altegio_loyalty.delivery.claims.time.sleep", side_effect=lambda seconds: other.close()),
+    ):
+        operation = salon.withdraw(visit)
+    assert_done_and_written_once(salon, visit, operation)
+
+
+@pytest.mark.parametrize("is_done", [False, True], ids=["rolled back", "done, and not confirmed"])
+def test_commit_of_the_result_fails_once__it_is_written_once(salon: Salon, is_done: bool) -> None:
+    """A serialization failure took everything back; a connection lost on the way back from the commit, nothing."""
+    visit = salon.visit()
+    commit: Any = connection._commit  # type: ignore[attr-defined]
+    failures = [OperationalError("could not serialize access")]
+
+    def fail() -> None:
+        if failures and is_done:
+            commit()
+        if failures:
+            raise failures.pop()
+        commit()
+
+    with right_before_the_result(lambda: patched.start()):
+        patched = mock.patch.object(connection, "_commit", fail)
+        try:
+            operation = salon.withdraw(visit)
+        finally:
+            patched.stop()
+    assert_done_and_written_once(salon, visit, operation)
+
+
+@contextlib.contextmanager
+def no_result_can_be_written() -> Iterator[None]:
+    error = OperationalError("the database has gone away")
+    patched = mock.patch("altegio_loyalty.database.change", side_effect=error)
+    with contextlib.ExitStack() as stack, right_before_the_result(lambda: stack.enter_context(patched)):
+        yield
+
+
+def test_result_that_cannot_be_written__service_says_what_the_row_says(salon: Salon) -> None:
+    """It does not raise: nobody would know that something may have been taken. After the lease it is looked up."""
+    visit = salon.visit()
+    with no_result_can_be_written():
+        operation = salon.withdraw(visit)
+    row = LoyaltyOperation.objects.get()
+    assert row.status == operation.status == Status.SENDING
+    salon.age(operation, 90)
+    salon.run_to_the_end(operation)
+    assert (operation.status, salon.posts(visit)) == (Status.SUCCEEDED, 1)
+
+
+def test_result_that_cannot_be_written__is_not_tried_beyond_the_lease(
+    salon: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it is somebody else's to find out."""
+    monkeypatch.setattr("altegio_loyalty.delivery.claims.PAUSES", (70.0,))
+    with no_result_can_be_written(), mock.patch("altegio_loyalty.delivery.claims.time.sleep") as sleep:
+        salon.withdraw()
+    sleep.assert_not_called()
+
+
+@contextlib.contextmanager
+def old_charset(*tables: str) -> Iterator[None]:
+    """Tables that were made when MySQL's UTF-8 had three bytes."""
+    try:
+        convert(tables, "utf8mb3")
+        yield
+    finally:
+        convert(tables, "utf8mb4")
+
+
+def convert(tables: tuple[str, ...], charset: str) -> None:
+    with connection.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"ALTER TABLE altegio_loyalty_{table} CONVERT TO CHARACTER SET {charset}")
+
+
+def altegio_says(text: str) -> Any:
+    """In the fault `success_false`."""
+    answers = {"success_false": lambda fault: failure(200, text)}
+    return mock.patch.dict(spoiling._REPLACEMENTS, answers)
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize("kind", ["apply_card_withdrawal", CANCEL])
+def test_answer_with_an_emoji_in_old_tables__does_not_keep_the_result_from_being_written(
+    salon: Salon, kind: str
+) -> None:
+    """Error 1366, about what is only kept for reading."""
+    visit = salon.prepared(kind)
+    salon.fail("success_false", path=kind)
+    says = altegio_says("Карта не найдена \N{GRINNING FACE}")
+    with old_charset("loyaltyoperation", "operationattempt"), says:
+        operation = salon.ask(kind, visit)
+        row = LoyaltyOperation.objects.get()
+        assert row.status == operation.status == Status.REJECTED
+        assert row.last_error == operation.last_error
+        assert "Карта не найдена ?" in row.last_error
+        assert "Карта не найдена ?" in row.attempts.get(purpose="send").error
+
+
+def test_text_that_no_column_holds__is_written_in_ascii(salon: Salon) -> None:
+    """The last resort, on any database: what is only for reading never stands against the result."""
+    salon.fail("success_false", path="apply_card_withdrawal")
+    change = database.change
+
+    def in_ascii_only(operation: LoyaltyOperation, columns: Any, **options: Any) -> bool:
+        texts = [*columns.values(), *(row.error for row in options.get("calls", ()))]
+        if not all(text.isascii() for text in texts if isinstance(text, str)):
+            raise DataError("character with byte sequence 0xd0 0x9a has no equivalent in encoding")
+        return change(operation, columns, **options)
+
+    says = altegio_says("Нет карты")
+    with mock.patch.object(database, "change", in_ascii_only), says:
+        operation = salon.withdraw()
+    assert operation.status == Status.REJECTED
+    assert "??? ?????" in operation.last_error
