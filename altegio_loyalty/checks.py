@@ -6,6 +6,7 @@ altegio_loyalty.E003  API_URL names a version of the API that is not known
 altegio_loyalty.W001  the lease can end before the two calls of one attempt do
 altegio_loyalty.W002  (deploy) the tokens are encrypted with a key derived from SECRET_KEY
 altegio_loyalty.W003  (deploy) the API is called without TLS
+altegio_loyalty.W004  Celery ends the task of a sweep before its time is over
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from altegio_loyalty import conf
+from altegio_loyalty import conf, tasks
 from altegio_loyalty.client.versions import VERSIONS, version_of
 from altegio_loyalty.fields import key_ring
 from altegio_loyalty.throttle import PATIENCE
@@ -58,6 +59,13 @@ def _check_sound(settings: conf.LoyaltySettings) -> Iterator[checks.CheckMessage
             f"ALTEGIO_LOYALTY['LEASE_SECONDS'] is {settings.LEASE_SECONDS}, but one attempt can take {longest} seconds.",
             hint="A worker that is merely slow is then taken for dead. Raise it, or lower TOTAL_TIMEOUT.",
             id="altegio_loyalty.W001",
+        )
+    limit = tasks.sweep_limit()
+    if limit is not None and limit < 2 * settings.SWEEP_SECONDS:
+        yield checks.Warning(
+            f"ALTEGIO_LOYALTY['SWEEP_SECONDS'] is {settings.SWEEP_SECONDS}, but Celery ends the task after {limit} seconds.",
+            hint="A sweep then ends after half of that. Give retry_due_operations a time limit of twice SWEEP_SECONDS.",
+            id="altegio_loyalty.W004",
         )
 
 

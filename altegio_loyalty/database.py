@@ -54,6 +54,13 @@ def reconnect() -> None:
         connection.close()
 
 
+def drop_old_connection() -> None:
+    """Where a connection is kept from task to task, one that broke would end all of them. Nothing in a transaction."""
+    connection = transaction.get_connection(alias())
+    if connection.autocommit:
+        connection.close_if_unusable_or_obsolete()
+
+
 def is_about_text(error: Exception) -> bool:
     """Whether a column cannot hold what was written, as one of an old charset cannot hold an emoji."""
     return isinstance(error, (DataError, UnicodeError)) or error.args[:1] in ((1366,), (3988,))

@@ -8,7 +8,7 @@ import time
 from celery import current_app, shared_task
 from django.db import transaction
 
-from altegio_loyalty import delivery
+from altegio_loyalty import database, delivery
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +28,24 @@ _broker = _Broker()
 @shared_task(name="altegio_loyalty.tasks.retry_due_operations", ignore_result=True)
 def retry_due_operations() -> None:
     """Run everything that is due. The one entry for Celery beat; twice at once is harmless."""
-    delivery.run_due()
+    limit = sweep_limit()
+    # The other half is for the operation that is under way then: one that is cut stays in doubt until its lease ends.
+    delivery.run_due(None if limit is None else limit / 2)
+
+
+def sweep_limit() -> float | None:
+    """Seconds after which Celery ends a sweep, soft or hard, as far as this process can see; None where it never does."""
+    task, conf = retry_due_operations, current_app.conf
+    hard, soft = task.request.timelimit or (None, None)
+    limits = [soft or task.soft_time_limit or conf.task_soft_time_limit]
+    limits.append(hard or task.time_limit or conf.task_time_limit)
+    return min((float(limit) for limit in limits if limit), default=None)
 
 
 @shared_task(name="altegio_loyalty.tasks.deliver_operation", ignore_result=True)
 def deliver_operation(operation_id: int) -> None:
     """Do what is due for one operation, if anything is."""
+    database.drop_old_connection()
     delivery.deliver(operation_id, for_person=True)
 
 
@@ -58,8 +70,13 @@ def ring(operation_id: int) -> None:
         )
 
 
-def ring_on_commit(operation_id: int, using: str) -> None:
-    """`ring`, when the open transaction commits; at once where none is open."""
+def ring_on_commit(operation_id: int, using: str, *, in_batch: bool) -> None:
+    """`ring`, when the open transaction commits; at once where none is open.
+
+    Not for one of many where tasks run eagerly: the page that asked for them would wait for all. It goes on by itself.
+    """
+    if in_batch and current_app.conf.task_always_eager:
+        return
     connection = transaction.get_connection(using)
     if not connection.in_atomic_block and not connection.get_autocommit():
         return  # manual transactions have no such hook; the next sweep after the commit finds the operation

@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.core import checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
@@ -70,6 +71,14 @@ def test_w001_a_lease_that_ends_before_the_calls_can(
     settings: Any, lease: float, total: float, fires: bool
 ) -> None:
     assert ids(settings, LEASE_SECONDS=lease, TOTAL_TIMEOUT=total) == (["W001"] if fires else [])
+
+
+@pytest.mark.parametrize(("limit", "fires"), [(None, False), (100, False), (99, True), (30, True)])
+def test_w004_a_time_limit_of_celery_under_that_of_a_sweep(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, limit: int | None, fires: bool
+) -> None:
+    monkeypatch.setitem(current_app.conf, "task_soft_time_limit", limit)
+    assert ids(settings, SWEEP_SECONDS=50) == (["W004"] if fires else [])
 
 
 def test_w002_keys_that_come_from_the_secret_key(settings: Any) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
+import uuid
 from typing import Any
 
 import pytest
 from celery import Celery, current_app
 from celery.app import app_or_default
 from celery.signals import before_task_publish
+from django.db import DatabaseError, InterfaceError, transaction
 
-from altegio_loyalty import tasks
-from altegio_loyalty.models import Location
+from altegio_loyalty import database, delivery, services, tasks
+from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.sandbox import FAULTS
 from tests.delivery.conftest import salon
 from tests.delivery.salon import WITHDRAWAL, Salon, Status
+from tests.delivery.test_recording import end_this_connection
 
 __all__ = ["salon"]
 pytestmark = pytest.mark.django_db
@@ -86,6 +90,95 @@ def test_tasks__never_raise(salon: Salon, fault: str) -> None:
     tasks.deliver_operation(operation.pk)
     tasks.retry_due_operations()
     tasks.deliver_operation(operation.pk)
+
+
+@pytest.mark.postgres
+@pytest.mark.mariadb
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("task", ["deliver_operation", "retry_due_operations"])
+def test_database_that_was_restarted__costs_one_task_and_not_all(salon: Salon, task: str) -> None:
+    """A worker with CELERY_DB_REUSE_MAX keeps its connection from task to task."""
+    operation = salon.later()
+    run = {"deliver_operation": lambda: tasks.deliver_operation(operation.pk)}.get(
+        task, tasks.retry_due_operations
+    )
+    end_this_connection()
+    with contextlib.suppress(DatabaseError, InterfaceError):
+        run()
+    run()
+    operation.refresh_from_db()
+    assert operation.status == Status.SUCCEEDED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_of_the_caller__is_left_alone(salon: Salon) -> None:
+    """Neither a block nor one that was begun by hand is closed as a connection that is too old."""
+    with transaction.atomic():
+        visit = Visit.objects.create(id=1, location=salon.location, record_id=1)
+        database.drop_old_connection()
+    transaction.set_autocommit(False)
+    try:
+        Visit.objects.update(record_id=2)
+        database.drop_old_connection()
+        transaction.commit()
+    finally:
+        transaction.set_autocommit(True)
+    visit.refresh_from_db()
+    assert visit.record_id == 2
+
+
+def end_of_a_sweep(monkeypatch: pytest.MonkeyPatch) -> float | None:
+    asked: list[float | None] = []
+    monkeypatch.setattr(delivery, "run_due", asked.append)
+    tasks.retry_due_operations()
+    return asked[0]
+
+
+def test_sweep__ends_before_the_time_limits_of_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that is cut leaves an operation in doubt until its lease ends."""
+    assert end_of_a_sweep(monkeypatch) is None
+    monkeypatch.setitem(current_app.conf, "task_time_limit", 60)
+    assert end_of_a_sweep(monkeypatch) == 30
+    monkeypatch.setitem(current_app.conf, "task_soft_time_limit", 40)
+    assert end_of_a_sweep(monkeypatch) == 20
+    monkeypatch.setattr(tasks.retry_due_operations, "soft_time_limit", 50, raising=False)
+    assert end_of_a_sweep(monkeypatch) == 25
+
+
+def test_sweep__knows_the_limits_of_its_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As beat's entry sets them in its options."""
+    asked: list[float | None] = []
+    monkeypatch.setattr(delivery, "run_due", asked.append)
+    task: Any = tasks.retry_due_operations
+    task.push_request(timelimit=[20, 10])
+    try:
+        tasks.retry_due_operations.run()
+    finally:
+        tasks.retry_due_operations.pop_request()
+    assert asked == [5]
+
+
+def test_run_due__for_less_than_a_sweep(salon: Salon) -> None:
+    """With no seconds at all it still makes one step, so that the backlog ends."""
+    operations = [salon.later() for _ in range(3)]
+    report = delivery.run_due(0)
+    assert (len(report.state_of), report.is_cut_short) == (1, True)
+    assert delivery.run_due(1000).is_cut_short is False
+    assert salon.posts() == len(operations)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_batch_where_tasks_are_eager__is_not_sent_inside_the_request(
+    salon: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page of the batch takes it further; one operation alone is sent as before."""
+    monkeypatch.setitem(current_app.conf, "task_always_eager", True)
+    for _ in range(3):
+        there = salon.where(salon.visit())
+        services.request_in_batch(WITHDRAWAL, salon.location, batch=uuid.uuid4(), amount=1, **there)
+    assert salon.sandbox.requests == []
+    salon.later()
+    assert salon.posts() == 1
 
 
 def test_ring__without_a_broker_in_the_settings__does_nothing(salon: Salon) -> None:

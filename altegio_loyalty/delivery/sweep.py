@@ -170,9 +170,11 @@ class Sweep:
         return bool(self.report.stopped)
 
 
-def run_due() -> Report:
-    """Run everything that is due now, for SWEEP_SECONDS at the most."""
-    report = Sweep(get_settings().SWEEP_SECONDS).run()
+def run_due(seconds: float | None = None) -> Report:
+    """Run everything that is due now, for SWEEP_SECONDS at the most, or `seconds` if that is less."""
+    database.drop_old_connection()
+    longest = get_settings().SWEEP_SECONDS
+    report = Sweep(longest if seconds is None else min(seconds, longest)).run()
     if report.stopped:
         logger.warning("The sweep stopped early: %s. The rest stays due.", report.stopped)
     return report

@@ -265,7 +265,7 @@ def _write_for_commit(operation: LoyaltyOperation, visit: Visit | None, using: s
         _insert_once_free(functools.partial(transaction.atomic, using), operation, visit, using)
     except IntegrityError:
         return _explain_conflict(operation, using)
-    tasks.ring_on_commit(operation.pk, using)
+    tasks.ring_on_commit(operation.pk, using, in_batch=operation.batch is not None)
     return operation
 
 

@@ -54,32 +54,21 @@ def assert_done_and_written_once(salon: Salon, visit: Any, operation: LoyaltyOpe
     assert len(salon.effects(row.kind, visit)) == salon.posts(visit) == 1
 
 
+def end_this_connection() -> None:
+    """As by a restart, a failover or a pooler: "terminating connection", or "server has gone away"."""
+    is_postgres = connection.vendor == "postgresql"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()" if is_postgres else "SELECT CONNECTION_ID()")
+        number = cursor.fetchone()[0]
+    elsewhere(f"SELECT pg_terminate_backend({number})" if is_postgres else f"KILL {number}")
+
+
 @pytest.mark.postgres
-def test_backend_terminated__result_is_written_on_a_new_connection(salon: Salon) -> None:
-    """As by a restart, a failover or a pooler."""
-    visit = salon.visit()
-
-    def terminate() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_backend_pid()")
-            elsewhere(f"SELECT pg_terminate_backend({cursor.fetchone()[0]})")
-
-    with right_before_the_result(terminate):
-        operation = salon.withdraw(visit)
-    assert_done_and_written_once(salon, visit, operation)
-
-
 @pytest.mark.mariadb
-def test_server_has_gone_away__result_is_written_on_a_new_connection(salon: Salon) -> None:
-    """Error 2006."""
+def test_connection_ended_by_the_server__result_is_written_on_a_new_one(salon: Salon) -> None:
+    """Nothing of the answer is lost."""
     visit = salon.visit()
-
-    def kill() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT CONNECTION_ID()")
-            elsewhere(f"KILL {cursor.fetchone()[0]}")
-
-    with right_before_the_result(kill):
+    with right_before_the_result(end_this_connection):
         operation = salon.withdraw(visit)
     assert_done_and_written_once(salon, visit, operation)
 
