@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import typing
 from dataclasses import dataclass, fields
 from typing import Any
@@ -31,6 +32,8 @@ class LoyaltySettings:
     PROXY_URL: str = ""
     #: Of that login. Django's page of an error hides a setting of such a name, and shows what stands in an address.
     PROXY_PASSWORD: str = ""
+    #: A file of certificates in PEM, trusted in place of the usual ones, as behind a proxy that inspects TLS.
+    CA_BUNDLE: str = ""
     #: How long to wait for a connection.
     CONNECT_TIMEOUT: float = 5
     #: How long to wait for the next piece of an answer.
@@ -144,6 +147,15 @@ def is_http_url(url: object, *, with_login: bool = False) -> bool:
     )
 
 
+def _bundle_problem(name: str, value: Any) -> str:
+    try:
+        if name == "CA_BUNDLE" and value:
+            ssl.create_default_context(cafile=value)
+    except (OSError, ValueError):
+        return "must be empty or the path of a readable file of certificates in PEM"
+    return ""
+
+
 def _value_problem(name: str, value: Any, given: dict[str, Any]) -> str:
     if name == "API_URL" and not is_http_url(value):
         return (
@@ -179,6 +191,8 @@ def find_problems() -> list[tuple[str, str]]:
             problems.append((name, _GONE[name]))
         elif name not in _NAMES:
             problems.append((str(name), f"is unknown; known are {', '.join(sorted(_NAMES))}"))
-        elif problem := _type_problem(name, value) or _value_problem(name, value, given):
+        elif problem := (
+            _type_problem(name, value) or _bundle_problem(name, value) or _value_problem(name, value, given)
+        ):
             problems.append((name, problem))
     return problems

@@ -50,6 +50,7 @@ def client_for(location: Location) -> AltegioClient:
     transport = shared_transport(
         settings.API_URL,
         proxy_url=_proxy(settings),
+        ca_bundle=settings.CA_BUNDLE,
         limits=limits,
         media_type=settings.media_type,
     )

@@ -320,6 +320,10 @@ _SENTENCES_KEPT = (
     *_HINTS.values(),
     *_TEMPLATES.values(),
     gettext_noop("Altegio could not be reached; nothing was sent."),
+    gettext_noop(
+        "The certificate of %(host)s is not trusted; nothing was sent. "
+        "Behind a proxy that inspects TLS, set CA_BUNDLE to the file of its certificates."
+    ),
     gettext_noop("Altegio did not answer."),
     gettext_noop("Altegio's answer could not be read."),
     gettext_noop("The visit shows a loyalty row that nobody can judge."),

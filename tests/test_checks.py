@@ -33,6 +33,7 @@ def test_sound_settings_are_silent(settings: Any) -> None:
 
 @pytest.mark.parametrize(
     "values", [{"API_ULR": "x"}, {"API_URL": "nonsense"}, {"READ_TIMEOUT": -1}, {"LEASE_SECONDS": float("nan")},
+               {"CA_BUNDLE": "/no/such/file"}, {"CA_BUNDLE": __file__}, {"CA_BUNDLE": "/"},
                {"ENCRYPTION_KEYS": KEY}, {"PROXY_URL": "http://[::1"}]
 )  # fmt: skip
 def test_e001_an_unknown_or_bad_key(settings: Any, values: dict[str, Any]) -> None:

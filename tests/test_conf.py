@@ -13,7 +13,7 @@ from altegio_loyalty.conf import LoyaltySettings, find_problems, get_settings, i
 
 DEFAULTS = LoyaltySettings()
 NAMES = [field.name for field in fields(LoyaltySettings)]
-TEXTS = {"API_URL", "MEDIA_TYPE", "PLATFORM_NAME", "PROXY_URL", "PROXY_PASSWORD"}
+TEXTS = {"CA_BUNDLE", "API_URL", "MEDIA_TYPE", "PLATFORM_NAME", "PROXY_URL", "PROXY_PASSWORD"}
 COUNTS = {"MAX_ANSWER_BYTES", "REQUESTS_PER_SECOND", "REQUESTS_PER_MINUTE", "MAX_ATTEMPTS"}
 FLAGS = {"LOCATIONS_OPEN_BY_DEFAULT"}
 LISTS = {"ENCRYPTION_KEYS"}

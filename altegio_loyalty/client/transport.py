@@ -12,6 +12,7 @@ import http.cookiejar
 import json
 import os
 import re
+import ssl
 import sys
 import threading
 import time
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from operator import methodcaller
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -108,6 +109,7 @@ class Transport:
         api_url: str,
         *,
         proxy_url: str | Hidden = "",
+        ca_bundle: str = "",
         limits: Limits | None = None,
         media_type: str = ACCEPT,
     ) -> None:
@@ -118,6 +120,7 @@ class Transport:
         self._session = _Session()
         # The environment's proxies and a netrc file of the machine must never replace the tokens or the way.
         self._session.trust_env = False
+        self._session.verify = ca_bundle or True
         # One session serves all locations: a cookie of one must not travel with the tokens of another.
         self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         self._session.proxies = dict.fromkeys(("http", "https"), proxy_url.reveal()) if proxy_url else {}
@@ -180,7 +183,7 @@ class Transport:
         except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
             # OSError: requests' own are such. ValueError: http.client and urllib3 raise it, or a subclass, for headers and
             # URLs beyond repair.
-            failure = _failure(error, exchange, secrets)
+            failure = _failure(error, exchange, secrets, self.api_url)
         finally:
             current.exchange = None
             self._used_at = time.monotonic()
@@ -234,9 +237,17 @@ def _redact(text: str, secrets: list[Hidden], limit: int) -> str:
     return redact(text, secrets=[secret.reveal() for secret in secrets], limit=limit)
 
 
-def _failure(error: Exception, exchange: Exchange, secrets: list[Hidden]) -> exceptions.ApiError:
+def _failure(
+    error: Exception, exchange: Exchange, secrets: list[Hidden], api_url: str
+) -> exceptions.ApiError:
     cause = _root_cause(error)
     detail = _redact(f"{type(cause).__name__}: {cause}", secrets, 200)
+    if any(isinstance(each, ssl.SSLCertVerificationError) for each in (cause, *cause.args)):
+        return exceptions.NotSent(
+            f"The certificate of {urlsplit(api_url).hostname} is not trusted; nothing was sent. "
+            "Behind a proxy that inspects TLS, set CA_BUNDLE to the file of its certificates.",
+            detail=detail,
+        )
     failure = exceptions.NoAnswer if exchange.is_sent else exceptions.NotSent
     return failure(detail=detail)
 
@@ -343,16 +354,18 @@ _kept = _Kept()
 
 
 def shared_transport(
-    api_url: str, *, proxy_url: str | Hidden, limits: Limits, media_type: str = ACCEPT
+    api_url: str, *, proxy_url: str | Hidden, limits: Limits, media_type: str = ACCEPT, ca_bundle: str = ""
 ) -> Transport:
     """This thread's transport, kept from call to call so that its connections stay open.
 
     A forked child makes its own: two processes on one connection would read each other's answers.
     """
-    made_for = (os.getpid(), api_url, proxy_url := Hidden.of(proxy_url), limits, media_type)
+    made_for = (os.getpid(), api_url, proxy_url := Hidden.of(proxy_url), limits, media_type, ca_bundle)
     if _kept.transport is None or _kept.made_for != made_for:
         if _kept.transport is not None and _kept.made_for[0] == os.getpid():
             _kept.transport.close()
-        _kept.transport = Transport(api_url, proxy_url=proxy_url, limits=limits, media_type=media_type)
+        _kept.transport = Transport(
+            api_url, proxy_url=proxy_url, ca_bundle=ca_bundle, limits=limits, media_type=media_type
+        )
         _kept.made_for = made_for
     return _kept.transport
