@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
-from django.db import models
+from django.db import models, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -135,12 +135,16 @@ class Location(models.Model):
         written = _TOKEN_FIELDS if update_fields is None else _TOKEN_FIELDS & set(update_fields)
         is_update = not self._state.adding and hasattr(self, "_loaded_tokens")
         if is_update and any(self._is_new_token(name) for name in written):
-            self.credentials_version = models.F("credentials_version") + 1
             self.refused_at, self.refused_reason = None, ""
             if update_fields is not None:
                 update_fields = {*update_fields, "credentials_version", "refused_at", "refused_reason"}
-            super().save(*args, update_fields=update_fields, **kwargs)
-            self.refresh_from_db(fields=["credentials_version"])
+            using = kwargs.get("using") or router.db_for_write(Location, instance=self)
+            with transaction.atomic(using=using):
+                row = Location.objects.using(using).filter(pk=self.pk)
+                # Counted by the database, whose lock lasts to the end; but receivers of the signals see a plain number.
+                row.update(credentials_version=models.F("credentials_version") + 1)
+                self.credentials_version = row.values_list("credentials_version", flat=True).first() or 0
+                super().save(*args, update_fields=update_fields, **kwargs)
         else:
             if is_update and update_fields is None and not args and not kwargs.get("force_insert"):
                 loaded = {

@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
+from django.db.models.signals import post_save, pre_save
 from django.utils import timezone
 
 from altegio_loyalty.models import (
@@ -196,6 +197,29 @@ def test_a_new_location_is_not_paused() -> None:
     location = Location.objects.create(id=1, title="Salon", partner_token="a", user_token="b")
     assert not location.is_paused
     assert location.credentials_version == 0
+
+
+@pytest.mark.parametrize("fields", [None, ["user_token"]])
+def test_receivers_see_plain_values_of_new_tokens(fields: Any) -> None:
+    """django-simple-history copies each column into a row of its own, where an expression cannot be resolved."""
+    Location.objects.create(id=77, title="Side Street", user_token="old")
+    location = Location.objects.get(pk=77)
+    seen: list[Any] = []
+
+    def receive(instance: Location, **kwargs: Any) -> None:
+        seen.extend(getattr(instance, field.attname) for field in instance._meta.concrete_fields)
+
+    for signal in (pre_save, post_save):
+        signal.connect(receive, sender=Location)
+    try:
+        location.user_token = "new"
+        location.save(update_fields=fields)
+    finally:
+        for signal in (pre_save, post_save):
+            signal.disconnect(receive, sender=Location)
+    assert seen
+    assert not [value for value in seen if hasattr(value, "resolve_expression")]
+    assert location.credentials_version == Location.objects.get(pk=77).credentials_version == 1
 
 
 @pytest.mark.parametrize("bad", [0, -1, None, "x"])
