@@ -7,6 +7,7 @@ altegio_loyalty.W001  the lease can end before the two calls of one attempt do
 altegio_loyalty.W002  (deploy) the tokens are encrypted with a key derived from SECRET_KEY
 altegio_loyalty.W003  (deploy) the API is called without TLS
 altegio_loyalty.W004  Celery ends the task of a sweep before its time is over
+altegio_loyalty.W005  a middleware keeps a transaction open around the pages
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.conf import settings as django_settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
@@ -59,6 +61,12 @@ def _check_sound(settings: conf.LoyaltySettings) -> Iterator[checks.CheckMessage
             f"ALTEGIO_LOYALTY['LEASE_SECONDS'] is {settings.LEASE_SECONDS}, but one attempt can take {longest} seconds.",
             hint="A worker that is merely slow is then taken for dead. Raise it, or lower TOTAL_TIMEOUT.",
             id="altegio_loyalty.W001",
+        )
+    if "reversion.middleware.RevisionMiddleware" in django_settings.MIDDLEWARE:
+        yield checks.Warning(
+            "RevisionMiddleware keeps a transaction open around each page, in which nothing can be sent to Altegio.",
+            hint="Put a subclass of it with atomic = False into MIDDLEWARE.",
+            id="altegio_loyalty.W005",
         )
     limit = tasks.sweep_limit()
     if limit is not None and limit < 2 * settings.SWEEP_SECONDS:

@@ -82,6 +82,11 @@ def test_w004_a_time_limit_of_celery_under_that_of_a_sweep(
     assert ids(settings, SWEEP_SECONDS=50) == (["W004"] if fires else [])
 
 
+def test_w005_a_middleware_that_keeps_a_transaction_open(settings: Any) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "reversion.middleware.RevisionMiddleware"]
+    assert ids(settings) == ["W005"]
+
+
 def test_w002_keys_that_come_from_the_secret_key(settings: Any) -> None:
     assert ids(settings, ENCRYPTION_KEYS=[]) == ["W002"]
     assert ids(settings, ENCRYPTION_KEYS=()) == ["W002"]

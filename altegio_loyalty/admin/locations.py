@@ -21,7 +21,7 @@ from altegio_loyalty.admin.giving import FirstAccess
 from altegio_loyalty.admin.looks import short_time
 from altegio_loyalty.admin.pages import ACTS, STYLESHEET, Page, address, as_id, outside_transactions
 from altegio_loyalty.client.hidden import Hidden, hides_frames
-from altegio_loyalty.exceptions import UndecryptableToken
+from altegio_loyalty.exceptions import TransactionOpen, UndecryptableToken
 from altegio_loyalty.fields import EncryptedTextField, Secret
 from altegio_loyalty.models import Location, LocationAccess
 from altegio_loyalty.querysets import by_zone
@@ -278,7 +278,10 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     @outside_transactions
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """The list. Its action calls Altegio, so it never runs inside a transaction of the host site."""
-        return super().changelist_view(request, extra_context)
+        try:
+            return super().changelist_view(request, extra_context)
+        except TransactionOpen:
+            return Page(self, request).tell_transaction()
 
     def test_connection_view(self, page: Page, object_id: str) -> HttpResponse:
         """Test the location's tokens and go back to its page."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
+from django.contrib import messages
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -18,6 +19,8 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_POST
 
 from altegio_loyalty.client.types import LARGEST_ID
+from altegio_loyalty.exceptions import TransactionOpen
+from altegio_loyalty.texts import gettext as _
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -77,7 +80,11 @@ class Page:
         def respond(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
             if not admin.has_view_permission(request):
                 raise PermissionDenied
-            return view(cls(admin, request), **arguments)
+            page = cls(admin, request)
+            try:
+                return view(page, **arguments)
+            except TransactionOpen:
+                return page.tell_transaction()
 
         decorated: Callable[..., Any] = respond
         for decorator in decorators:
@@ -98,6 +105,17 @@ class Page:
         self.request.current_app = site.name
         shared = {**site.each_context(self.request), "opts": self.admin.opts}
         return TemplateResponse(self.request, f"{FOLDER}/{template}", {**shared, **context})
+
+    def tell_transaction(self) -> HttpResponse:
+        """What stands against a call, where a middleware of the site keeps its transaction open around all pages."""
+        text = _(
+            "Nothing was sent: this site keeps a database transaction open around the page, as a middleware such as "
+            "django-reversion's does. Whoever runs the site must exempt the addresses of this app from it."
+        )
+        if self.wants_json:
+            return JsonResponse({"error": text, "stop": True})
+        messages.error(self.request, text)
+        return HttpResponseRedirect(self.address(f"{self.admin.opts.model_name}_changelist"))
 
     @property
     def wants_json(self) -> bool:

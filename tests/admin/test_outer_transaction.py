@@ -1,0 +1,64 @@
+"""A site whose middleware opens a transaction around each page that is posted to, as django-reversion's does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from altegio_loyalty.models import Location
+from altegio_loyalty.moments import today
+from tests.delivery.salon import Salon
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CAUSE = "keeps a database transaction open around the page"
+
+
+def atomic_middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[..., HttpResponse]:
+    def respond(request: HttpRequest) -> HttpResponse:
+        with transaction.atomic():
+            return get_response(request)
+
+    return respond
+
+
+@pytest.fixture
+def staff(salon: Salon, sign_in: Any, settings: Any) -> Any:
+    client = sign_in("*")
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.atomic_middleware"]
+    return client
+
+
+def posts(location: Location) -> dict[str, tuple[str, dict[str, Any]]]:
+    where = {"day": today().isoformat(), "location": location.pk}
+    test_all = {"action": "test_connections", "_selected_action": [location.pk]}
+    return {
+        "test": (reverse("admin:altegio_loyalty_location_test_connection", args=[location.pk]), {}),
+        "test all": (reverse("admin:altegio_loyalty_location_changelist"), test_all),
+        "refresh": (reverse("admin:altegio_loyalty_visit_refresh"), where),
+        "fetch": (reverse("admin:altegio_loyalty_visit_fetch"), {"visit": 4711, **where}),
+    }
+
+
+@pytest.mark.parametrize("what", ["test", "test all", "refresh", "fetch"])
+def test_transaction_around_the_page__is_named_and_nothing_is_sent(
+    salon: Salon, staff: Any, what: str
+) -> None:
+    """One sentence with the cause and the way out, and no page that breaks."""
+    answer = staff.post(*posts(salon.location)[what], follow=True)
+    assert answer.status_code == 200
+    assert answer.content.decode().count(CAUSE) == 1
+    assert salon.sandbox.requests == []
+
+
+def test_transaction_around_the_page__is_told_to_its_script(salon: Salon, staff: Any) -> None:
+    """Which ends there."""
+    url, data = reverse("admin:altegio_loyalty_visit_refresh_step"), posts(salon.location)["refresh"][1]
+    told = staff.post(url, data, headers={"Accept": "application/json"}).json()
+    assert CAUSE in told["error"]
+    assert told["stop"] is True
