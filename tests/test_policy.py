@@ -111,7 +111,12 @@ def visit(*rows: dict[str, Any]) -> VisitDetails:
     [
         (kinds.APPLY_CARD_WITHDRAWAL.name, [], Effect(False, Decimal(0)), False),
         (kinds.APPLY_CARD_WITHDRAWAL.name, [WITHDRAWAL], Effect(True, Decimal(40)), True),
-        (kinds.APPLY_CARD_WITHDRAWAL.name, [WITHDRAWAL, WITHDRAWAL], Effect(True, Decimal(80)), True),
+        (
+            kinds.APPLY_CARD_WITHDRAWAL.name,
+            [WITHDRAWAL, {**WITHDRAWAL, "id": 3}],
+            Effect(True, Decimal(80)),
+            True,
+        ),
         (kinds.APPLY_CARD_WITHDRAWAL.name, [{**WITHDRAWAL, "card_id": 6}], Effect(False, Decimal(0)), False),
         (kinds.APPLY_CARD_WITHDRAWAL.name, [DISCOUNT], Effect(False, Decimal(0)), False),
         (kinds.CANCEL_CARD_WITHDRAWAL.name, [], Effect(False, Decimal(0)), True),

@@ -277,6 +277,7 @@ class OverviewPage(Page):
             "sums": list(tables.sums(shown, period, lambda pk: self.with_choice(location=pk))),
             "outcomes": list(tables.outcome_rows(shown, self._log_of_status)),
             "outcome_count": tables.grouped(shown.outcomes.count),
+            "outcomes_in_all": shown.outcomes.count,
             "kinds": list(tables.kinds_of(shown.outcomes).values()),
             "times": list(tables.time_rows(shown)),
             "times_in_words": tables.times_in_words(shown),
