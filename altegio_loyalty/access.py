@@ -129,6 +129,8 @@ def sees_no_location(user: Any) -> bool:
 
 
 def _given_to(user: Any) -> QuerySet[LocationAccess]:
+    if user.pk is None:
+        return LocationAccess.objects.none()
     given = Q(user_id=user.pk)
     if hasattr(user, "groups"):  # a user model of the host site may know none
         given |= Q(group__in=user.groups.all())

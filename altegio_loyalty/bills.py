@@ -49,13 +49,13 @@ def keep_figures(visit_id: int, details: VisitDetails) -> None:
 
     Call it wherever `VisitDetails` of a visit were just read.
     """
-    Visit.objects.filter(pk=visit_id).update(**_figures(details))
+    Visit.objects.filter(pk=visit_id).update(**_figures(details, timezone.now()))
 
 
-def _figures(details: VisitDetails) -> dict[str, Any]:
+def _figures(details: VisitDetails, read_at: datetime.datetime) -> dict[str, Any]:
     is_exact = details.rest is not None and details.rest[0] == details.rest[1]
     due, covered = storable(details.left_to_pay if is_exact else None), storable(details.covered)
-    return {"due_amount": due, "covered_amount": covered, "read_at": timezone.now()}
+    return {"due_amount": due, "covered_amount": covered, "read_at": read_at}
 
 
 def storable(amount: Decimal | None) -> Decimal | None:
@@ -74,11 +74,13 @@ def noting(visits: QuerySet[Visit]) -> QuerySet[Visit]:
 
 def keep(visit: Visit, details: VisitDetails, cards: Cards, read_at: datetime.datetime) -> None:
     """Note what a reading begun at `read_at` showed of the visit, fetched before by `noting`, and of its client's cards."""
-    figures, after = _figures(details), getattr(visit, "newest_attempt", 0) or 0
-    bill = Bill(details, cards, visit.client_id, after, read_at, figures["read_at"])
+    figures, after = _figures(details, read_at), getattr(visit, "newest_attempt", 0) or 0
+    bill = Bill(details, cards, visit.client_id, after, read_at, timezone.now())
     text = json.dumps(asdict(bill), cls=DjangoJSONEncoder)
     figures["shown"] = text if len(text) <= _LARGEST else ""
-    Visit.objects.filter(pk=visit.pk).update(**figures)
+    # A slow reading does not replace what was read, or answered, after it had begun.
+    is_newest = Q(read_at__isnull=True) | Q(read_at__lte=read_at)
+    Visit.objects.filter(is_newest, pk=visit.pk).update(**figures)
 
 
 def last_shown(visit: Visit) -> Bill | None:

@@ -167,8 +167,8 @@ def _value_problem(name: str, value: Any, given: dict[str, Any]) -> str:
         return "must hold no password; set PROXY_PASSWORD, which Django's page of an error hides"
     if name == "PROXY_PASSWORD" and value and "@" not in str(given.get("PROXY_URL")):
         return "needs a login in PROXY_URL, as in http://login@host:port"
-    if name == "PLATFORM_NAME" and value and not (value.isprintable() and value.strip()):
-        return "must be empty or a name"
+    if name == "PLATFORM_NAME" and value and (not value.isprintable() or not value.strip() or "%" in value):
+        return "must be empty or a name without a percent sign"
     if name == "MEDIA_TYPE" and value and not re.fullmatch(r"[A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+", value):
         return "must be empty or a media type, such as application/vnd.api.v2+json"
     if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -12,6 +12,7 @@ from django.db import DataError, router, transaction
 from altegio_loyalty import exceptions
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
 from altegio_loyalty.querysets import OperationQuerySet
+from altegio_loyalty.states import Status
 
 #: The last character of each: UTF-8 in three bytes, as old tables of MySQL have it, and ASCII.
 OLD_CHARSETS = ("\uffff", "\x7f")
@@ -69,7 +70,7 @@ def is_about_text(error: Exception) -> bool:
 def freed(open_key: str) -> bool:
     """Free a visit and card that only an early verdict still held, now that nothing can arrive; whether that was so."""
     holder = operations().filter(open_key=open_key).first()
-    if holder is None or holder.is_open or holder.holds_card_until:
+    if holder is None or holder.status != Status.FAILED or holder.holds_card_until:
         return False
     return bool(operations().held_by(holder).update(open_key=None))
 
@@ -90,6 +91,8 @@ def change(
     with committed():
         row = operations().held_by(operation).filter(**(only_if or {}))
         is_changed = bool(row.update(**columns))
+        for call in calls:
+            call.is_late = not is_changed
         OperationAttempt.objects.using(alias()).bulk_create([*calls, *(attempts if is_changed else ())])
     if is_changed:
         _bear(operation, columns)

@@ -93,21 +93,26 @@ def one_for_each(where: str, table: Mapping[str, Value]) -> Mapping[str, Value]:
 one_for_each("client.v1", REQUESTS)
 
 
-def effect_on(visit: VisitDetails, order: Order, *, after_call: bool = False) -> Effect:
+def undone_count(visit: VisitDetails, order: Order) -> int:
+    """How many rows of what the order applies stand there as undone."""
+    card, program = order.card_id, order.program_id or 0
+    if TABLE[order.kind].moves_points:
+        return sum(row.may_take_from(card) for row in visit.undone)
+    return sum(row.may_be_of(program, card) for row in visit.undone)
+
+
+def effect_on(visit: VisitDetails, order: Order, *, undone_before: int | None = None) -> Effect:
     """What the visit shows now of what the order applies or takes back.
 
-    `after_call` says that a call of the order may have taken effect: then an undone row that could be it is no absence.
+    `undone_before` says that a call of the order may have taken effect, and how many rows of it were known as undone
+    before: another one that could be it is no absence.
     Raises `exceptions.RowNotKnown` where a row could be just that and nobody can judge it, `KeyError` for an unknown kind.
     """
     kind = TABLE[order.kind]
     effect = kind.effect_on(visit, order)
-    if after_call and kind.is_apply and not effect.is_there:
-        card, program = order.card_id, order.program_id or 0
-        undone = (
-            row.may_take_from(card) if kind.moves_points else row.may_be_of(program, card)
-            for row in visit.undone
-        )
-        _refuse("a row of this stands there as undone" if any(undone) else "")
+    if undone_before is not None and kind.is_apply and not effect.is_there:
+        is_new = undone_count(visit, order) > undone_before
+        _refuse("a row of this stands there as undone" if is_new else "")
     return effect
 
 

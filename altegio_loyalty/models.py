@@ -70,7 +70,7 @@ class Location(models.Model):
         blank=True,
         default="",
         validators=[check_time_zone],
-        help_text=_("Such as Europe/Prague. “Test connection” fills it in; empty is the site's."),
+        help_text=_("Such as Europe/Prague. A connection test fills it in; empty is the site's."),
     )
     currency = models.CharField(
         _("currency"),
@@ -78,7 +78,7 @@ class Location(models.Model):
         blank=True,
         default="",
         validators=[check_currency],
-        help_text=_("Such as EUR. “Test connection” fills it in."),
+        help_text=_("Such as EUR. A connection test fills it in."),
     )
     credentials_version = models.PositiveIntegerField(editable=False, default=0)
     credentials_worked_at = models.DateTimeField(
@@ -372,6 +372,8 @@ class OperationAttempt(models.Model):
     outcome = models.CharField(_("outcome"), max_length=16, choices=CallOutcome.choices)
     error = models.CharField(_("error or reason"), max_length=500, blank=True, default="")
     answer = models.TextField(_("answer"), blank=True, default="")
+    #: Told after another worker had taken the operation over: it says nothing of the order of things.
+    is_late = models.BooleanField(default=False, editable=False)
     made_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.SET_NULL,

@@ -74,6 +74,14 @@ class OperationQuerySet(models.QuerySet[Any]):
         """Known not to have happened, and too late to be worth anything."""
         return self._known().filter(next_attempt_at__isnull=False, status=Status.PENDING, expires_at__lte=now)
 
+    def running_out(self, now: datetime) -> OperationQuerySet:
+        """`out_of_time`, and what of a location that does not work has less than half of its time left."""
+        half = now + timedelta(seconds=get_settings().RETRY_WINDOW / 2)
+        is_held_up = Q(location__is_active=False) | Q(location__refused_at__isnull=False)
+        waits = Q(status=Status.PENDING) | Q(status=Status.UNCONFIRMED)
+        late = Q(status=Status.PENDING, expires_at__lte=now) | (waits & is_held_up & Q(expires_at__lte=half))
+        return self._known().filter(late, next_attempt_at__isnull=False)
+
     def needing_attention(self) -> OperationQuerySet:
         """What a person should look at: in doubt, given up without a person's verdict, or at odds with the visit."""
         given_up = Q(status=Status.FAILED) & ~Q(ending=Ending.DECIDED_DID_NOT_HAPPEN)
@@ -86,7 +94,7 @@ class OperationQuerySet(models.QuerySet[Any]):
         be put back. Only calls, and a person's word that it happened, can change what is in force.
         """
         said = Q(attempts__purpose=Purpose.DECISION)
-        counts = ~said | Q(attempts__outcome=CallOutcome.HAPPENED)
+        counts = Q(attempts__is_late=False) & (~said | Q(attempts__outcome=CallOutcome.HAPPENED))
         return self.annotate(last_event=Coalesce(Max("attempts__pk", filter=counts), 0))
 
     def held_by(self, operation: models.Model) -> OperationQuerySet:

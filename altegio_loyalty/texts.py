@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
 
 
-def renamed(text: str) -> str:
-    """A text of ours, without data in it, with the platform by its name."""
-    name = get_settings().platform_name
+def renamed(text: str, name: str = "") -> str:
+    """A text of ours, without data in it, with the platform by its name, or by the given spelling of that."""
+    name = name or get_settings().platform_name
     if name == ALTEGIO:
         return text
     possessive = f"{name}'" if name[-1] in "sS" else f"{name}'s"

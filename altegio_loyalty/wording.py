@@ -136,12 +136,11 @@ def sentence_of(operation: Told) -> str:
 
 
 def _succeeded(operation: Told) -> str:
-    if operation.ending == Ending.DECIDED_HAPPENED:
-        return _("Done: a person confirmed that it happened.")
-    text = _DONE[operation.kind](operation)
+    is_word = operation.ending == Ending.DECIDED_HAPPENED
+    text = _("Done: a person confirmed that it happened.") if is_word else _DONE[operation.kind](operation)
     if operation.undone_at is None:
         return text
-    since = date_format(as_local(operation.undone_at), "j E H:i")
+    since = date_format(as_local(operation.undone_at, operation.location.zone), "j E H:i")
     return _("%(sentence)s It is no longer on the visit since %(time)s.") % {"sentence": text, "time": since}
 
 
@@ -228,7 +227,7 @@ def _unconfirmed(operation: Told) -> str:
         )
     kept = Reason.read(operation.last_error)
     # What Altegio did answer leaves it open whether it happened.
-    is_answered = kept and kept.code in ("server_error", "unreadable_answer", "not_shown")
+    is_answered = kept and kept.code in ("server_error", "unreadable_answer", "not_shown", "row_not_known")
     why = in_words(kept) if kept and is_answered else _("Altegio did not answer.")
     if not operation.location.is_working:
         text = _(
@@ -249,14 +248,19 @@ def _unconfirmed(operation: Told) -> str:
 
 def _failed(operation: Told) -> str:
     if operation.ending == Ending.DECIDED_DID_NOT_HAPPEN:
-        text = _("Not done: a person confirmed that it did not happen.")
-        if operation.holds_card_until is None:
-            return text
-        until = clock(operation.holds_card_until)
-        return _(
-            "%(sentence)s Its call may still arrive: until %(time)s nothing else can be asked for with this card here."
-        ) % {"sentence": text, "time": until}
-    return _("Not done, and no longer tried: %(reason)s") % {"reason": reason(operation.last_error)}
+        return _and_held(operation, _("Not done: a person confirmed that it did not happen."))
+    text = _("Not done, and no longer tried: %(reason)s") % {"reason": reason(operation.last_error)}
+    return _and_held(operation, text)
+
+
+def _and_held(operation: Told, text: str) -> str:
+    """With until when the card is taken, where a call of it may still arrive."""
+    if operation.holds_card_until is None:
+        return text
+    until = clock(operation.holds_card_until, operation.location.zone)
+    return _(
+        "%(sentence)s Its call may still arrive: until %(time)s nothing else can be asked for with this card here."
+    ) % {"sentence": text, "time": until}
 
 
 _DONE: Mapping[str, Callable[[Told], str]] = {

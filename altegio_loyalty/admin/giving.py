@@ -35,7 +35,9 @@ class FirstAccess(BaseInlineFormSet):  # type: ignore[type-arg]
                 "and these will see none: %(people)s."
             ) % {"people": ", ".join(losing.values())}
             box = '{}<br><label><input type="checkbox" name="{}" value="{}"> {}</label>'
-            agreed = _("Yes, that is wanted. Then save again.")
+            agreed = _(
+                "Yes, that is wanted. Then save again; a token that was typed has to be entered again."
+            )
             raise ValidationError(format_html(box, text, CONFIRMED, keys, agreed))
 
 

@@ -34,7 +34,7 @@ from altegio_loyalty.redaction import clean, redact
 
 ACCEPT = "application/vnd.api.v2+json"
 PREVIEW_CHARACTERS = 500
-LONGEST_RETRY_AFTER = 3600.0
+LONGEST_RETRY_AFTER = 900.0
 #: Seconds without a call after which a connection is opened anew: a firewall or NAT on the way may have forgotten the old
 #: one, and whoever uses it then meets silence.
 LONGEST_IDLE = 30.0
@@ -67,8 +67,9 @@ class Answer:
 #: The limit of requests in the words of the vendor and of gateways. It comes with any status, 200 and 403 included; the
 #: seconds that the vendor names are of no use.
 _LIMIT = re.compile(
-    r"лимит\w*\W+(?:\w+\W+)?запросов|(?:слишком|превыш\w*)\W+(?:\w+\W+){0,3}запрос(?:ов|ы)"
-    r"|rate.?limit|too many (?:\w+ )?requests|requests?(?: rate)? (?:limit|quota)"
+    r"лимит\w*[ \t]+(?:\w+[ \t]+)?запросов|(?:слишком|превыш\w*)[ \t]+(?:\w+[ \t]+){0,3}запрос(?:ов|ы)"
+    r"|запросов[ \t]+превыш"
+    r"|\brate.?limit|too many (?:\w+ )?requests|requests?(?: rate)? (?:limit|quota)(?! of the)"
     r"|(?:limit|exceed)\w* (?:\w+ ){0,5}requests",
     re.IGNORECASE,
 )
@@ -282,8 +283,8 @@ def _judge(response: requests.Response, content: bytearray, secrets: list[Hidden
         if body["success"] not in (False, 0, "0", "false"):
             raise unreadable("Altegio's answer says neither success nor failure.")
         error = exceptions.Refused
-    # A gateway's 5xx may come after Altegio did what was asked, whatever it says of limits.
-    if error is not None and (is_own or status < 500) and _LIMIT.search(said or text):
+    # What may come after Altegio did what was asked stays in doubt, whatever it says of limits.
+    if error not in (None, exceptions.ServerError) and _LIMIT.search(said or text):
         error = exceptions.RateLimited
     # A 401 without a word is what any server says of credentials.
     is_own = is_own or (error is exceptions.Unauthorized and not content.strip())

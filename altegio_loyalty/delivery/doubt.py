@@ -9,7 +9,7 @@ from django.utils import timezone
 from altegio_loyalty import database, exceptions, policy
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import Claim, announce, claim_to_look
-from altegio_loyalty.delivery.explained import is_anothers, last_done_at
+from altegio_loyalty.delivery.explained import in_force, is_anothers, last_done_at
 from altegio_loyalty.delivery.sending import look, send
 from altegio_loyalty.delivery.shown import late_effect, own_effect
 from altegio_loyalty.gateway import Line
@@ -65,21 +65,26 @@ def look_up(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
 
 
 def _truth(operation: LoyaltyOperation, effect: Effect, began: datetime.datetime) -> Truth:
+    is_settled = operation.unanswered_at is None or began >= operation.settles_at
     if operation.sent_at is not None:
-        is_settled = began >= operation.settles_at
         was_seen = operation.seen_before is not None
         truth = policy.truth_of_lookup(operation.order, effect, was_seen=was_seen, is_settled=is_settled)
         is_early = truth is Truth.HAPPENED and not is_settled
         return Truth.STILL_OPEN if is_early and _may_be_of_before(operation, began) else truth
-    # Its worker died before the mark: nothing of this claim left. What is there can only be of an earlier call.
+    # Nothing of this claim left, or of none since the last doubt. What is there can only be of an earlier call.
     is_late = operation.unanswered_at is not None and policy.is_done(operation.order, effect)
-    return Truth.HAPPENED if is_late and not is_anothers(operation, effect.amount) else Truth.DID_NOT_HAPPEN
+    if not is_late or is_anothers(operation, effect.amount):
+        return Truth.DID_NOT_HAPPEN if is_settled else Truth.STILL_OPEN
+    return Truth.STILL_OPEN if _may_be_of_before(operation, began) else Truth.HAPPENED
 
 
 def _may_be_of_before(operation: LoyaltyOperation, began: datetime.datetime) -> bool:
     """Whether a read that lags can show what was there before another one took back, or applied, the same moments ago."""
     done_at = last_done_at(operation, is_apply=not operation.traits.is_apply)
-    return done_at is not None and transitions.may_not_show_yet(done_at, began)
+    if done_at is not None and transitions.may_not_show_yet(done_at, began):
+        return True
+    # Or before somebody undid it elsewhere: our look showed that it was gone, and the log does not know since when.
+    return operation.traits.is_apply and operation.sent_at is not None and bool(in_force(operation))
 
 
 def _settled(operation: LoyaltyOperation, truth: Truth, effect: Effect) -> transitions.Columns:

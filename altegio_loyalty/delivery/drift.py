@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError
+from django.db.models import Q
 from django.utils import timezone
 
 from altegio_loyalty import database, exceptions, kinds, reasons, signals
@@ -81,6 +82,9 @@ def _changes_of(details: VisitDetails, rows: list[LoyaltyOperation], read_at: da
     if not rows[-1].traits.moves_points:
         explained = effect.amount if done else Decimal(0)
     text = odds(effect.amount, explained) if is_settled else beyond_the_log(effect.amount, explained)
+    cancels = (row.finished_at for row in rows if is_done(row) and not row.traits.is_apply)
+    if text and any(moment and moment >= read_at - _time_to_settle() for moment in cancels):
+        return  # it may not show yet what was taken back moments ago
     if text and suspects:
         if suspects[-1].discrepancy != text:
             yield suspects[-1], {"discrepancy": text}
@@ -110,7 +114,11 @@ def end_applies(cancel: LoyaltyOperation) -> None:
         return
     try:
         done = family(cancel).filter(kind=cancel.traits.undoes, status=Status.SUCCEEDED, undone_at=None)
-        done.update(undone_at=timezone.now())
+        took_nothing = Q(applied_amount=0) if cancel.traits.moves_points else Q(pk=cancel.pk)
+        # As soon as the cancel was recorded, another apply can have begun: it stands behind the cancel.
+        cancelled = family(cancel).with_last_event().get(pk=cancel.pk).last_event
+        before = done.exclude(took_nothing).with_last_event().filter(last_event__lt=cancelled)
+        family(cancel).filter(pk__in=[row.pk for row in before]).update(undone_at=timezone.now())
     except (DatabaseError, InterfaceError):
         # The cancel is recorded, and the order of the log says the same.
         logger.warning("What operation %s took back could not be marked.", cancel.pk, exc_info=True)

@@ -68,6 +68,15 @@ def last_done_at(operation: LoyaltyOperation, *, is_apply: bool) -> datetime.dat
     return cast("datetime.datetime | None", at["last"])
 
 
+def last_cancel_on_visit(operation: LoyaltyOperation) -> datetime.datetime | None:
+    """When something was taken back last on this visit, with whichever card; None where nothing was."""
+    cancels = [kind.name for kind in kinds.TABLE.values() if not kind.is_apply]
+    done = database.operations().filter(
+        visit_id=operation.visit_id, kind__in=cancels, status=Status.SUCCEEDED
+    )
+    return cast("datetime.datetime | None", done.aggregate(last=Max("finished_at"))["last"])
+
+
 def is_done(operation: LoyaltyOperation) -> bool:
     return bool(operation.status == Status.SUCCEEDED)
 
@@ -87,7 +96,7 @@ def explained_since_its_call(operation: LoyaltyOperation) -> Decimal | None:
 
     What was there before that call does not matter: the look before it showed the visit not to be as wanted.
     """
-    unanswered = operation.attempts.filter(purpose=Purpose.SEND, outcome=CallOutcome.UNKNOWN)
+    unanswered = operation.attempts.filter(purpose=Purpose.SEND, outcome=CallOutcome.UNKNOWN, is_late=False)
     since = unanswered.using(database.alias()).aggregate(last=Max("pk"))["last"] or 0
     later = list(_others(operation, since + 1))
     if operation.traits.is_apply:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import logging
+import sys
+from decimal import Decimal
 
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
@@ -13,7 +15,15 @@ from altegio_loyalty import bills, database, exceptions, kinds, policy
 from altegio_loyalty.client import Order, Reply, Vendor, VisitDetails
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import Claim
-from altegio_loyalty.delivery.explained import in_force, is_anothers, last_done_at, odds, taken_by
+from altegio_loyalty.delivery.explained import (
+    explained_amount,
+    in_force,
+    is_anothers,
+    last_cancel_on_visit,
+    last_done_at,
+    odds,
+    taken_by,
+)
 from altegio_loyalty.delivery.shown import late_effect, own_effect
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.kinds import Effect
@@ -49,6 +59,10 @@ def send(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
         line.note()
         return None
     order = _within_the_bill(operation.order, claim.shown)
+    if order != operation.order and (columns := _bill_looked_at_again(operation, began)):
+        claim.record(**columns)
+        line.note()
+        return None
     if order is None:
         claim.record(**transitions.nothing_left(timezone.now()))
         line.note()
@@ -64,17 +78,23 @@ def send(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
 
 def look(claim: Claim, client: Vendor, purpose: Purpose) -> Effect:
     """What the visit shows now of the operation's effect. Raises a subclass of `exceptions.ApiError`."""
-    operation, order = claim.operation, claim.operation.order
-    after_call = operation.unanswered_at is not None
-    reply = claim.log.call(purpose, lambda: _judged(client.look(order), order, after_call=after_call))
+    order, undone = claim.operation.order, _known_as_undone(claim.operation)
+    reply = claim.log.call(purpose, lambda: _judged(client.look(order), order, undone))
     claim.shown = reply.visit
     return kinds.effect_on(reply.visit, order)
 
 
-def _judged(reply: Reply, order: Order, *, after_call: bool) -> Reply:
+def _known_as_undone(operation: LoyaltyOperation) -> int | None:
+    """For `kinds.effect_on`: rows that stay as undone are no riddle where a cancel of the log undid something."""
+    if operation.unanswered_at is None or not operation.traits.is_apply:
+        return None
+    return sys.maxsize if last_done_at(operation, is_apply=False) else 0
+
+
+def _judged(reply: Reply, order: Order, undone_before: int | None) -> Reply:
     """The reply, once its rows say what the order is after. Raises `exceptions.RowNotKnown`, with the answer, where not."""
     try:
-        kinds.effect_on(reply.visit, order, after_call=after_call)
+        kinds.effect_on(reply.visit, order, undone_before=undone_before)
     except exceptions.RowNotKnown as error:
         error.http_status, error.body = reply.answer.http_status, reply.answer.text
         raise
@@ -83,7 +103,10 @@ def _judged(reply: Reply, order: Order, *, after_call: bool) -> Reply:
 
 def _already_as_wanted(claim: Claim, seen: Effect, began: datetime.datetime) -> transitions.Columns:
     operation, now = claim.operation, timezone.now()
+    is_apply = operation.traits.is_apply
     if operation.unanswered_at is not None and not is_anothers(operation, seen.amount):
+        if columns := _looked_at_again(operation, began, is_apply=not is_apply):
+            return columns
         # A call of this operation stayed without an answer, and no other one explains what is there: its late effect.
         return transitions.found(now, late_effect(operation, seen))
     applies = in_force(operation)
@@ -118,18 +141,29 @@ def _within_the_bill(order: Order, visit: VisitDetails | None) -> Order | None:
     return dataclasses.replace(order, amount=min(order.amount, left)) if left > 0 else None
 
 
+def _bill_looked_at_again(
+    operation: LoyaltyOperation, began: datetime.datetime
+) -> transitions.Columns | None:
+    """What to write where the bill may not show yet what was taken back moments ago, with whichever card."""
+    done_at = last_cancel_on_visit(operation)
+    return transitions.looked_at_again(operation, began, done_at) if done_at else None
+
+
 def _post(claim: Claim, client: Vendor, order: Order) -> exceptions.ApiError | None:
     operation = claim.operation
+    # Now: nothing but the result is to be asked of the database once the call is made.
+    explained = Decimal(0) if operation.traits.is_apply else explained_amount(operation)
+    undone = kinds.undone_count(claim.shown, order) if claim.shown else 0
     try:
         reply = claim.log.call(
             Purpose.SEND,
-            lambda: _judged(client.send(order, send_within=claim.seconds_left()), order, after_call=True),
+            lambda: _judged(client.send(order, send_within=claim.seconds_left()), order, undone),
         )
     except exceptions.ApiError as error:
         _record_failure(claim, error, policy.meaning_of_send(error))
         return error
     effect = kinds.effect_on(reply.visit, order)
-    if not claim.record(**transitions.succeeded(timezone.now(), own_effect(operation, effect))):
+    if not claim.record(**transitions.succeeded(timezone.now(), own_effect(operation, effect, explained))):
         logger.warning(
             "Operation %s was done, but its lease had ended; a look-up will find it.", operation.pk
         )

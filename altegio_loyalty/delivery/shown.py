@@ -17,13 +17,17 @@ from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.reasons import Reason
 
 
-def own_effect(operation: LoyaltyOperation, effect: Effect) -> Columns:
-    """Of a call that the look preceded; the figures stay empty where nothing shows them."""
+def own_effect(operation: LoyaltyOperation, effect: Effect, explained: Decimal | None = None) -> Columns:
+    """Of a call that the look preceded; the figures stay empty where nothing shows them.
+
+    `explained` is what the log explained of the visit before the call, where that was asked already.
+    """
     if operation.seen_before is None:
         return {}
     if operation.traits.is_apply:
         return _applied(operation, effect, operation.seen_before)
-    return _returned(operation, effect, operation.seen_before)
+    explained = explained_amount(operation) if explained is None else explained
+    return _returned(operation, effect, operation.seen_before, explained)
 
 
 def late_effect(operation: LoyaltyOperation, effect: Effect) -> Columns:
@@ -43,10 +47,10 @@ def _applied(operation: LoyaltyOperation, effect: Effect, before: Decimal) -> Co
     return columns
 
 
-def _returned(operation: LoyaltyOperation, effect: Effect, before: Decimal) -> Columns:
+def _returned(operation: LoyaltyOperation, effect: Effect, before: Decimal, explained: Decimal) -> Columns:
     columns: Columns = {"returned_amount": max(before - effect.amount, Decimal(0))}
     # Where the log explains none of it, somebody else took all, and the person saw that and undid it.
-    if operation.traits.moves_points and (explained := explained_amount(operation)):
+    if operation.traits.moves_points and explained:
         columns["discrepancy"] = odds(before, explained)
     if effect.is_there:
         figures = {"there": str(effect.amount)}

@@ -114,7 +114,7 @@ class Sweep:
             recover(operation)
 
     def _give_up_the_late(self) -> None:
-        for operation in database.operations().out_of_time(timezone.now()).select_related("location"):
+        for operation in database.operations().running_out(timezone.now()).select_related("location"):
             if not operation.location.is_working:
                 database.change(operation, transitions.waits_for_location(timezone.now()))
             elif _give_up(operation):

@@ -171,14 +171,15 @@ def did_not_happen(
 
 def waits_for_location(now: Moment) -> Columns:
     """Its location is paused or switched off: no time is used up, and some is left when it goes on."""
-    return {"expires_at": _after(now, get_settings().RETRY_WINDOW)}
+    window = get_settings().RETRY_WINDOW
+    return {"expires_at": _after(now, window) if window else None}
 
 
 def out_of_time(operation: LoyaltyOperation, now: Moment) -> Columns:
     """Nobody tried it in time."""
-    return _finished(
-        Status.FAILED, now, fence=operation.fence + 1, last_error=operation.last_error or NOT_IN_TIME
-    )
+    reason = operation.last_error or NOT_IN_TIME
+    columns = _finished(Status.FAILED, now, fence=operation.fence + 1, last_error=reason)
+    return _still_holding(operation, now, columns)
 
 
 # Doubt: unconfirmed → unconfirmed
@@ -218,7 +219,7 @@ def brought_forward(operation: LoyaltyOperation, now: Moment) -> Columns:
 
 def retried(operation: LoyaltyOperation, now: Moment) -> Columns:
     """Given up: new attempts and new time; visit and card are taken again."""
-    settings = get_settings()
+    settings, first = get_settings(), _first_possible(operation, now)
     return {
         "status": Status.PENDING,
         "ending": "",
@@ -227,8 +228,8 @@ def retried(operation: LoyaltyOperation, now: Moment) -> Columns:
         "is_stopping": False,
         "open_key": operation.make_open_key(),
         "attempt_limit": operation.attempt_count + settings.MAX_ATTEMPTS if settings.MAX_ATTEMPTS else None,
-        "expires_at": _after(now, settings.RETRY_WINDOW) if settings.RETRY_WINDOW else None,
-        "next_attempt_at": _first_possible(operation, now),
+        "expires_at": _after(first, settings.RETRY_WINDOW) if settings.RETRY_WINDOW else None,
+        "next_attempt_at": first,
     }
 
 
@@ -243,9 +244,21 @@ def stopped(operation: LoyaltyOperation, now: Moment) -> Columns:
     return _finished(Status.ABANDONED, now, fence=operation.fence + 1)
 
 
+def _still_holding(operation: LoyaltyOperation, now: Moment, columns: Columns) -> Columns:
+    """With visit and card taken until a late effect is ruled out."""
+    return columns if is_settled(operation, now) else {**columns, "open_key": operation.open_key}
+
+
 def stopping(operation: LoyaltyOperation, now: Moment) -> Columns:
-    """In doubt: never sent again, and looked up at once, since whoever looked just lost the claim, and somebody waits."""
-    return {"fence": operation.fence + 1, "is_stopping": True, "next_attempt_at": now}
+    """In doubt: never sent again, and looked up at once, since whoever looked just lost the claim, and somebody waits.
+
+    So is one that waits to be sent again after a call without an answer.
+    """
+    columns = {"fence": operation.fence + 1, "is_stopping": True, "next_attempt_at": now}
+    if operation.status == Status.UNCONFIRMED:
+        return columns
+    # Of the mark's look nothing follows any more: others may have acted on the visit since.
+    return {**columns, "status": Status.UNCONFIRMED, "sent_at": None}
 
 
 def decided(operation: LoyaltyOperation, now: Moment, *, happened: bool) -> Columns:
@@ -256,6 +269,4 @@ def decided(operation: LoyaltyOperation, now: Moment, *, happened: bool) -> Colu
     status = Status.SUCCEEDED if happened else Status.FAILED
     ending = Ending.DECIDED_HAPPENED if happened else Ending.DECIDED_DID_NOT_HAPPEN
     columns = _finished(status, now, ending=ending, fence=operation.fence + 1)
-    if not happened and not is_settled(operation, now):
-        columns["open_key"] = operation.open_key
-    return columns
+    return columns if happened else _still_holding(operation, now, columns)

@@ -6,7 +6,7 @@ import datetime
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -137,7 +137,8 @@ class FirstCalls:
             ],
             "bills": bills,
             "left": [row for row in bills[-1] if row not in bills[0]] if bills else [],
-            "rows": list(seen.values()),
+            "statuses": _grouped(seen.values(), lambda row: row.get("status_id")),
+            "types": _grouped(seen.values(), _type_of),
         }
 
 
@@ -151,6 +152,18 @@ def _cost(bill: Row, line: Row) -> str:
     except Malformed:
         return ""
     return {first: "before", first - cut: "after"}.get(cost, "neither") if cut else ""
+
+
+def _type_of(row: Row) -> Any:
+    return row.get("type_id") or next((kind.get("id") for kind in objects(row.get("type"))), None)
+
+
+def _grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[str, list[Row]]:
+    """The rows by what they show, whatever that is: a number, a text, or nothing."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(str(key(row)), []).append(row)
+    return dict(sorted(groups.items()))
 
 
 def _rows(bill: Row) -> list[Row]:

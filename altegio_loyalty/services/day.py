@@ -151,9 +151,8 @@ class DayReading:
         if gone and self._is_whole and len(gone) <= MOST_PAGES * PAGE_SIZE:
             self.changed_count += visit_rows.clear_times(self._known(), gone)
         self.changed_count += visit_rows.renew_records(self.location, self._figures)
-        now = datetime.datetime.now(datetime.UTC)
-        differs = now.astimezone(zone).utcoffset() != now.astimezone(self.location.zone).utcoffset()
-        if differs and abs((self.day - today(zone)).days) <= 1:  # another season's offset is not today's
+        is_near = abs((self.day - today(zone)).days) <= 1  # another season's offset is not today's
+        if zone is not self.location.zone and is_near:
             self.location.learn(time_zone=offset_zone(Decimal(self._offset or 0) / 3600))
         if self.day == today(zone):
             self.location.visits_read_at = timezone.now()
@@ -162,8 +161,11 @@ class DayReading:
     @property
     def _zone(self) -> datetime.tzinfo:
         """Where the days are that Altegio's list is narrowed by: what its appointments show goes before what we know."""
-        if self._offset is None:
-            return self.location.zone
+        zone = self.location.zone
+        noon = datetime.datetime.combine(self.day, datetime.time(12), zone)
+        ours = noon.utcoffset()
+        if self._offset is None or (ours is not None and ours.total_seconds() == self._offset):
+            return zone
         return datetime.timezone(datetime.timedelta(seconds=self._offset))
 
     def _known(self) -> QuerySet[Visit]:

@@ -56,9 +56,10 @@ def stop_operation(operation: LoyaltyOperation, by: Person | None = None) -> Loy
     """
     _refuse_unknown_kind(operation)
     now, decision = timezone.now(), _decision(operation, CallOutcome.STOPPED, by)
-    if operation.status == Status.PENDING:
+    # Where a call of it stayed without an answer, perhaps only a person's word says that it did not happen.
+    if operation.status == Status.PENDING and operation.unanswered_at is None:
         return _change(operation, transitions.stopped(operation, now), decision)
-    if operation.status == Status.UNCONFIRMED:
+    if operation.status in (Status.PENDING, Status.UNCONFIRMED):
         return _change(operation, transitions.stopping(operation, now), decision, ring=True)
     raise OperationNotAllowed(_("Only an operation that waits or is in doubt can be stopped."))
 
@@ -72,6 +73,7 @@ def settle_operation(
     its visit and card stay taken. Raises `OperationNotAllowed` unless the operation is in
     doubt, and `ValidationError` without a reason.
     """
+    _refuse_unknown_kind(operation)
     if operation.status != Status.UNCONFIRMED:
         raise OperationNotAllowed(_("Only an operation in doubt can be settled."))
     if not reason.strip():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django import template
+from django.utils.html import escape
 from django.utils.safestring import mark_safe
 
 from altegio_loyalty import conf, services, texts
@@ -21,7 +22,8 @@ register.filter(zone_note)
 @register.filter
 def renamed(text: str) -> str:
     """A text of ours, as safe as a translated one, with the platform by its name. Only for `_("…")`."""
-    return mark_safe(texts.renamed(str(text)))  # noqa: S308 - no data in it
+    name = escape(conf.get_settings().platform_name)
+    return mark_safe(texts.renamed(str(text), name))  # noqa: S308 - no other data in it
 
 
 @register.simple_tag

@@ -104,7 +104,7 @@ inline take_effect(o) {
 
 /* The end of an operation: what the log says must be what happened. */
 inline closed(o) {
-  row[o].owner = 0; row[o].lease_over = 0; row[o].orphaned = 0; row[o].marked = 0;
+  row[o].owner = 0; row[o].lease_over = 0; row[o].orphaned = 0;
   if
   :: row[o].status == SUCCEEDED ->
      row[1 - o].others_since = 1;
@@ -306,8 +306,11 @@ look_up:
        :: row[o].marked && IS_DONE(o, shown) && MAY_BE_OF_BEFORE(o) -> skip
        :: !row[o].marked && row[o].unanswered && IS_DONE(o, shown) && !row[o].others_since ->
           row[o].status = SUCCEEDED; closed(o); goto idle
-       :: !row[o].marked && !(row[o].unanswered && IS_DONE(o, shown) && !row[o].others_since) ->
+       :: !row[o].marked && !(row[o].unanswered && IS_DONE(o, shown) && !row[o].others_since) &&
+          (!row[o].unanswered || began_settled) ->
           try_again_or_end(o, 1); goto idle
+       :: !row[o].marked && !(row[o].unanswered && IS_DONE(o, shown) && !row[o].others_since) &&
+          row[o].unanswered && !began_settled -> skip
        fi }
   :: atomic { !(HOLDS(o) && row[o].status == IN_DOUBT) -> goto idle }
   MAY_CRASH
@@ -411,10 +414,15 @@ end:
        if
        :: row[o].status == FAILED && !HOLDS_CARD(1 - o) -> /* step: retried */
           row[o].status = PENDING; row[o].limit = row[o].attempts + 1; row[o].stopping = 0; row[o].word = 0; row[o].owner = 0
-       :: row[o].status == PENDING -> /* step: stopped, out_of_time */
+       :: row[o].status == PENDING && !row[o].unanswered -> /* step: stopped, out_of_time */
           row[o].status = ABANDONED; closed(o)
-       :: row[o].status == IN_DOUBT -> /* step: stopping, brought_forward */
-          row[o].stopping = 1; row[o].owner = 0
+       :: row[o].status == IN_DOUBT || (row[o].status == PENDING && row[o].unanswered) ->
+          /* step: stopping, brought_forward */
+          if
+          :: row[o].status == PENDING -> row[o].marked = 0
+          :: else -> skip
+          fi;
+          row[o].status = IN_DOUBT; row[o].stopping = 1; row[o].owner = 0
        :: row[o].status == IN_DOUBT -> /* step: decided; a person who sees the visit */
           row[o].owner = 0; row[o].word = 1;
           row[o].status = (effects[o] > 0 -> SUCCEEDED : FAILED); closed(o)

@@ -31,7 +31,7 @@ def test_the_same_promotion_for_ten_visits_is_one_choice(
     choose_all(page, "Apply a promotion")
     expect(page.locator(".altegio-row")).to_have_count(10)
     expect(page.get_by_label("Promotion", exact=True)).to_have_value(str(desk.program.id))
-    expect(page.locator("#altegio-count")).to_have_text("10 visits will be done.")
+    expect(page.locator("#altegio-count")).to_have_text("Visits to be done: 10.")
     picture("several", everywhere=True)
     page.get_by_role("button", name="Apply a promotion").click()
     expect(page.locator("#altegio-summary")).to_contain_text("10 of 10 finished: 10 done.", timeout=20_000)
@@ -76,7 +76,7 @@ def test_rows_that_do_not_fit_are_left_out_and_say_why(desk: Any, log_in: Any) -
     expect(page.locator(".altegio-row", has_text="No card")).to_contain_text(
         "Left out: no card with a promotion."
     )
-    expect(page.locator("#altegio-count")).to_have_text("2 visits will be done.")
+    expect(page.locator("#altegio-count")).to_have_text("Visits to be done: 2.")
     page.get_by_role("button", name="Apply a promotion").click()
     expect(page.locator("#altegio-summary")).to_contain_text("2 of 2 finished: 2 done.", timeout=20_000)
 
@@ -93,9 +93,9 @@ def test_taking_back_is_for_every_promotion_until_one_is_chosen(desk: Any, log_i
     chosen = "&".join(f"visit={visit.id}" for visit in made)
     page.goto(f"{desk.site_url}/admin/altegio_loyalty/visit/operate/cancel_discount_program/?{chosen}")
     expect(page.get_by_label("Promotion", exact=True)).to_have_value("")
-    expect(page.locator("#altegio-count")).to_have_text("2 visits will be done.")
+    expect(page.locator("#altegio-count")).to_have_text("Visits to be done: 2.")
     page.get_by_label("Promotion", exact=True).select_option(str(programs[1].id))
-    expect(page.locator("#altegio-count")).to_have_text("1 visits will be done.")
+    expect(page.locator("#altegio-count")).to_have_text("Visits to be done: 1.")
 
 
 def test_many_rows_are_read_while_the_person_looks(desk: Any, log_in: Any) -> None:
@@ -103,7 +103,7 @@ def test_many_rows_are_read_while_the_person_looks(desk: Any, log_in: Any) -> No
     desk.visits(23)
     page = log_in()
     choose_all(page, "Apply a promotion")
-    expect(page.locator("#altegio-count")).to_have_text("23 visits will be done.", timeout=20_000)
+    expect(page.locator("#altegio-count")).to_have_text("Visits to be done: 23.", timeout=20_000)
     expect(page.locator("#altegio-reading")).to_be_hidden()
 
 
@@ -140,6 +140,6 @@ def test_a_visit_that_can_be_read_in_a_moment_is_read_by_itself(desk: Any, log_i
     where = f"details/{desk.salon.id}/{visits[0].record_id}"
     desk.sandbox.fail("rate_limited", path=where, retry_after=2, times=1)
     choose_all(page, "Withdraw points")
-    expect(page.locator("#altegio-count")).to_have_text("2 visits will be done.", timeout=20_000)
+    expect(page.locator("#altegio-count")).to_have_text("Visits to be done: 2.", timeout=20_000)
     expect(page.locator("#altegio-reading")).to_be_hidden()
     assert page.locator("[data-unread]").count() == 0

@@ -9,6 +9,8 @@ import pytest
 from django.utils import timezone
 
 from altegio_loyalty import services
+from altegio_loyalty.delivery import explained
+from altegio_loyalty.delivery.drift import end_applies
 from altegio_loyalty.exceptions import OperationInProgress
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.states import CallOutcome, Ending, Purpose
@@ -329,3 +331,84 @@ def test_dead_workers_attempt__says_that_it_stayed_without_an_answer(salon: Salo
     assert operation.settles_at > timezone.now() + datetime.timedelta(seconds=20)
     stopped = operation.attempts.get(purpose=Purpose.SEND)
     assert stopped.outcome == CallOutcome.UNKNOWN
+
+
+def test_stop_of_one_that_waits_after_a_call_without_an_answer__is_looked_up_first(salon: Salon) -> None:
+    """A person's early word, a retry, then "Stop": the call may still arrive, so nothing is denied and nothing is free."""
+    salon.configure(SETTLE_SECONDS=60)
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    visit = salon.visit()
+    operation = services.settle_operation(salon.withdraw(visit), happened=False, reason="Not there.")
+    services.retry_operation(operation)
+    services.stop_operation(operation)
+    assert operation.status == Status.UNCONFIRMED
+    salon.sweep(operation)
+    assert operation.status == Status.UNCONFIRMED
+    with pytest.raises(OperationInProgress):
+        salon.withdraw(visit)
+    salon.ledger.withdraw(visit, salon.card, 100)  # it arrives
+    salon.age(operation, 61)
+    salon.run_to_the_end(operation)
+    assert (operation.status, operation.ending) == (Status.SUCCEEDED, Ending.FOUND)
+    assert salon.posts() == 1
+
+
+def test_late_effect__is_not_seen_in_what_a_cancel_took_back_moments_ago(salon: Salon) -> None:
+    salon.configure(SETTLE_SECONDS=60, MAX_ATTEMPTS=1)
+    visit = salon.visit()
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    given_up = salon.withdraw(visit)
+    salon.age(given_up, 61)
+    salon.run_to_the_end(given_up)
+    assert given_up.status == Status.FAILED
+    salon.withdraw(visit)
+    salon.ask(CANCEL, visit)
+    salon.ledger.withdraw(visit, salon.card, 100)  # what a read that lags still shows
+    services.retry_operation(given_up)
+    salon.sweep(given_up)
+    assert given_up.status == Status.PENDING
+    undo_in_altegio(salon, visit)
+
+
+def test_cancel__ends_no_apply_that_came_after_it(salon: Salon) -> None:
+    """Its worker may have been held up between recording the cancel and marking what it ended."""
+    visit = salon.visit()
+    first = salon.withdraw(visit)
+    cancel = salon.ask(CANCEL, visit)
+    second = salon.withdraw(visit)
+    end_applies(cancel)
+    assert not anew(first).is_in_force
+    assert anew(second).is_in_force
+
+
+def test_call_told_after_another_worker_took_over__does_not_change_the_order(salon: Salon) -> None:
+    visit = salon.visit()
+    first = salon.withdraw(visit)
+    salon.ask(CANCEL, visit)
+    second = salon.withdraw(visit)
+    first.attempts.create(purpose=Purpose.SEND, outcome=CallOutcome.UNKNOWN, is_late=True)
+    assert explained.in_force(anew(first)) == [second]
+    assert explained.explained_since_its_call(anew(first)) == 100
+
+
+def test_bill_that_may_not_show_a_cancel_of_moments_ago__limits_nothing(salon: Salon) -> None:
+    """With another card as well."""
+    salon.configure(SETTLE_SECONDS=60)
+    other = salon.ledger.add_card(salon.client, balance=300)
+    visit = salon.visit(lines=[("Haircut", "60")])
+    salon.withdraw(visit, amount=60, card_id=other.id)
+    salon.ask(CANCEL, visit, card_id=other.id)
+    salon.ledger.withdraw(visit, other, 60)  # what a read that lags still shows
+    operation = salon.withdraw(visit, amount=60)
+    assert (operation.status, operation.attempt_count) == (Status.PENDING, 0)
+
+
+def test_doubt__is_settled_beside_rows_that_a_cancel_of_the_log_undid(salon: Salon) -> None:
+    salon.ledger.rules.undone_rows = "stay"
+    visit = salon.visit()
+    salon.withdraw(visit)
+    salon.ask(CANCEL, visit)
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    operation = salon.withdraw(visit)
+    salon.run_to_the_end(operation)
+    assert (operation.status, operation.applied_amount) == (Status.SUCCEEDED, points(100))

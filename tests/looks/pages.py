@@ -362,7 +362,7 @@ def first_access(desk: Any, page: Any) -> None:
     )
     page.locator("[name=_save]").first.click()
     # Jazzmin keeps it behind the tab on which the access was given.
-    expect(page.locator("label", has_text="Yes, that is wanted. Then save again.")).to_be_attached()
+    expect(page.locator("label", has_text="Yes, that is wanted. Then save again")).to_be_attached()
     expect(page.get_by_text("these will see none: jane.")).to_be_attached()
 
 

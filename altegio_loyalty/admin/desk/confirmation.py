@@ -99,7 +99,7 @@ class Confirmation(Page):
             about = f" {capfirst(other.get_kind_display())}: {other.sentence}" if other else ""
             return _("Not begun: another operation with this card is not finished yet.") + about
         if operation.status == Status.SENDING and operation.batch is None:
-            figures = {"time": short_time(operation.next_attempt_at)}
+            figures = {"time": short_time(operation.next_attempt_at, operation.location.zone)}
             text = _(
                 "Whether it took effect is in doubt: do not repeat it. It is looked up by itself after %(time)s."
             )

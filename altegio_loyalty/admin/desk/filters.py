@@ -161,9 +161,13 @@ def _by_phone(request: HttpRequest, visits: QuerySet[Visit], term: str, digits: 
     page = getattr(request.resolver_match, "url_name", None)
     if not is_whole or page != "altegio_loyalty_visit_changelist":  # the admin's autocomplete searches too
         return _NOTHING
-    found = find_phone(request.user, visits, {term, digits, f"+{digits}"})
+    known: Any = request  # a list asks several times for one request: that is one search
+    if (found := getattr(known, "_altegio_phone", ...)) is ...:
+        found = known._altegio_phone = find_phone(request.user, visits, {term, digits, f"+{digits}"})
     if found is None:
-        text = _("Phones are not searched: too many that nobody has were searched for in the last 24 hours.")
+        text = _(
+            "Phones are not searched: too many that were not found here were searched for in the last 24 hours."
+        )
         messages.warning(request, text)
     return Q(pk__in=found or [])
 

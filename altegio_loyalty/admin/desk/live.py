@@ -84,7 +84,10 @@ class VisitState:
     def version(self) -> str:
         """Changes when anything changes that the page shows."""
         facts = [
-            (row.pk, row.status, row.fence, row.is_stopping, row.discrepancy, row.location.is_paused)
+            (
+                *(row.pk, row.status, row.fence, row.is_stopping, row.discrepancy, row.undone_at),
+                *(row.location.is_paused, row.location.is_active),
+            )
             for row in self.operations
         ]
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]

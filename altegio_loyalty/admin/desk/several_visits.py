@@ -237,7 +237,7 @@ class SeveralVisits(Confirmation):
         if limit is None or self.posted.get("how") != HALF:
             return limit
         smallest = CENT if decimals_of(visit.location.currency) else Decimal(1)
-        return max((limit / 2).quantize(smallest, rounding=ROUND_DOWN), smallest)
+        return min(limit, max((limit / 2).quantize(smallest, rounding=ROUND_DOWN), smallest))
 
     # What becomes of it
 

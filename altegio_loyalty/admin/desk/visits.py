@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Max, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
@@ -32,6 +33,7 @@ from altegio_loyalty.admin.pages import (
     Page,
     Unchangeable,
     address,
+    as_id,
     at_place,
     outside_transactions,
 )
@@ -65,7 +67,7 @@ def _confirm(page: Page, kind: str) -> HttpResponse:
     one = OneVisit(page.admin, page.request, kind)
     visits = one.visits()
     if not visits:
-        messages.error(page.request, _("None of these visits is here any more."))
+        messages.error(page.request, _("None of these visits can be found."))
         return one.to_list()
     if len(visits) > 1:
         return SeveralVisits(page.admin, page.request, kind).respond(visits)
@@ -138,6 +140,8 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The list from our own table. Altegio is only read by the POSTs of `DayPanel`."""
+        if any(as_id(value) is None for value in request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            raise BadRequest("A visit's number is not a number.")
         response = super().changelist_view(request, {"title": _("Choose a visit"), **(extra_context or {})})
         context = getattr(response, "context_data", None) or {}
         if (changelist := context.get("cl")) is not None:
