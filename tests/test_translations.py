@@ -262,7 +262,15 @@ def test_what_is_in_doubt_must_not_be_repeated() -> None:
 
 @pytest.mark.parametrize("model", [Location, Visit, LoyaltyOperation, OperationAttempt])
 def test_the_words_of_the_models_are_russian(model: Any) -> None:
-    never_shown = {"seen_before", "open_key", "attempt_limit", "fence", "is_stopping", "credentials_version"}
+    never_shown = {
+        "seen_before",
+        "open_key",
+        "attempt_limit",
+        "fence",
+        "is_stopping",
+        "is_late",
+        "credentials_version",
+    }
     with translation.override("ru"):
         names = [model._meta.verbose_name, model._meta.verbose_name_plural]
         for column in model._meta.concrete_fields:
