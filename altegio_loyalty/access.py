@@ -12,6 +12,7 @@ import datetime
 from typing import Any, TypeVar
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models, router
 from django.db.models import Q, QuerySet
 from django.db.models.signals import post_delete
@@ -28,6 +29,9 @@ _CLOSED = 0
 #: So many phones that no visit has may somebody search for in so long who may not see phones. The masked digits of one
 #: phone are some hundred thousand possibilities.
 MOST_PHONES_MISSED, PHONES_COUNT_FOR = 30, datetime.timedelta(days=1)
+
+
+_NOT_BOTH = _("Choose a person or a group, not both.")
 
 
 class LocationAccess(models.Model):
@@ -54,16 +58,22 @@ class LocationAccess(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["location", "user"], name="altegio_access_once_user"),
             models.UniqueConstraint(fields=["location", "group"], name="altegio_access_once_group"),
+            # Neither is refused by `clean` alone: where a database checks at once, as MariaDB does, Django empties the key
+            # of a person or a group that is deleted before it deletes the row.
             models.CheckConstraint(
-                condition=models.Q(user__isnull=False, group__isnull=True)
-                | models.Q(user__isnull=True, group__isnull=False),
+                condition=models.Q(user__isnull=True) | models.Q(group__isnull=True),
                 name="altegio_access_user_or_group",
-                violation_error_message=_("Choose a person or a group, not both."),
+                violation_error_message=_NOT_BOTH,
             ),
         ]
 
     def __str__(self) -> str:
         return f"{self.user or self.group}: {self.location}"
+
+    def clean(self) -> None:
+        super().clean()
+        if self.user_id is None and self.group_id is None:
+            raise ValidationError(_NOT_BOTH)
 
 
 class LocationsClosed(models.Model):
