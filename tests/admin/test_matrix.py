@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import django
 import pytest
 from django.contrib.auth.models import Permission
 
@@ -48,8 +49,9 @@ def line_of(route: str, method: str, cells: list[str]) -> str:
 
 
 def rows_of_the_table() -> dict[tuple[str, str], str]:
-    rows = re.finditer(r"^([^#\s]\S*) +(GET|POST) .+$", TABLE, re.MULTILINE)
-    return {(row[1], row[2]): row[0] for row in rows}
+    table = TABLE.replace("#6.1 ", "") if django.VERSION >= (6, 1) else TABLE
+    rows = re.finditer(r"^([^#\s]\S*) +(GET|POST) .+$", table, re.MULTILINE)
+    return {(row[1], row[2]): row[0] for row in rows}  # of two the later one
 
 
 def people_of_the_table() -> list[str]:
