@@ -127,7 +127,9 @@ class Claim:
         for pause in PAUSES:
             if self.seconds_left() <= pause:
                 break
-            logger.warning("The result of operation %s is written once more: %s", self.operation.pk, failure)
+            # Not its words: a database may quote the whole row there.
+            why = type(failure).__name__
+            logger.warning("The result of operation %s is written once more: %s", self.operation.pk, why)
             if database.is_about_text(failure):
                 columns = self._within(columns, next(charsets, database.OLD_CHARSETS[-1]))
             time.sleep(pause)

@@ -91,8 +91,9 @@ def looked_at_again(operation: LoyaltyOperation, now: Moment, since: Moment) -> 
     """
     if not may_not_show_yet(since, now):
         return None
-    rest = get_settings().SETTLE_SECONDS - (now - since).total_seconds()
-    wait = min(max((now - since).total_seconds(), 2), rest)
+    # Below 0 where the clock was put back meanwhile: then until it has caught up.
+    passed = (now - since).total_seconds()
+    wait = min(max(abs(passed), 2), get_settings().SETTLE_SECONDS - passed)
     return did_not_happen(operation, now, reason=NOT_SHOWN_YET, uses_attempt=False, wait=wait)
 
 

@@ -232,6 +232,21 @@ def test_apply_right_after_another__waits_until_a_read_must_show_that_one(salon:
     assert anew(first).is_in_force
 
 
+def test_apply_right_after_another__is_not_looked_at_every_two_seconds_on_a_clock_put_back(
+    salon: Salon,
+) -> None:
+    salon.configure(SETTLE_SECONDS=60)
+    visit = salon.visit()
+    first = salon.withdraw(visit)
+    undo_in_altegio(salon, visit)
+    ahead = timezone.now() + datetime.timedelta(minutes=5)
+    LoyaltyOperation.objects.filter(pk=first.pk).update(finished_at=ahead)
+    second = salon.withdraw(visit)
+    assert second.status == Status.PENDING
+    assert second.next_attempt_at is not None
+    assert second.next_attempt_at > timezone.now() + datetime.timedelta(minutes=4)
+
+
 def test_apply_after_a_cancel__is_sent_at_once(salon: Salon) -> None:
     """Given back and taken anew at the desk: nothing is in force that a read could lag behind."""
     salon.configure(SETTLE_SECONDS=60)
