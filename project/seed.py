@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group
+from django.core.management import call_command
 from django.utils import timezone
 
-from altegio_loyalty import kinds
 from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.sandbox import Sandbox
 from altegio_loyalty.sandbox.seed import demo_books
 
-SEES = ("view_visit", "view_loyaltyoperation", "view_operationattempt")
-#: Each kind of operation has a permission of its own name.
-ACTS = tuple(kinds.TABLE)
-DECIDES = ("resolve_operation", "view_location", "change_location")
-GROUPS = {"Reception": SEES + ACTS, "Manager": SEES + ACTS + DECIDES}
 #: Login, which is also the password; and the group.
 STAFF = {"reception": "Reception", "manager": "Manager"}
 
@@ -25,12 +20,7 @@ def seed_people() -> None:
     people = get_user_model()
     if not people.objects.filter(username="admin").exists():
         people.objects.create_superuser("admin", password="admin")  # noqa: S106
-    for name, codenames in GROUPS.items():
-        group, is_new = Group.objects.get_or_create(name=name)
-        if is_new:
-            group.permissions.set(
-                Permission.objects.filter(content_type__app_label="altegio_loyalty", codename__in=codenames)
-            )
+    call_command("make_altegio_groups", verbosity=0)
     for login, group_name in STAFF.items():
         if not people.objects.filter(username=login).exists():
             person = people.objects.create_user(login, password=login, is_staff=True)

@@ -1,4 +1,4 @@
-"""The same sweep without Celery, and the change of keys."""
+"""The same sweep without Celery, the change of keys, and the groups."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from altegio_loyalty import kinds
 from altegio_loyalty.fields import Secret
 from altegio_loyalty.models import Location, LoyaltyOperation
 from tests.delivery.conftest import salon
@@ -19,9 +21,9 @@ __all__ = ["salon"]
 pytestmark = pytest.mark.django_db
 
 
-def run(name: str = "deliver_due_operations") -> str:
+def run(name: str = "deliver_due_operations", *arguments: str) -> str:
     out = StringIO()
-    call_command(name, stdout=out)
+    call_command(name, *arguments, stdout=out)
     return out.getvalue()
 
 
@@ -119,3 +121,33 @@ def test_rotate_altegio_tokens__leaves_tokens_that_were_saved_meanwhile(
     monkeypatch.setattr(Secret, "reveal", slowly)
     assert "0 locations" in run("rotate_altegio_tokens")
     assert Location.objects.get().user_token.reveal() == "entered-meanwhile"
+
+
+def names_of(group: str) -> set[str]:
+    return set(Group.objects.get(name=group).permissions.values_list("codename", flat=True))
+
+
+def test_make_altegio_groups__makes_who_acts_and_who_decides() -> None:
+    """With the permission of each kind of operation; only managers decide what became of a doubt."""
+    assert "Reception made: " in run("make_altegio_groups")
+    assert set(kinds.TABLE) < names_of("Reception") < names_of("Manager")
+    assert names_of("Manager") - names_of("Reception") == {
+        "resolve_operation",
+        "view_location",
+        "change_location",
+    }
+
+
+def test_make_altegio_groups__again__changes_nothing() -> None:
+    """So it can stand in a deploy script."""
+    run("make_altegio_groups")
+    assert "Manager is there, with all it needs." in run("make_altegio_groups")
+
+
+def test_make_altegio_groups__leaves_a_group_as_somebody_made_it() -> None:
+    """What was taken from it on purpose is named, and given only when asked for."""
+    group = Group.objects.create(name="Reception")
+    assert "stays as it is, without" in run("make_altegio_groups")
+    assert not group.permissions.exists()
+    assert "Reception completed: " in run("make_altegio_groups", "--complete")
+    assert set(kinds.TABLE) < names_of("Reception")
