@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -19,14 +20,16 @@ _DROPPED = r"[\"\s\x00-\x20\x7f-\xa0\xad\u200b-\u200f\u2028-\u202f\u2060-\u206f\
 _FORMULA = re.compile(rf"(^|[,;\t\r\n])({_DROPPED}[=+\-@＝＋－＠﹦﹢﹣﹫])")
 _SIGNS = re.compile("[=+\\-@＝＋－＠﹦﹢﹣﹫]")
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+#: In an address: the file as Excel opens it where amounts have a decimal comma, as in Russian and German.
+COMMA = "comma"
 
 
-def safe_cell(value: Any) -> str:
+def safe_cell(value: Any, mark: str = ".") -> str:
     """The value as a spreadsheet should show it: text stays text, whatever it looks like, and numbers stay numbers."""
     if value is None:
         return ""
     if isinstance(value, (int, Decimal)):
-        return str(value)
+        return str(value).replace(".", mark)
     text = str(value)
     if text.startswith(("\t", "\r", "\n")):
         text = f"'{text}"
@@ -35,17 +38,19 @@ def safe_cell(value: Any) -> str:
     return _FORMULA.sub(r"\1'\2", text)
 
 
-def as_csv(header: Iterable[Any], pages: Iterable[Iterable[Iterable[Any]]]) -> Iterator[str]:
-    """The parts of a CSV file, one for each page of rows, as RFC 4180 has it and with the mark that Excel knows UTF-8 by."""
-    yield "\ufeff" + _lines([header])
-    for rows in pages:
-        yield _lines(rows)
+def as_csv(
+    header: Iterable[Any], pages: Iterable[Iterable[Iterable[Any]]], *, comma: bool = False
+) -> Iterator[str]:
+    """The parts of a CSV file, one for each page of rows, as RFC 4180 has it and with the mark that Excel knows UTF-8 by.
 
-
-def _lines(rows: Iterable[Iterable[Any]]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer).writerows([safe_cell(value) for value in row] for row in rows)
-    return buffer.getvalue()
+    With `comma` amounts have a decimal comma, and semicolons stand between the cells.
+    """
+    separator, mark = (";", ",") if comma else (",", ".")
+    for number, rows in enumerate(chain([[header]], pages)):
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, delimiter=separator)
+        writer.writerows([safe_cell(value, mark) for value in row] for row in rows)
+        yield buffer.getvalue() if number else f"\ufeff{buffer.getvalue()}"
 
 
 def csv_response(request: HttpRequest, filename: str, parts: Iterator[str]) -> HttpResponseBase:

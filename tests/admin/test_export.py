@@ -98,6 +98,19 @@ def test_decimal_points_do_not_follow_the_language(log: Log, manager: Client) ->
     assert b",1234.50," in b"".join(response.streaming_content)
 
 
+def test_with_a_comma_it_opens_as_excel_has_it_in_russian_and_german(log: Log, manager: Client) -> None:
+    log.add(Status.SUCCEEDED, applied_amount=Decimal("1234.50"))
+    content = raw(manager, comma="1", status__exact=Status.SUCCEEDED)
+    assert content.startswith(b"\xef\xbb\xbf")
+    (row,) = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=";")
+    assert (row["Points asked"], row["Applied"]) == ("100,00", "1234,50")
+
+
+def test_with_a_comma_a_formula_is_still_none() -> None:
+    text = "".join(as_csv(["name"], [[["=1+1"], ["Jane;=1+1"], [Decimal("-0.5")]]], comma=True))
+    assert text.splitlines() == ["\ufeffname", "'=1+1", '"Jane;\'=1+1"', "-0,5"]
+
+
 def test_it_is_a_csv_file_with_a_mark_and_a_name(log: Log, manager: Client) -> None:
     log.add(Status.SUCCEEDED)
     response: Any = manager.get(reverse(EXPORT))

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import get_language, override
 
 from altegio_loyalty.access import visible_to
-from altegio_loyalty.admin.csv_files import as_csv, csv_response
+from altegio_loyalty.admin.csv_files import COMMA, as_csv, csv_response
 from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.moments import as_local, today, zone_of
 from altegio_loyalty.states import Ending, Kind, Status
@@ -68,8 +68,8 @@ def _columns() -> list[tuple[str, str, Callable[[Any, Any], Any] | None]]:
     ]
 
 
-def log_as_csv(operations: Any) -> Iterator[str]:
-    """The operations, newest first, of whatever number."""
+def log_as_csv(operations: Any, *, comma: bool = False) -> Iterator[str]:
+    """The operations, newest first, of whatever number. `comma` as in `as_csv`."""
     columns, here = _columns(), timezone.get_current_timezone()
 
     def cells(row: list[Any], zone: datetime.tzinfo) -> Iterator[Any]:
@@ -85,15 +85,17 @@ def log_as_csv(operations: Any) -> Iterator[str]:
             yield [[*cells(row, zone_of(name) if name else here)] for *row, name in page]
             page = list(rows.filter(pk__lt=page[-1][0])[:ROWS_AT_ONCE])
 
-    return as_csv([heading for heading, _column, _read in columns], pages())
+    return as_csv([heading for heading, _column, _read in columns], pages(), comma=comma)
 
 
 def export(page: Page) -> HttpResponseBase:
     """The operations that the list shows with these filters, as a file."""
+    page.request.GET = asked = page.request.GET.copy()  # type: ignore[assignment]
+    comma = asked.pop(COMMA, None) is not None  # the list knows no such filter
     try:
         listed = page.admin.get_changelist_instance(page.request).queryset
     except IncorrectLookupParameters:
         # As the list does with filters that make no sense: back to it, with its message.
         return HttpResponseRedirect(page.address("loyaltyoperation_changelist", e=1))
-    parts = log_as_csv(visible_to(page.request.user, listed))
+    parts = log_as_csv(visible_to(page.request.user, listed), comma=comma)
     return csv_response(page.request, f"loyalty-operations-{today().isoformat()}.csv", parts)

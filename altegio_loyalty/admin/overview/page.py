@@ -18,7 +18,7 @@ from django.utils.formats import date_format
 
 from altegio_loyalty import services, statistics
 from altegio_loyalty.access import visible_to
-from altegio_loyalty.admin.csv_files import as_csv, csv_response
+from altegio_loyalty.admin.csv_files import COMMA, as_csv, csv_response
 from altegio_loyalty.admin.decisions import RESOLVE
 from altegio_loyalty.admin.looks import Look, look_of_status
 from altegio_loyalty.admin.overview import charts, tables
@@ -153,7 +153,8 @@ class OverviewPage(Page):
         header, rows = tables.CSV[name](self.shown)
         first, last = self.period.first.isoformat(), self.period.last.isoformat()
         filename = f"loyalty-{name}-{first}-{last}.csv"
-        return csv_response(self.request, filename, as_csv(header, [list(rows)]))
+        parts = as_csv(header, [list(rows)], comma=COMMA in self.request.GET)
+        return csv_response(self.request, filename, parts)
 
     # Addresses
 
