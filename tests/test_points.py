@@ -245,9 +245,7 @@ class World:
 
     def pass_time_until_settled(self) -> None:
         for _ in range(12):
-            for timer in list(self.salon.sandbox._timers):
-                timer.cancel()
-                timer.function()
+            self.salon.sandbox.advance(3600)
             self.clock.passed += LEASE + SETTLE + 1
             delivery.run_due()
             delivery.run_due()

@@ -275,9 +275,7 @@ class Machine(RuleBasedStateMachine):
             self.sandbox.heal()
 
     def _let_late_effects_arrive(self) -> None:
-        for timer in list(self.sandbox._timers):
-            timer.cancel()
-            timer.function()
+        self.sandbox.advance(3600)
 
     # What people and machines do
 
@@ -420,7 +418,7 @@ class Machine(RuleBasedStateMachine):
                     self.stopped.discard(operation.pk)
             elif decision == "stop":
                 self._stop(operation)
-            elif not self.sandbox._timers and operation.pk not in self.blurred:  # a person who knows
+            elif not self.sandbox.has_late_effects and operation.pk not in self.blurred:  # a person who knows
                 happened = bool(self.effects.get(operation.pk))
                 services.settle_operation(operation, happened=happened, reason="Seen on Altegio's screen.")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from dataclasses import KW_ONLY, InitVar, dataclass
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from altegio_loyalty.sandbox import spoiling, statefile
 from altegio_loyalty.sandbox.access import Access
@@ -56,7 +58,7 @@ class Altegio:
         self.api = Api(self.ledger, self.access)
         self.faults = FaultBoard()
         self.log = RequestLog()
-        self._timers: set[threading.Timer] = set()
+        self._late: dict[threading.Timer, float] = {}
 
     # Looking
 
@@ -130,6 +132,19 @@ class Altegio:
     def come_back(self) -> None:
         self.is_down = False
 
+    def advance(self, seconds: float = 0) -> None:
+        """Lets so many seconds go by for late effects alone: those that are due are carried out now, in their order."""
+        with self.ledger.lock:
+            for timer, due_at in sorted(self._late.items(), key=itemgetter(1)):
+                timer.cancel()
+                del self._late[timer]
+                self._later(due_at - time.monotonic() - seconds, *timer.args)
+
+    @property
+    def has_late_effects(self) -> bool:
+        """Whether any is still to come."""
+        return bool(self._late)
+
     def rotate_tokens(self) -> tuple[str, str]:
         """New partner and user tokens; the old ones answer 401 from now on."""
         with self.ledger.change():
@@ -146,9 +161,9 @@ class Altegio:
         """Cuts what hangs, and forgets what was still to come."""
         self.is_stopping = True
         self.faults.wake(for_good=True)
-        for timer in list(self._timers):
-            timer.cancel()
-        self._timers.clear()
+        with self.ledger.lock:
+            while self._late:
+                self._late.popitem()[0].cancel()
 
     # Answering
 
@@ -199,13 +214,17 @@ class Altegio:
 
     def _later(self, seconds: float, request: Request) -> None:
         """Carries the request out some seconds from now, unless the server stops before."""
-
-        def carry_out() -> None:
-            self._timers.discard(timer)
-            if not self.is_stopping:
-                self.api.answer(request)
-
-        timer = threading.Timer(seconds, carry_out)
+        if seconds <= 0:
+            self.api.answer(request)
+            return
+        timer = threading.Timer(seconds, self._arrive, [request])
         timer.daemon = True
-        self._timers.add(timer)
+        with self.ledger.lock:
+            self._late[timer] = time.monotonic() + seconds
         timer.start()
+
+    def _arrive(self, request: Request) -> None:
+        timer = cast("threading.Timer", threading.current_thread())
+        with self.ledger.lock:
+            if self._late.pop(timer, None) is not None:
+                self.api.answer(request)

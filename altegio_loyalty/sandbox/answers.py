@@ -122,6 +122,13 @@ def location(item: Location) -> Json:
     } | UNCHANGING["location"]
 
 
+def chain(chain_id: int, locations: list[Location], *, has_loyalty: bool) -> Json:
+    companies = [{"id": item.id, "title": item.title} for item in locations]
+    rights = ("loyalty_access", "loyalty_programs_access", "loyalty_cards_manual_transactions_access")
+    access = dict.fromkeys(rights, int(has_loyalty))
+    return {"id": chain_id, "title": "Chain 1", "companies": companies, "access": access}
+
+
 def permissions(item: Location) -> Json:
     """The user's rights in a location; only the loyalty ones can be switched."""
     rights = ("loyalty_access", "has_loyalty_access", "loyalty_cards_manual_transactions_access")

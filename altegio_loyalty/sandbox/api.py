@@ -88,6 +88,10 @@ class Api:
             raise Refusal(NOT_FOUND)
         return visit
 
+    def may_read_chain(self, locations: Iterable[Location]) -> bool:
+        right_there = any(place.is_visible and place.loyalty_access for place in locations)
+        return self.ledger.rules.chain_right and right_there
+
 
 def operation_name(request: Request) -> str:
     """The contract's name for the request, or "" when it is none of the API's."""
@@ -171,6 +175,16 @@ def companies(api: Api, ids: Ids, request: Request) -> Answer:
     return success([answers.location(item) for item in there if is_open or item.is_visible])
 
 
+def groups(api: Api, ids: Ids, request: Request) -> Answer:
+    """The chains that the user belongs to: none without the chain's right, though the locations name their chain."""
+    chains: dict[int, list[Location]] = {}
+    for place in api.ledger.books.locations.values():
+        if place.is_visible and api.ledger.rules.chain_right:
+            chains.setdefault(place.chain_id, []).append(place)
+    rows = [answers.chain(key, here, has_loyalty=api.may_read_chain(here)) for key, here in chains.items()]
+    return success(rows)
+
+
 def permissions(api: Api, ids: Ids, request: Request) -> Answer:
     groups = answers.permissions(api.visible_location(ids["location_id"]))
     wanted = request.listed("group_permissions") or groups
@@ -182,7 +196,7 @@ def chain_loyalty_transactions(api: Api, ids: Ids, request: Request) -> Answer:
     here = [place for place in api.ledger.books.locations.values() if place.chain_id == ids["chain_id"]]
     if not here:
         return NOT_FOUND
-    if not any(place.is_visible and place.loyalty_access for place in here):
+    if not api.may_read_chain(here):
         return FORBIDDEN
     missing = {"created_after", "created_before"} - set(request.query)
     if missing:
@@ -204,12 +218,14 @@ def chain_loyalty_transactions(api: Api, ids: Ids, request: Request) -> Answer:
 
 
 def clients(api: Api, ids: Ids, request: Request) -> Answer:
-    """Deprecated, and the only way to a client by a part of a card's number."""
+    """By parts of name, phone and a card's number. Deprecated, and the only way to a client by the latter."""
     api.visible_location(ids["location_id"])
-    books, card, phone = api.ledger.books, request.query.get("card", ""), request.query.get("phone", "")
+    books = api.ledger.books
+    card, phone, name = (request.query.get(key, "") for key in ("card", "phone", "fullname"))
     holders = {each.client_id for each in books.cards.values() if card in each.number}
     people = [each for each in books.clients.values() if not card or each.id in holders]
-    found = [answers.client(each) for each in people if _digits(phone) in _digits(each.phone)]
+    named = [each for each in people if name.casefold() in each.name.casefold()]
+    found = [answers.client(each) for each in named if _digits(phone) in _digits(each.phone)]
     return success(_page(request, found, 20), meta={"total_count": len(found)})
 
 
@@ -357,6 +373,7 @@ ROUTES = (
     _route("GET", "/records/{location_id}", records),
     _route("GET", "/company/{location_id}", location),
     _route("GET", "/companies", companies),
+    _route("GET", "/groups", groups),
     _route("GET", "/chain/{chain_id}/loyalty/transactions", chain_loyalty_transactions),
     _route("GET", "/clients/{location_id}", clients),
     _route("POST", "/company/{location_id}/clients/search", clients_search),

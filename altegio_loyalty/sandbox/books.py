@@ -174,13 +174,17 @@ class Visit:
         return [row for row in self.rows if row.status_id == IN_FORCE]
 
     @property
+    def covering(self) -> list[Row]:
+        """Those of them that leave less to pay: withdrawals and discounts, but no accruals."""
+        return [row for row in self.in_force if row.is_discount or row.is_withdrawal]
+
+    @property
     def cost(self) -> Decimal:
         return sum((line.cost for line in self.lines), Decimal())
 
     @property
     def left_to_pay(self) -> Decimal:
-        covered = total_of(row for row in self.in_force if row.is_discount or row.is_withdrawal)
-        return max(self.cost - covered - total_of(self.payments), Decimal())
+        return max(self.cost - total_of(self.covering) - total_of(self.payments), Decimal())
 
 
 @dataclass

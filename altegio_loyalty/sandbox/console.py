@@ -21,6 +21,21 @@ from altegio_loyalty.sandbox.wire import HTML, Answer, Request, failure
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
+SCREEN: dict[str, tuple[str, ...]] = {
+    "withdraw": ("visit_id", "card_id", "amount"),
+    "cancel_withdrawal": ("visit_id", "card_id"),
+    "apply_program": ("visit_id", "card_id", "program_id"),
+    "cancel_program": ("visit_id", "card_id", "program_id"),
+    "undo_row": ("visit_id", "row_id"),
+    "swap_line": ("visit_id", "item_id", "title", "cost"),
+    "change_price": ("visit_id", "item_id", "cost"),
+    "change_client": ("visit_id", "client_id"),
+    "accrue": ("visit_id", "card_id", "amount"),
+    "pay": ("visit_id", "amount"),
+    "set_balance": ("card_id", "balance"),
+}
+"""What can be clicked in Altegio's own screen: verbs of the ledger, with what they take, in that order."""
+
 SEEN_AT = {"/_sandbox/faults": "/#faults", "/_sandbox/screen": "/#books", "/_sandbox/rights": "/#books"}
 """Where on the page the result of a form is seen."""
 
@@ -34,6 +49,7 @@ class Console:
             "/_sandbox/faults": self._switch_on,
             "/_sandbox/heal": self._heal,
             "/_sandbox/down": self._down,
+            "/_sandbox/time": self._advance,
             "/_sandbox/tokens": self._rotate,
             "/_sandbox/rights": self._rights,
             "/_sandbox/screen": self._screen,
@@ -104,6 +120,10 @@ class Console:
         self._altegio.is_down = _yes(fields.get("down", True))
         return {"is_down": self._altegio.is_down}
 
+    def _advance(self, fields: Json) -> Json:
+        self._altegio.advance(float(fields.get("seconds") or 0))
+        return {"has_late_effects": self._altegio.has_late_effects}
+
     def _rotate(self, fields: Json) -> Json:
         partner_token, user_token = self._altegio.rotate_tokens()
         return {"partner_token": partner_token, "user_token": user_token}
@@ -118,17 +138,15 @@ class Console:
 
     def _screen(self, fields: Json) -> Json:
         """Somebody clicks in Altegio's own screen."""
-        ledger, action = self._altegio.ledger, fields.get("action")
-        visit_id, card_id = _number(fields, "visit_id"), _number(fields, "card_id")
-        if action == "withdraw":
-            return {"amount": str(ledger.withdraw(visit_id, card_id, str(fields.get("amount", ""))))}
-        if action == "cancel_withdrawal":
-            return {"amount": str(ledger.cancel_withdrawal(visit_id, card_id))}
-        if action == "apply_program":
-            return {"amount": str(ledger.apply_program(visit_id, card_id, _number(fields, "program_id")))}
-        if action == "cancel_program":
-            return {"amount": str(ledger.cancel_program(visit_id, card_id, _number(fields, "program_id")))}
-        raise ValueError("The action is withdraw, cancel_withdrawal, apply_program or cancel_program.")
+        action = str(fields.get("action"))
+        if action not in SCREEN:
+            raise ValueError(f"The action is one of {', '.join(SCREEN)}.")
+        given = [
+            _number(fields, key) if key.endswith("_id") else str(fields.get(key, ""))
+            for key in SCREEN[action]
+        ]
+        came_to = getattr(self._altegio.ledger, action)(*given)
+        return {"amount": str(came_to or 0)}
 
 
 def _is_loopback(ip: str) -> bool:

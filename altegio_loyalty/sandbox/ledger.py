@@ -64,6 +64,8 @@ class Rules:
     """What a cancel does to the rows: in the samples they are gone; they might also stay, with another status."""
     line_cost: Literal["before", "after"] = "before"
     """Whether `cost` of a visit's line is before promotions, as in the samples, or after them, as the text says."""
+    chain_right: bool = True
+    """Whether the user belongs to the chain. If not, `groups` shows none and the chain's list is refused."""
     any_company: bool = False
     """Whether a location shows itself to anybody with a partner token, unless asked with `my=1`."""
 
@@ -246,6 +248,34 @@ class Ledger:
             program = self._linked(card, program)
             return self._undo("cancel_discount_program", visit, card, program.id, by)
 
+    def undo_row(self, visit: Visit | int, row_id: int, *, by: str = SCREEN) -> Decimal:
+        """Takes one row of a withdrawal or promotion off the visit; says how much it was."""
+        with self.change():
+            visit = self.visit(_id(visit))
+            row = _found({row.id: row for row in visit.covering}, row_id, "row")
+            return self._take_off(visit, [row], by)
+
+    def swap_line(
+        self, visit: Visit | int, item_id: int, title: str, cost: Amount, *, by: str = SCREEN
+    ) -> Decimal:
+        """Another line takes the place of this one, whose rows go with it; says how much those were."""
+        with self.change():
+            visit = self.visit(_id(visit))
+            old = self._line_of(visit, item_id)
+            new = self._line(old.record_id, (title, cost, "product" if old.is_product else "service"))
+            visit.lines[visit.lines.index(old)] = new
+            return self._take_off(visit, [row for row in visit.covering if row.item_id == item_id], by)
+
+    def change_price(self, visit: Visit | int, item_id: int, cost: Amount) -> None:
+        """Another price for a line; its rows stay as they are."""
+        with self.change():
+            self._line_of(self.visit(_id(visit)), item_id).cost = _price(cost)
+
+    def change_client(self, visit: Visit | int, client: Client | int) -> None:
+        """The visit is somebody else's; its rows stay, with the card that they are of."""
+        with self.change():
+            self.visit(_id(visit)).client_id = self.client(_id(client)).id
+
     def accrue(self, visit: Visit | int, card: Card | int, amount: Amount, *, by: str = SCREEN) -> None:
         """Points earned on the visit: a row that is neither a withdrawal nor a discount."""
         with self.change():
@@ -323,12 +353,13 @@ class Ledger:
         title, cost, kind = spec if len(spec) == 3 else (*spec, "service")
         if kind not in ("service", "product"):
             raise ValueError(f"A line is a service or a product, not {kind!r}.")
-        if money(cost) < 0:
-            raise ValueError("A line cannot cost less than nothing.")
-        item_id = self._new_id(kind)
+        price, item_id = _price(cost), self._new_id(kind)
         if kind == "service":
-            return Line(item_id, SERVICE, title, money(cost), record_id)
-        return Line(item_id, PRODUCT, title, money(cost), 0, self._new_id("sale"))
+            return Line(item_id, SERVICE, title, price, record_id)
+        return Line(item_id, PRODUCT, title, price, 0, self._new_id("sale"))
+
+    def _line_of(self, visit: Visit, item_id: int) -> Line:
+        return _found({line.item_id: line for line in visit.lines}, item_id, "line")
 
     def _row(
         self, type_id: int, amount: Decimal, card: Card, line: Line | None, program_id: int = 0, *, by: str
@@ -341,13 +372,27 @@ class Ledger:
 
     def _undo(self, kind: str, visit: Visit, card: Card, program_id: int, by: str) -> Decimal:
         gone = _used(visit, card, program_id)
+        self._mark_undone(visit, gone)
+        if gone:
+            self._note(kind, visit, card, program_id, total_of(gone), by)
+        return total_of(gone)
+
+    def _take_off(self, visit: Visit, rows: list[Row], by: str) -> Decimal:
+        """Each of them by itself, as in Altegio's screen; what a card paid goes back to it."""
+        self._mark_undone(visit, rows)
+        for row in rows:
+            card = self.card(row.card_id)
+            if row.is_withdrawal:
+                card.balance += row.amount
+            kind = "cancel_card_withdrawal" if row.is_withdrawal else "cancel_discount_program"
+            self._note(kind, visit, card, row.program_id, row.amount, by)
+        return total_of(rows)
+
+    def _mark_undone(self, visit: Visit, gone: list[Row]) -> None:
         for row in gone:
             row.status_id = UNDONE
         if self.rules.undone_rows == "vanish":
             visit.rows = [row for row in visit.rows if row not in gone]
-        if gone:
-            self._note(kind, visit, card, program_id, total_of(gone), by)
-        return total_of(gone)
 
     def _note(self, kind: str, visit: Visit, card: Card, program_id: int, amount: Decimal, by: str) -> None:
         self.books.effects.append(Effect(kind, visit.id, card.id, program_id, amount, datetime.now(UTC), by))
@@ -362,8 +407,13 @@ class Ledger:
 
 def _used(visit: Visit, card: Card, program_id: int) -> list[Row]:
     """The rows in force of the card, or for a program's id of that promotion by the card; accruals are neither."""
-    rows = [row for row in visit.in_force if row.is_discount or row.is_withdrawal]
-    return [row for row in rows if (row.card_id, row.program_id) == (card.id, program_id)]
+    return [row for row in visit.covering if (row.card_id, row.program_id) == (card.id, program_id)]
+
+
+def _price(cost: Amount) -> Decimal:
+    if money(cost) < 0:
+        raise ValueError("A line cannot cost less than nothing.")
+    return money(cost)
 
 
 def _id(thing: Location | Client | Card | Program | Visit | int) -> int:

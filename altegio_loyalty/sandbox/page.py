@@ -74,6 +74,7 @@ def _visit(visit: Json) -> Json:
     return {
         **visit,
         "starts_at": visit["starts_at"][:16].replace("T", " "),
+        "visit_id": visit["id"],
         "record_ids": ", ".join(map(str, visit["record_ids"])),
         "rows": [{**row, "what": _what(row)} for row in visit["rows"]],
         "programs": list(linked.values()),

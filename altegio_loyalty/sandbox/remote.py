@@ -37,14 +37,18 @@ class SandboxRemote:
         tokens = self._call("tokens", {})
         return tokens["partner_token"], tokens["user_token"]
 
-    def click(self, action: str, *, visit_id: int, card_id: int, **fields: Any) -> str:
+    def click(self, action: str, **fields: Any) -> str:
         """Somebody clicks in Altegio's own screen; returns the amount that it came to.
 
-        The action is withdraw (with `amount`), cancel_withdrawal, apply_program or cancel_program (with
-        `program_id`).
+        The actions are verbs of the ledger: withdraw (`visit_id`, `card_id`, `amount`), cancel_withdrawal, apply_program,
+        cancel_program (with `program_id`), undo_row (`visit_id`, `row_id`), swap_line (`visit_id`, `item_id`, `title`,
+        `cost`), change_price, change_client (`client_id`), accrue, pay, set_balance (`card_id`, `balance`).
         """
-        fields = {"action": action, "visit_id": visit_id, "card_id": card_id, **fields}
-        return str(self._call("screen", fields)["amount"])
+        return str(self._call("screen", {"action": action, **fields})["amount"])
+
+    def advance(self, seconds: float = 0) -> bool:
+        """As `Sandbox.advance`; whether more late effects are to come."""
+        return bool(self._call("time", {"seconds": seconds})["has_late_effects"])
 
     def _call(self, what: str, fields: dict[str, Any] | None = None) -> dict[str, Any]:
         body = None if fields is None else json.dumps(fields).encode()

@@ -35,9 +35,4 @@ def play_faults(sandbox: Sandbox, name: str) -> None:
 
 def let_late_effects_arrive(sandbox: Sandbox) -> None:
     """Returns when all that was still to come has come."""
-    for timer in list(sandbox._timers):
-        if timer.interval < FOR_EVER:
-            timer.join()
-        else:
-            timer.cancel()
-            timer.function()
+    sandbox.advance(FOR_EVER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html.parser
 import socket
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -233,6 +234,43 @@ def test_remote_clicks_rotates_and_takes_down(scene: Scene, remote: SandboxRemot
     assert scene.sandbox.is_down
     remote.come_back()
     assert not scene.sandbox.is_down
+
+
+def test_remote_clicks_what_else_the_screen_has(scene: Scene, remote: SandboxRemote) -> None:
+    shampoo, haircut = (line.item_id for line in scene.visit.lines)
+    where = {"visit_id": scene.visit.id}
+    remote.click("withdraw", **where, card_id=scene.card.id, amount=302)
+    assert remote.click("undo_row", **where, row_id=scene.visit.rows[0].id) == "2.00"
+    remote.click("change_price", **where, item_id=shampoo, cost="25.50")
+    assert remote.click("swap_line", **where, item_id=haircut, title="Beard trim", cost=19) == "300.00"
+    assert [(line.title, line.cost) for line in scene.visit.lines] == [
+        ("Shampoo", Decimal("25.50")),
+        ("Beard trim", 19),
+    ]
+    assert remote.click("pay", **where, amount=4) == "0"
+    remote.click("set_balance", card_id=scene.card.id, balance=7)
+    assert scene.sandbox.ledger.left_to_pay(scene.visit) == Decimal("40.50")
+    assert scene.balance == 7
+    other = scene.sandbox.ledger.add_client(name="John")
+    remote.click("change_client", **where, client_id=other.id)
+    assert remote.state()["locations"][0]["visits"][0]["client"] == "John"
+
+
+def test_remote_lets_time_go_by_for_late_effects(scene: Scene, remote: SandboxRemote) -> None:
+    remote.fail("late_effect", seconds=7200, times=1)
+    with pytest.raises(requests.ConnectionError):
+        scene.withdraw()
+    assert remote.advance(3600)
+    assert scene.withdrawn == 0
+    assert not remote.advance(3600)
+    assert scene.withdrawn == 100
+
+
+def test_form_undoes_a_row(scene: Scene) -> None:
+    scene.withdraw(100)
+    assert "Undo" in page(scene).text
+    press(scene, "screen", action="undo_row", visit_id=scene.visit.id, row_id=scene.visit.rows[0].id)
+    assert len(scene.visit.rows) == 1
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import requests
 
 from altegio_loyalty.sandbox import FAULTS
 from altegio_loyalty.sandbox.faults import FaultBoard
+from tests.chaos.clock import Clock
 from tests.sandbox.scene import TIMEOUT, Scene
 
 HAPPENED = 100
@@ -73,10 +74,9 @@ def late_effect(scene: Scene) -> None:
     scene.sandbox.fail("late_effect", seconds=3600)
     no_answer(scene)
     assert scene.withdrawn == 0, "the effect comes later"
-    (later,) = scene.sandbox._timers
-    assert later.interval == 3600
-    later.cancel()
-    later.function()
+    scene.sandbox.advance(3599)
+    assert scene.withdrawn == 0
+    scene.sandbox.advance(1)
 
 
 def status(name: str, number: int) -> Callable[[Scene], None]:
@@ -245,6 +245,28 @@ def test_late_effect_comes_by_itself(scene: Scene) -> None:
     wait_for(lambda: scene.withdrawn == HAPPENED)
 
 
+def test_late_effects_come_in_the_order_in_which_they_are_due(scene: Scene) -> None:
+    for amount, seconds in ((1, 7200), (2, 60)):
+        scene.sandbox.fail("late_effect", seconds=seconds, times=1)
+        with pytest.raises(requests.ConnectionError):
+            scene.withdraw(amount)
+    scene.sandbox.advance(100)
+    assert scene.sandbox.has_late_effects
+    scene.sandbox.advance(24 * 3600)
+    assert [effect.amount for effect in scene.sandbox.effects] == [2, 1]
+    assert not scene.sandbox.has_late_effects
+
+
+def test_late_effects_follow_a_scripted_clock(scene: Scene) -> None:
+    scene.sandbox.fail("late_effect", seconds=3600)
+    no_answer(scene)
+    clock = Clock()
+    clock.passed = 3600
+    with clock.running():
+        scene.sandbox.advance()
+    assert scene.withdrawn == HAPPENED
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_healed_fault_does_nothing_more(scene: Scene, name: str) -> None:
     scene.sandbox.fail(name)
@@ -386,7 +408,7 @@ def test_stop_ends_a_hanging_request_without_its_effect(scene: Scene) -> None:
 def test_stop_forgets_an_effect_that_was_still_to_come(scene: Scene) -> None:
     scene.sandbox.fail("late_effect", seconds=3600)
     no_answer(scene)
-    (later,) = scene.sandbox._timers
+    (later,) = scene.sandbox._late
     scene.sandbox.stop()
     later.join()  # it ends before its time only where it was called off
     assert scene.sandbox.effects == []

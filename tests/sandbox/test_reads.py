@@ -87,6 +87,33 @@ def test_chain_list__without_a_right_in_the_chain__403(scene: Scene) -> None:
     assert scene.caller.get(scene.chain_path).status_code == 403
 
 
+def test_chains__are_those_of_the_users_locations_with_the_rights_there(scene: Scene) -> None:
+    ledger = scene.sandbox.ledger
+    ledger.add_location(chain_id=9).is_visible = False
+    ledger.add_location(chain_id=8).loyalty_access = False
+    chains = scene.caller.get("/groups").json()["data"]
+    assert [(each["id"], each["access"]["loyalty_access"]) for each in chains] == [(145071, 1), (8, 0)]
+    assert chains[0]["companies"][0]["id"] == scene.location.id
+
+
+def test_chain_that_is_not_the_users__is_not_shown_and_its_list_403(scene: Scene) -> None:
+    """A location names its chain all the same."""
+    scene.sandbox.ledger.rules.chain_right = False
+    assert scene.caller.get("/groups").json()["data"] == []
+    assert scene.caller.get(scene.chain_path).status_code == 403
+    place = scene.caller.get(f"/company/{scene.location.id}?my=1").json()["data"]
+    assert place["main_group_id"] == scene.location.chain_id
+
+
+@pytest.mark.parametrize(("name", "status", "body"), [("bare", 200, list), ("status_403", 403, dict)])
+def test_chain_list__alone__can_be_bare_or_refused(scene: Scene, name: str, status: int, body: type) -> None:
+    scene.sandbox.fail(name, path="chain_loyalty_transactions")
+    answer = scene.caller.get(scene.chain_path)
+    assert answer.status_code == status
+    assert isinstance(answer.json(), body)
+    assert scene.caller.get("/groups").json()["success"]
+
+
 def test_chain_list__of_no_chain__404(scene: Scene) -> None:
     path = scene.chain_path.replace(str(scene.location.chain_id), "1")
     assert scene.caller.get(path).status_code == 404
@@ -169,10 +196,13 @@ def test_permissions__of_the_groups_that_are_named(scene: Scene) -> None:
         ("phone=555-0175", ["Jane Doe", "John Roe"]),
         ("phone=%2B13155550175", ["Jane Doe", "John Roe"]),
         ("phone=0176", []),
+        ("fullname=roe", ["John Roe"]),
         ("count=1&page=2", ["John Roe"]),
     ],
 )
-def test_clients__are_found_by_a_part_of_card_or_phone(scene: Scene, query: str, found: list[str]) -> None:
+def test_clients__are_found_by_a_part_of_card_phone_or_name(
+    scene: Scene, query: str, found: list[str]
+) -> None:
     scene.sandbox.ledger.add_client(name="John Roe")
     query = query.format(number=scene.card.number, end=scene.card.number[-6:])
     rows = scene.caller.get(f"/clients/{scene.location.id}?{query}").json()["data"]
