@@ -2,7 +2,8 @@
 # make test     sets everything up and runs the tests
 # make chaos    attacks the promise with real processes: make chaos ARGS="--database postgres --broker redis --seed 7"
 # make mutants  changes the app carelessly and names what no test noticed: make mutants ARGS="--sample 60 --seed 7 delivery"
-# They need only Python 3.11 or newer. They keep all they make in .venv and var.
+# make docs     builds the site of the docs into var/docs, a warning being an error
+# They need only Python 3.11 or newer. They keep all they make in .venv, .venv-docs and var.
 
 PORT ?= 8000
 SANDBOX_PORT ?= 8100
@@ -27,7 +28,7 @@ if [ -z "$$found" ]; then \
 fi
 endef
 
-.PHONY: help demo venv test chaos mutants clean
+.PHONY: help demo venv test chaos mutants docs clean
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
@@ -52,5 +53,9 @@ mutants:
 	@$(FIND_PYTHON); "$$found" project/demo/bootstrap.py .venv requirements-mutants.txt
 	@exec .venv/bin/python -m tests.mutants $(ARGS)
 
+docs:
+	@$(FIND_PYTHON); "$$found" project/demo/bootstrap.py .venv-docs requirements-docs.txt
+	@.venv-docs/bin/python -m sphinx --fail-on-warning --keep-going --quiet -c docs . var/docs && echo "Open var/docs/docs/index.html"
+
 clean:
-	rm -rf .venv var
+	rm -rf .venv .venv-docs var

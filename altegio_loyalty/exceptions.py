@@ -1,4 +1,4 @@
-"""Every error of the app.
+"""Every error of the app::
 
     AltegioLoyaltyError
       ApiError                  a call to Altegio did not end in a readable success
