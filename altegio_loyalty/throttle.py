@@ -3,6 +3,7 @@
 It lives in the database that every site has. The requests of the last minute are kept, each with what it was for, and a
 request is booked by a conditional update, so any number of processes share it without a lock. An operation at the desk may
 use all of it; the backlog and the readings of pages leave the desk a share, and each other one too, whatever people reload.
+While nobody is at the desk, the backlog may use what is left. Hosts whose clocks differ share the database's clock.
 Altegio's limits: 5 a second and 200 a minute (developer.alteg.io, "Rate limits"), and YCLIENTS'.
 """
 
@@ -17,6 +18,7 @@ from typing import TypeAlias
 
 from django.db import DatabaseError, InterfaceError, router
 from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from altegio_loyalty import database, exceptions
@@ -30,25 +32,36 @@ PATIENCE = 5.0
 #: A block is no longer than this, in seconds: then one request asks Altegio again, and its answer may block once more.
 LONGEST_BLOCK = 900.0
 #: A little more than the windows, since requests do not arrive at the pace at which they leave.
-SECOND_MS, MINUTE_MS = 1_100, 61_000
+SECOND_MS, MINUTE_MS = 1_100, 60_500
 #: Over so many seconds the shares are kept: long enough for the requests of one page to come at once, and shorter than
 #: PATIENCE, so that who waits for what others leave does get it.
 _SPELL = 4
 #: What a request was for, as it stands behind its moment; a reading bears its person's mark behind that.
 _DESK, _OTHERS, _BACKLOG, _READING = "", "o", "ob", "or"
+#: The backlog's while nobody is at the desk: of no share, and so in nobody's way who comes then.
+_SPARE = "s"
+#: So long after an operation at the desk, or a reading for a person, somebody is taken to be there.
+_PRESENCE_MS = 15_000
+#: Spare requests come evenly, in bursts of so many: who comes to the desk waits for one of these and not for a minute's end.
+_BURST = 8
+#: With fewer a minute, what comes free does so slower than a person waits: such a budget has nothing to spare.
+_SPARING = 60
 #: In eighths of the limits: what all but the desk may fill up to, and what each may have of its own.
 _ALL, _BESIDE_THE_DESK, _OF_BACKLOG, _OF_READINGS, _OF_ONE_PERSON = 8, 6, 4, 3, 2
 _BOOKING_TRIES = 50
 _YIELDING = 0.05
-#: The row as this process wrote it last: while nobody else has changed it, a booking needs not read it.
-_last: dict[str, RequestBudget] = {}
+#: The row as this process wrote it last, and how far the database's clock is ahead of this process's steady one, in
+#: milliseconds: while nobody else has changed the row, a booking needs not read it.
+_last: dict[str, tuple[RequestBudget, int]] = {}
 
 _SITES = "The requests that this site may send for this are used up for {} seconds."
 _PERSONS = "You have read from Altegio as often as one person may; again in {} seconds."
 _ALTEGIOS = "Altegio said that its limit is used up: nothing is sent for another {} seconds."
 
-#: A window in milliseconds, how many requests there may be in it, and of those with which beginning of their mark.
-Bound: TypeAlias = tuple[int, int, str]
+#: The beginnings of the marks of those requests that are counted together.
+Whose: TypeAlias = str | tuple[str, ...]
+#: A window in milliseconds, how many requests there may be in it, and of whose.
+Bound: TypeAlias = tuple[int, int, Whose]
 
 
 def take_turn(
@@ -74,10 +87,9 @@ def take_turn(
     mark = _DESK if for_person else _BACKLOG
     if reads_for is not None:
         mark = _READING + (f"{zlib.crc32(reads_for.encode()):08x}" if reads_for else "")
-    bounds = _bounds(mark, count)
     deadline = time.monotonic() + patience
     try:
-        while (missing := _book(_host(), count, mark, bounds))[0] > 0:
+        while (missing := _book(_host(), count, mark))[0] > 0:
             wait, text = missing
             if time.monotonic() + wait > deadline:
                 raise exceptions.Throttled(text.format(math.ceil(wait)), retry_after=wait)
@@ -91,20 +103,28 @@ def _bounds(mark: str, count: int) -> list[Bound]:
     """What holds for a request of this mark. A limit of 0 is none, and one below `count` lets it through in the end."""
     settings = get_settings()
     second, minute = settings.REQUESTS_PER_SECOND, settings.REQUESTS_PER_MINUTE
-    total = {"": _ALL} | ({} if mark == _DESK else {_OTHERS: _BESIDE_THE_DESK})
-    of_work: dict[str, dict[str, int]] = {_DESK: {}, _BACKLOG: {_BACKLOG: _OF_BACKLOG}}
-    own = of_work.get(mark, {mark: _OF_ONE_PERSON, _READING: _OF_READINGS})
+    total: dict[Whose, int] = {"": _ALL}
+    own: dict[Whose, int] = {}
+    if mark == _BACKLOG:
+        total[_OTHERS, _SPARE], own[_BACKLOG, _SPARE] = _BESIDE_THE_DESK, _OF_BACKLOG
+    elif mark.startswith(_READING):
+        total[_OTHERS] = _BESIDE_THE_DESK
+        own = {mark: _OF_ONE_PERSON, _READING: _OF_READINGS}
     windows = [
         (SECOND_MS, second, total),
         (_SPELL * SECOND_MS, _SPELL * second, own),
         (MINUTE_MS, minute, total | own),
     ]
-    return [
+    bounds: list[Bound] = [
         (window, max(limit * eighths // 8, count), whose)
         for window, limit, shares in windows
         if limit
         for whose, eighths in shares.items()
     ]
+    if mark == _SPARE and minute:
+        # A little faster than the minute allows, so that what a wait is too long is caught up with.
+        bounds.append((MINUTE_MS * _BURST * 15 // 16 // minute, max(_BURST, count), _SPARE))
+    return bounds
 
 
 def _host() -> str:
@@ -112,13 +132,15 @@ def _host() -> str:
     return get_settings().API_URL.partition("://")[2].partition("/")[0][:200] or "?"
 
 
-def _book(host: str, count: int, mark: str, bounds: list[Bound]) -> tuple[float, str]:
+def _book(host: str, count: int, mark: str) -> tuple[float, str]:
     """Book the requests, or say how many seconds are missing, and for what."""
     for _ in range(_BOOKING_TRIES):
-        remembered = _last.pop(host, None) if bounds else None
-        budget = remembered or RequestBudget.objects.get_or_create(host=host)[0]
-        now_ms = time.time_ns() // 1_000_000
+        remembered = _last.pop(host, None) if _bounds(mark, count) else None
+        budget, ahead_ms = remembered or _read(host)
+        now_ms = ahead_ms + int(time.monotonic() * 1000)
         booked = _recent(budget.bookings(), now_ms)
+        shown = _SPARE if mark == _BACKLOG and _has_spare(booked, now_ms) else mark
+        bounds = _bounds(shown, count)
         blocked = _blocked_seconds(budget)
         wait, text = (blocked, _ALTEGIOS) if blocked else _missing(booked, now_ms, count, bounds)
         if wait > 0 and remembered is None:
@@ -127,13 +149,31 @@ def _book(host: str, count: int, mark: str, bounds: list[Bound]) -> tuple[float,
             continue
         if not bounds:
             return 0, ""
-        sent_ms = ",".join(f"{moment}{of}" for moment, of in [*booked, *[(now_ms, mark)] * count])
+        sent_ms = ",".join(f"{moment}{of}" for moment, of in [*booked, *[(now_ms, shown)] * count])
         unchanged = RequestBudget.objects.filter(pk=budget.pk, version=budget.version)
         if unchanged.update(version=budget.version + 1, sent_ms=sent_ms):
             budget.version, budget.sent_ms = budget.version + 1, sent_ms
-            _last[host] = budget
+            _last[host] = budget, ahead_ms
             return 0, ""
     return 0.05, _SITES  # so much company that no booking went through: a short wait, then again
+
+
+def _read(host: str) -> tuple[RequestBudget, int]:
+    """The row, and how far the database's clock is ahead, which is one for all hosts, of the steady one of this process."""
+    rows = RequestBudget.objects.filter(host=host).annotate(read_at=Now())
+    budget = rows.first()
+    if budget is None:
+        RequestBudget.objects.get_or_create(host=host)
+        budget = rows.get()
+    return budget, int((budget.read_at.timestamp() - time.monotonic()) * 1000)
+
+
+def _has_spare(booked: list[tuple[int, str]], now_ms: int) -> bool:
+    """Whether nobody is at the desk, for whom a share of the budget would be kept."""
+    if 0 < get_settings().REQUESTS_PER_MINUTE < _SPARING:
+        return False
+    recent = (mark for moment, mark in booked if moment > now_ms - _PRESENCE_MS)
+    return not any(mark == _DESK or (mark.startswith(_READING) and mark != _READING) for mark in recent)
 
 
 def _blocked_seconds(budget: RequestBudget) -> float:
@@ -157,7 +197,7 @@ def _missing(
     for window, limit, whose in bounds:
         inside = [moment for moment, mark in booked if moment > now_ms - window and mark.startswith(whose)]
         if (surplus := len(inside) + count - limit) > 0:
-            text = _PERSONS if whose.startswith(_READING) and whose != _READING else _SITES
+            text = _PERSONS if whose[:2] == _READING and whose != _READING else _SITES
             found = max(found, (inside[surplus - 1] + window - now_ms, text))
     return found[0] / 1000, found[1]
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from django.db import InterfaceError, OperationalError, connection, connections
+from django.db.models import DateTimeField, Value
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from altegio_loyalty import throttle
@@ -40,7 +42,7 @@ def limits(settings: Any) -> Any:
 
 
 class Clock:
-    """Stands in for the time module and for timezone.now; goes on only in sleep, unless it is set."""
+    """Stands in for the time module, timezone.now and the database's clock; goes on only in sleep, unless it is set."""
 
     def __init__(self) -> None:
         self.wall = 1_800_000_000.0
@@ -69,6 +71,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(throttle, "time", clock)
     monkeypatch.setattr(timezone, "now", clock.now)
+    monkeypatch.setattr(throttle, "Now", lambda: Cast(Value(clock.now()), DateTimeField()))
     return clock
 
 
@@ -98,12 +101,92 @@ def test_people_may_use_the_whole_budget(limits: Any, clock: Clock) -> None:
 
 @pytest.mark.django_db
 def test_people_keep_a_share_while_the_backlog_is_at_its_limit(limits: Any, clock: Clock) -> None:
+    """Whoever is at the desk was there seconds ago."""
+    take_turn(for_person=True)
+    clock.sleep(1.2)
     assert turns_without_waiting() == 3
     assert turns_without_waiting(for_person=True) == 2
     clock.sleep(1.2)
     limits(per_second=0, per_minute=20)
     assert turns_without_waiting() == 20 // 2 - 3
-    assert turns_without_waiting(for_person=True) == 20 - 10 - 2
+    assert turns_without_waiting(for_person=True) == 20 - 10 - 3
+
+
+@pytest.mark.django_db
+def test_the_backlog_uses_each_minute_while_nobody_is_at_the_desk(limits: Any, clock: Clock) -> None:
+    """Nearly all of what Altegio allows, and never more."""
+    began, moments = clock.wall, []
+    while clock.wall < began + 300:
+        take_turn(count=2)
+        moments += [clock.wall] * 2
+    for minute in range(5):
+        start = began + 60 * minute
+        assert sum(start <= moment < start + 60 for moment in moments) >= 196
+    assert most_within(moments, 1.0) <= 5
+    assert most_within(moments, 60.0) <= 200
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("comes", [{"for_person": True}, {"reads_for": "jane"}], ids=["operation", "page"])
+@pytest.mark.parametrize("per_second", [0, 5])
+def test_the_desks_share_is_back_as_soon_as_somebody_is_there(
+    limits: Any, clock: Clock, comes: dict[str, Any], per_second: int
+) -> None:
+    """Who comes waits for one turn; then the backlog stands back until the shares are as they should be."""
+    limits(per_second)
+    began = clock.wall
+    while clock.wall < began + 150:
+        take_turn(count=2)
+    came = clock.wall
+    take_turn(count=2, **comes)
+    assert clock.wall - came < 3
+    with pytest.raises(Throttled):
+        take_turn(count=2)
+    for _ in range(4):  # and as long as somebody is there, the desk waits for nothing
+        clock.sleep(14)
+        take_turn(count=2, for_person=True, patience=0)
+
+
+@pytest.mark.django_db
+def test_the_backlog_goes_on_some_seconds_after_the_desk_was_left(limits: Any, clock: Clock) -> None:
+    take_turn(for_person=True)
+    clock.sleep(16)
+    assert turns_without_waiting() == 5
+
+
+@pytest.mark.django_db
+def test_a_program_that_reads_is_nobody_at_the_desk(limits: Any, clock: Clock) -> None:
+    take_turn(reads_for="")
+    assert turns_without_waiting() == 4
+
+
+@pytest.mark.django_db
+def test_a_small_budget_keeps_the_desks_share_at_all_times(limits: Any, clock: Clock) -> None:
+    """What comes free there comes slower than a person waits."""
+    limits(per_second=0, per_minute=20)
+    assert turns_without_waiting() == 20 // 2
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("mark", [{"for_person": True}, {"count": 2}], ids=["desk", "backlog"])
+def test_two_hosts_with_clocks_apart_share_one_budget(
+    limits: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch, mark: dict[str, Any]
+) -> None:
+    """Each goes by the database's clock, whatever its own says."""
+    hosts: list[tuple[Clock, dict[str, Any]]] = [(Clock(), {}), (Clock(), {})]
+    hosts[1][0].wall += 3
+    hosts[1][0].steady += 777
+    moments = []
+    for step in range(1500):
+        for each in (clock, *(host for host, _last in hosts)):
+            each.sleep(0.0501)
+        own, last = hosts[step % 3 % 2]
+        monkeypatch.setattr(throttle, "time", own)
+        monkeypatch.setattr(throttle, "_last", last)
+        moments += [clock.wall] * (turns_without_waiting(**mark) * mark.get("count", 1))
+    assert most_within(moments, 1.0) <= 5
+    assert most_within(moments, 60.0) <= 200
+    assert len(moments) > 200
 
 
 @pytest.mark.django_db
@@ -282,6 +365,8 @@ def test_an_operation_at_the_desk_does_not_wait_for_others(
     limits: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch, others: dict[str, Any]
 ) -> None:
     limits(per_minute=0)
+    take_turn(for_person=True)
+    clock.sleep(1.2)
     greedy(clock, monkeypatch, **others)
     take_turn(count=2, for_person=True, patience=0)
 
@@ -315,7 +400,7 @@ def test_who_reads_too_often_is_told_so_and_for_how_long(limits: Any, clock: Clo
     clock.sleep(20)
     with pytest.raises(Throttled, match=r"^You have read .* again in 41 seconds\.$") as caught:
         take_turn(reads_for="jane")
-    assert caught.value.retry_after == pytest.approx(41)
+    assert caught.value.retry_after == pytest.approx(40.5)
 
 
 @pytest.mark.django_db
