@@ -18,3 +18,5 @@ operation_failed = Signal()
 operation_abandoned = Signal()
 #: A person must look: in doubt, given up, or the visit shows more than the log explains.
 operation_needs_attention = Signal()
+#: With `books` alone, a `BooksOfDay`, which is the sender: a day was compared with Altegio's, or could not be for once.
+books_checked = Signal()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
 
 from celery import current_app, shared_task
 from django.db import transaction
 
-from altegio_loyalty import database, delivery
+from altegio_loyalty import books, database, delivery
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +34,19 @@ def retry_due_operations() -> None:
     delivery.run_due(None if limit is None else limit / 2)
 
 
-def sweep_limit() -> float | None:
+@shared_task(name="altegio_loyalty.tasks.check_books", ignore_result=True)
+def check_books() -> None:
+    """Compare the days that are over with Altegio's books. Each is compared once; what is left is tried again.
+
+    Ends in time for Celery's limits, and goes on behind what was compared.
+    """
+    limit = sweep_limit(check_books)
+    books.check(seconds=books.LONGEST_RUN if limit is None else min(limit / 2, books.LONGEST_RUN))
+
+
+def sweep_limit(task: Any = retry_due_operations) -> float | None:
     """Seconds after which Celery ends a sweep, soft or hard, as far as this process can see; None where it never does."""
-    task, conf = retry_due_operations, current_app.conf
+    conf = current_app.conf
     hard, soft = task.request.timelimit or (None, None)
     limits = [soft or task.soft_time_limit or conf.task_soft_time_limit]
     limits.append(hard or task.time_limit or conf.task_time_limit)

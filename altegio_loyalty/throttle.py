@@ -37,7 +37,9 @@ SECOND_MS, MINUTE_MS = 1_100, 60_500
 #: PATIENCE, so that who waits for what others leave does get it.
 _SPELL = 4
 #: What a request was for, as it stands behind its moment; a reading bears its person's mark behind that.
-_DESK, _OTHERS, _BACKLOG, _READING = "", "o", "ob", "or"
+_DESK, _OTHERS, _BACKLOG, _READING, _BOOKS = "", "o", "ob", "or", "ok"
+#: In place of a person: the books, which ask nothing while a half of it is used, by whomever.
+FOR_BOOKS = "\0books"
 #: The backlog's while nobody is at the desk: of no share, and so in nobody's way who comes then.
 _SPARE = "s"
 #: So long after an operation at the desk, or a reading for a person, somebody is taken to be there.
@@ -47,7 +49,15 @@ _BURST = 8
 #: With fewer a minute, what comes free does so slower than a person waits: such a budget has nothing to spare.
 _SPARING = 60
 #: In eighths of the limits: what all but the desk may fill up to, and what each may have of its own.
-_ALL, _BESIDE_THE_DESK, _OF_BACKLOG, _OF_READINGS, _OF_ONE_PERSON = 8, 6, 4, 3, 2
+_ALL, _BESIDE_THE_DESK, _BESIDE_ALL, _OF_BACKLOG, _OF_READINGS, _OF_ONE_PERSON, _OF_BOOKS = (
+    8,
+    6,
+    4,
+    4,
+    3,
+    2,
+    2,
+)
 _BOOKING_TRIES = 50
 _YIELDING = 0.05
 #: The row as this process wrote it last, and how far the database's clock is ahead of this process's steady one, in
@@ -85,7 +95,9 @@ def take_turn(
     if not count:
         return
     mark = _DESK if for_person else _BACKLOG
-    if reads_for is not None:
+    if reads_for == FOR_BOOKS:
+        mark = _BOOKS
+    elif reads_for is not None:
         mark = _READING + (f"{zlib.crc32(reads_for.encode()):08x}" if reads_for else "")
     deadline = time.monotonic() + patience
     try:
@@ -107,6 +119,8 @@ def _bounds(mark: str, count: int) -> list[Bound]:
     own: dict[Whose, int] = {}
     if mark == _BACKLOG:
         total[_OTHERS, _SPARE], own[_BACKLOG, _SPARE] = _BESIDE_THE_DESK, _OF_BACKLOG
+    elif mark == _BOOKS:
+        total, own = {"": _BESIDE_ALL}, {_BOOKS: _OF_BOOKS}
     elif mark.startswith(_READING):
         total[_OTHERS] = _BESIDE_THE_DESK
         own = {mark: _OF_ONE_PERSON, _READING: _OF_READINGS}

@@ -305,6 +305,12 @@ _TEMPLATES = {
     "redirected": gettext_noop("The address in API_URL points to another one; most likely it is wrong."),
     "not_shown": gettext_noop("Altegio answered with success, but its answer does not show the visit."),
     "rate_limited": gettext_noop("Altegio's limit of requests is used up."),  # the wait it names is of no use
+    reasons.SWITCHED_OFF: gettext_noop("This location is switched off."),
+    reasons.DAY_NOT_OVER: gettext_noop("The day is not over, or what was asked for on it may still arrive."),
+    reasons.VISITS_NOT_READ: gettext_noop(
+        "%(count)s visits could not be compared: an operation is not finished, or Altegio does not show the visit."
+    ),
+    reasons.TO_BE_CONTINUED: gettext_noop("There was no time left; the next run goes on where it stopped."),
     reasons.WORKER_STOPPED: gettext_noop("The worker stopped before it could report."),
     reasons.NOT_IN_TIME: gettext_noop("It was not tried in time."),
     reasons.STILL_SHOWN: gettext_noop("Altegio answered with success, but the visit still shows %(there)s."),

@@ -134,6 +134,11 @@ CELERY_BEAT_SCHEDULE: dict[str, Any] = {
         "schedule": 5.0,
         "options": {"expires": 5.0},
     },
+    "check books": {
+        "task": "altegio_loyalty.tasks.check_books",
+        "schedule": 3600.0,
+        "options": {"expires": 3600.0},
+    },
 }
 
 DEFAULT_EXCEPTION_REPORTER_FILTER = "project.errors.HidesAddresses"

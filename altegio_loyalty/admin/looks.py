@@ -50,7 +50,7 @@ def look_of_status(status: str) -> Look:
 
 def look_of(operation: LoyaltyOperation) -> Look:
     """The look of the operation's outcome."""
-    if operation.is_flagged:
+    if operation.discrepancy:
         return Look(_("to be looked at"), "!", "warning")
     if not kinds.is_known(operation.kind):
         return Look(operation.get_status_display(), "•", "quiet")  # nobody here can say what its state means

@@ -303,26 +303,30 @@ class Company:
     """A location as Altegio has it; what it does not show is empty, and `id` is 0.
 
     `time_zone` is a name of IANA's as it came, or else that of the offset. `currency` is a code of ISO 4217: an abbreviation
-    that is none, such as "Kč", is left out.
+    that is none, such as "Kč", is left out. `chain_id` is the usual chain's.
     """
 
     id: int
     title: str
     time_zone: str = ""
     currency: str = ""
+    chain_id: int = 0
 
     @classmethod
     def parse(cls, body: object) -> Company:
         row = to_object(body)
-        by_offset = ""
+        by_offset, chain_id = "", 0
         with contextlib.suppress(Malformed):
             by_offset = offset_zone(to_money(row.get("timezone")))
+        with contextlib.suppress(Malformed):
+            chain_id = to_id(row.get("main_group_id"))
         currency = to_text(row.get("currency_short_title"))
         return cls(
             id=to_id(row.get("id")),
             title=to_text(row.get("title")),
             time_zone=to_text(row.get("timezone_name")) or by_offset,
             currency=currency if re.fullmatch("[A-Z]{3}", currency) else "",
+            chain_id=chain_id,
         )
 
 

@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from altegio_loyalty import exceptions, services, signals, tasks
-from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+from altegio_loyalty.models import BooksOfDay, Location, LoyaltyOperation, Visit
 
 
 def take_points(request: HttpRequest, location: Location, visit: Visit, card_id: int) -> str:
@@ -131,9 +131,6 @@ def decide(request: HttpRequest, operation: LoyaltyOperation) -> None:
             services.settle_operation(operation, happened=True, reason="Altegio shows it.", by=request.user),
             LoyaltyOperation,
         )
-        assert_type(
-            services.close_operation(operation, reason="Put right.", by=request.user), LoyaltyOperation
-        )
     except exceptions.OperationNotAllowed as error:
         assert_type(str(error), str)
 
@@ -215,4 +212,9 @@ def note(sender: type[LoyaltyOperation], operation: LoyaltyOperation, **kwargs: 
     assert_type(operation.amount, Decimal | None)
 
 
-BEAT = [tasks.retry_due_operations, tasks.deliver_operation]
+@receiver(signals.books_checked, sender=BooksOfDay)
+def note_books(sender: type[BooksOfDay], books: BooksOfDay, **kwargs: Any) -> None:
+    assert_type(books.day, datetime.date)
+
+
+BEAT = [tasks.retry_due_operations, tasks.deliver_operation, tasks.check_books]

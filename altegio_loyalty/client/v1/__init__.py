@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, TypeVar
 
 from altegio_loyalty import exceptions
@@ -89,12 +90,6 @@ class AltegioClient:
         """See `visit_details`."""
         return self.visit_details(order.location_id, order.record_id, order.visit_id)
 
-    def address(self, order: Order, *, sends: bool) -> tuple[str, str]:
-        """Where `send` or `look` goes."""
-        if sends:
-            return "POST", REQUESTS[order.kind](order)[0]
-        return "GET", _details(order.location_id, order.record_id, order.visit_id)
-
     @hides_frames
     def send(self, order: Order, *, send_within: float | None = None) -> Reply:
         """POST /visit/loyalty/{verb}/…: carry the order out, within so many seconds; V1 knows no idempotency key."""
@@ -106,7 +101,8 @@ class AltegioClient:
 
     def visit_details(self, location_id: int, record_id: int, visit_id: int) -> Reply:
         """GET /visit/details/{location_id}/{record_id}/{visit_id}: what the visit holds now."""
-        return Reply(*self._get(_details(location_id, record_id, visit_id), VisitDetails.parse))
+        path = f"/visit/details/{location_id}/{record_id}/{visit_id}"
+        return Reply(*self._get(path, VisitDetails.parse))
 
     def visit(self, visit_id: int) -> list[Record]:
         """GET /visits/{visit_id}: the appointments of a visit."""
@@ -140,6 +136,23 @@ class AltegioClient:
         """
         return self._get(f"/company/{location_id}", Company.parse, {"my": 1})[1]
 
+    def chain_transactions(
+        self, chain_id: int, location_id: int, first: str, last: str, page: int
+    ) -> list[Mapping[str, Any]]:
+        """GET /chain/{chain_id}/loyalty/transactions: a page of what loyalty did in the location, as the rows came.
+
+        Dates as YYYY-MM-DD; in whose time, and whether both are included, is stated nowhere, and no row shows a time.
+        """
+        path = f"/chain/{chain_id}/loyalty/transactions"
+        query = {"created_after": first, "created_before": last, "page": str(page), "count": "200"}
+        read = partial(self._get, path, lambda body: list(to_objects(body)))
+        try:
+            return read({**query, "company_ids[]": str(location_id)})[1]
+        except exceptions.Refused as error:
+            if error.http_status != 422:
+                raise
+        return read({**query, "company_ids": str(location_id)})[1]  # as the reference spells it
+
     def user_permissions(self, location_id: int) -> bool | None:
         """GET /user/permissions/{location_id}: whether the user may use loyalty; None where the answer does not say."""
 
@@ -170,10 +183,6 @@ class AltegioClient:
                 "Altegio asks for a second factor; take the user token from its own screens."
             )
         return token
-
-
-def _details(location_id: int, record_id: int, visit_id: int) -> str:
-    return f"/visit/details/{location_id}/{record_id}/{visit_id}"
 
 
 def _read(answer: Answer, parse: Callable[[Any], Parsed]) -> Parsed:

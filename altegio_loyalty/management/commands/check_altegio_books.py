@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import datetime
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from altegio_loyalty import books
+
+
+class Command(BaseCommand):
+    help = (
+        "Compare the log with Altegio's books: the last days that were not compared yet, or one day once more. "
+        "Ends with 0 where all agrees, with 1 where something is at odds, with 2 where something could not be checked."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--day", help="this day, each location's own, as YYYY-MM-DD")
+        parser.add_argument("--location", type=int, help="this location alone, by its ID")
+
+    def handle(self, *args: Any, day: str | None, location: int | None, **options: Any) -> None:
+        try:
+            date = datetime.date.fromisoformat(day) if day else None
+        except ValueError:
+            raise CommandError(f"{day} is no day. Write it as 2026-01-31.", returncode=2) from None
+        found = books.check(day=date, location_id=location, seconds=float("inf"))
+        if day and not found:
+            raise CommandError("There is no such location.", returncode=2)
+        for each in found:
+            self.stdout.write(f"{each.location.title}: {each}")
+            self.stdout.writelines(f"  {item}\n" for item in each.open_items)
+        # What is at odds comes first: it is known, whatever else could not be checked.
+        if verdict := min((each.verdict for each in found if each.verdict), default=0):
+            sys.exit(verdict)

@@ -1,0 +1,341 @@
+"""The evening's books: each day of the log against what Altegio shows, and what becomes of each difference."""
+
+from __future__ import annotations
+
+import datetime
+from io import StringIO
+from typing import Any
+
+import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from altegio_loyalty import books, signals, tasks, throttle
+from altegio_loyalty.models import BooksItem, BooksOfDay, Location, LoyaltyOperation
+from altegio_loyalty.moments import today
+from tests.delivery.salon import CANCEL, PROMOTION, WITHDRAWAL, Salon, points
+
+pytestmark = pytest.mark.django_db
+ONE_DAY = datetime.timedelta(days=1)
+LIST = "/chain/"
+
+
+def yesterday() -> datetime.date:
+    return today() - ONE_DAY
+
+
+def a_day_goes_by() -> None:
+    """What was asked for and done until now was so yesterday, and all of it long ago."""
+    noon = timezone.now() - ONE_DAY
+    LoyaltyOperation.objects.update(created_at=noon, finished_at=noon)
+    for operation in LoyaltyOperation.objects.exclude(unanswered_at=None):
+        LoyaltyOperation.objects.filter(pk=operation.pk).update(unanswered_at=noon)
+
+
+def compare(day: datetime.date | None = None, **arguments: Any) -> BooksOfDay:
+    [found] = books.check(day=day, **arguments)
+    return found
+
+
+def asked(salon: Salon, part: str) -> int:
+    return sum(part in request.path for request in salon.sandbox.requests)
+
+
+def without_list(salon: Salon) -> None:
+    salon.fail("status_403", path=LIST)
+
+
+@pytest.fixture(params=["by the chain's list", "by each visit"])
+def way(request: pytest.FixtureRequest, salon: Salon) -> str:
+    if request.param == "by each visit":
+        without_list(salon)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("way")
+def test_day_on_which_both_sides_agree__says_so_with_its_figures(salon: Salon) -> None:
+    one, other = salon.visit(), salon.visit()
+    salon.withdraw(one, amount=100)
+    salon.withdraw(other, amount=30)
+    salon.ask(CANCEL, other)
+    salon.ask(PROMOTION, other)
+    a_day_goes_by()
+    found = compare()
+    assert found.verdict == found.verdict.AGREES, str(found)
+    assert (found.operation_count, found.visit_count) == (4, 2)
+    assert found.sides == (points(100), points(100))
+    assert "4 operations on 2 visits, 100 points on both sides." in str(found)
+
+
+def test_day_that_agrees_by_the_list__reads_no_visit(salon: Salon) -> None:
+    for _ in range(3):
+        salon.withdraw()
+    a_day_goes_by()
+    before = len(salon.sandbox.requests)
+    compare()
+    assert [r.path.split("?")[0].split("/")[3] for r in salon.sandbox.requests[before:]] == [
+        "company",
+        "chain",
+        "chain",
+    ]
+
+
+@pytest.mark.usefixtures("way")
+def test_less_than_the_log_says__is_flagged_and_told_with_both_sides(salon: Salon) -> None:
+    visit = salon.visit()
+    operation = salon.withdraw(visit, amount=100)
+    salon.ledger.cancel_withdrawal(visit, salon.card)
+    salon.ledger.withdraw(visit, salon.card, 40)
+    a_day_goes_by()
+    found = compare()
+    [item] = found.open_items
+    assert (item.visit_id, item.card_id, item.by_log, item.by_altegio) == (
+        visit.id,
+        salon.card.id,
+        points(100),
+        points(40),
+    )
+    assert item.operation == operation
+    operation.refresh_from_db()
+    assert operation.discrepancy
+    assert found.verdict == found.verdict.AT_ODDS
+
+
+def test_withdrawal_that_the_log_does_not_know__is_an_item_of_its_own(salon: Salon) -> None:
+    """Its row is gone from the log, with all that it knew of the visit."""
+    salon.withdraw()
+    lost = salon.visit()
+    operation = salon.withdraw(lost, amount=70)
+    operation.attempts.all().delete()
+    operation.delete()
+    lost_visit = lost.id
+    a_day_goes_by()
+    [item] = compare().open_items
+    assert (item.visit_id, item.by_log, item.by_altegio, item.operation) == (
+        lost_visit,
+        points(0),
+        points(70),
+        None,
+    )
+
+
+def test_withdrawal_on_a_visit_that_the_site_never_saw__is_told_too(salon: Salon) -> None:
+    salon.withdraw()
+    a_day_goes_by()
+    visit = salon.visit()
+    salon.ledger.withdraw(visit, salon.card, 25)
+    [item] = compare().open_items
+    assert (item.visit_id, item.by_altegio) == (visit.id, points(25))
+
+
+def test_item__closes_by_itself_when_both_sides_agree(salon: Salon) -> None:
+    salon.withdraw()
+    a_day_goes_by()
+    visit = salon.visit()
+    salon.ledger.withdraw(visit, salon.card, 25)
+    compare()
+    salon.ledger.cancel_withdrawal(visit, salon.card)
+    found = compare()
+    assert found.verdict == found.verdict.AGREES
+    assert BooksItem.objects.get().closed_at is not None
+
+
+def test_item_that_a_person_closed__stays_closed_while_both_sides_say_the_same(salon: Salon) -> None:
+    salon.withdraw()
+    a_day_goes_by()
+    visit = salon.visit()
+    salon.ledger.withdraw(visit, salon.card, 25)
+    compare()
+    BooksItem.objects.update(closed_at=timezone.now(), closed_by_login="mary", reason="taken by hand")
+    assert not compare(yesterday()).open_items
+    salon.ledger.withdraw(visit, salon.card, 5)
+    [item] = compare(yesterday()).open_items
+    assert (item.by_altegio, item.closed_by_login, item.reason) == (points(30), "", "")
+
+
+@pytest.mark.usefixtures("way")
+def test_what_was_undone_in_altegio__is_recognised_and_not_flagged(salon: Salon) -> None:
+    visit = salon.visit()
+    operation = salon.withdraw(visit)
+    salon.ledger.cancel_withdrawal(visit, salon.card)
+    a_day_goes_by()
+    found = compare()
+    operation.refresh_from_db()
+    assert (found.verdict, operation.discrepancy) == (found.verdict.AGREES, "")
+    assert operation.undone_at is not None
+
+
+def test_promotion_that_is_gone__is_noted(salon: Salon) -> None:
+    visit = salon.visit()
+    operation = salon.ask(PROMOTION, visit)
+    salon.ledger.cancel_program(visit, salon.card, salon.program)
+    a_day_goes_by()
+    assert compare().verdict == 0
+    operation.refresh_from_db()
+    assert operation.undone_at is not None
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, {"refused_at": timezone.now()}])
+def test_location_that_does_not_work__could_not_be_checked_and_is_tried_again(
+    salon: Salon, change: dict[str, Any]
+) -> None:
+    salon.withdraw()
+    a_day_goes_by()
+    Location.objects.update(**change)
+    before = len(salon.sandbox.requests)
+    found = compare()
+    assert (found.verdict, len(salon.sandbox.requests)) == (found.verdict.UNCHECKED, before)
+    assert found.next_try_at is not None
+    Location.objects.update(is_active=True, refused_at=None)
+    BooksOfDay.objects.update(next_try_at=timezone.now())
+    assert compare().verdict == found.verdict.AGREES
+
+
+def test_altegio_away__could_not_be_checked(salon: Salon) -> None:
+    salon.withdraw()
+    a_day_goes_by()
+    salon.fail("status_500")
+    found = compare()
+    assert found.verdict == found.verdict.UNCHECKED
+    assert "could not be checked: Altegio had an error of its own." in str(found)
+
+
+def test_operation_that_is_not_finished__leaves_the_day_open(salon: Salon) -> None:
+    salon.configure(SETTLE_SECONDS=600)
+    salon.fail("cut_before", path="apply_card_withdrawal")
+    salon.withdraw()
+    LoyaltyOperation.objects.update(created_at=timezone.now() - ONE_DAY)
+    found = compare()
+    assert (found.verdict, found.unread_count) == (found.verdict.UNCHECKED, 1)
+    assert "1 visits could not be compared" in str(found)
+
+
+def test_run_that_was_stopped__goes_on_where_it_was(salon: Salon, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_list(salon)
+    for _ in range(4):
+        salon.withdraw()
+    a_day_goes_by()
+    real, count = books._Evening._confirmed, 0
+
+    def stopped(self: Any, *arguments: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise SoftTimeLimitExceeded
+        return real(self, *arguments)
+
+    monkeypatch.setattr(books._Evening, "_confirmed", stopped)
+    with pytest.raises(SoftTimeLimitExceeded):
+        books.check()
+    before = asked(salon, "/visit/details/")
+    found = compare()
+    assert asked(salon, "/visit/details/") - before == 2
+    assert (found.verdict, found.operation_count, found.points) == (found.verdict.AGREES, 4, points(400))
+
+
+def test_time_that_is_over__ends_the_run_and_the_next_goes_on(salon: Salon) -> None:
+    salon.withdraw()
+    a_day_goes_by()
+    assert "the next run goes on" in str(compare(seconds=0))
+    assert compare().verdict == 0
+
+
+def test_day_that_was_compared__is_not_compared_again(salon: Salon) -> None:
+    salon.withdraw()
+    a_day_goes_by()
+    compare()
+    before = len(salon.sandbox.requests)
+    compare()
+    assert len(salon.sandbox.requests) == before
+
+
+def test_books__send_nothing(salon: Salon) -> None:
+    salon.fail("cut_after", path="apply_card_withdrawal", times=1)
+    visit = salon.visit()
+    salon.withdraw(visit)
+    salon.later()
+    before = salon.posts()
+    a_day_goes_by()
+    tasks.check_books()
+    assert salon.posts() == before
+
+
+def test_books__take_only_what_others_leave(salon: Salon) -> None:
+    """Half of the limit in use by whomever, and nothing is asked."""
+    salon.withdraw()
+    a_day_goes_by()
+    salon.configure(REQUESTS_PER_MINUTE=20)
+    for _ in range(10):
+        throttle.take_turn(for_person=True)
+    before = len(salon.sandbox.requests)
+    found = compare(seconds=1)
+    assert (len(salon.sandbox.requests), found.verdict) == (before, found.verdict.UNCHECKED)
+
+
+def test_signal__tells_of_each_day_once(salon: Salon) -> None:
+    heard: list[BooksOfDay] = []
+
+    def receive(books: BooksOfDay, **kwargs: Any) -> None:
+        heard.append(books)
+
+    signals.books_checked.connect(receive)
+    try:
+        salon.withdraw()
+        a_day_goes_by()
+        tasks.check_books()
+        tasks.check_books()
+    finally:
+        signals.books_checked.disconnect(receive)
+    assert [(row.day, row.verdict) for row in heard] == [(yesterday(), 0)]
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    out, code = StringIO(), 0
+    try:
+        call_command("check_altegio_books", *arguments, stdout=out)
+    except SystemExit as end:
+        code = int(str(end.code))
+    return code, out.getvalue()
+
+
+def test_command__ends_with_what_was_found(salon: Salon) -> None:
+    visit = salon.visit()
+    salon.withdraw(visit)
+    a_day_goes_by()
+    assert run() == (0, f"Main Street: {BooksOfDay.objects.get()}\n")
+    salon.ledger.withdraw(visit, salon.card, 5)
+    code, text = run("--day", str(yesterday()), "--location", str(salon.location.pk))
+    assert (code, f"visit {visit.id}, card {salon.card.id}: 100 by the log, 105 by Altegio" in text) == (
+        1,
+        True,
+    )
+    Location.objects.update(is_active=False)
+    BooksItem.objects.all().delete()
+    assert run("--day", str(yesterday()))[0] == 2
+
+
+@pytest.mark.parametrize("arguments", [("--day", "soon"), ("--day", "2026-01-01", "--location", "77")])
+@pytest.mark.usefixtures("salon")
+def test_command__with_what_is_not_there__could_not_be_checked(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(CommandError) as raised:
+        call_command("check_altegio_books", *arguments)
+    assert raised.value.returncode == 2
+
+
+def test_day_that_is_not_over__could_not_be_checked(salon: Salon) -> None:
+    salon.withdraw()
+    found = compare(today())
+    assert "The day is not over" in str(found)
+
+
+def test_kind_of_effect__of_the_other_locations_visit_is_not_told_here(salon: Salon) -> None:
+    """A filter that a server drops without a word shows the chain's other locations as well."""
+    other = salon.add_location("Side Street")
+    salon.withdraw()
+    salon.withdraw(salon.visit(location=other), location=other)
+    a_day_goes_by()
+    here, there = books.check()
+    assert (here.visit_count, there.visit_count) == (1, 1)
+    assert here.verdict == there.verdict == 0
+    assert WITHDRAWAL in {row.kind for row in LoyaltyOperation.objects.all()}
