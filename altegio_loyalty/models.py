@@ -22,7 +22,7 @@ from altegio_loyalty.daybooks import BooksItem as BooksItem  # noqa: PLC0414
 from altegio_loyalty.daybooks import BooksOfDay as BooksOfDay  # noqa: PLC0414
 from altegio_loyalty.fields import EncryptedQuerySet, EncryptedTextField, Kept, Secret
 from altegio_loyalty.moments import is_offset_zone, zone_called, zone_of
-from altegio_loyalty.querysets import OperationQuerySet, is_over
+from altegio_loyalty.querysets import ATTENTION, OperationQuerySet, is_over
 from altegio_loyalty.states import OPEN, CallOutcome, Ending, Kind, Purpose, Status
 from altegio_loyalty.wording import isolated, sentence_of
 
@@ -252,6 +252,15 @@ class LoyaltyOperation(models.Model):
     status = models.CharField(_("state"), max_length=16, choices=Status.choices, default=Status.PENDING)
     ending = models.CharField(_("how"), max_length=32, choices=Ending.choices, blank=True, default="")
     discrepancy = models.CharField(_("to be looked at"), max_length=300, blank=True, default="")
+    #: When a person closed what was given up, or flagged; NULL again where it comes back.
+    closed_at = models.DateTimeField(_("closed at"), null=True, blank=True)
+    #: Worked out by the database, whoever wrote the row; see `OperationQuerySet.needs_person`.
+    attention = models.GeneratedField(
+        expression=ATTENTION,
+        output_field=models.PositiveSmallIntegerField(null=True),
+        db_persist=True,
+        db_index=True,
+    )
     idempotency_key = models.CharField(_("idempotency key"), max_length=150, unique=True)
     #: visit and card while the operation is open, so that a second one cannot be; NULL, of which there can be many, after.
     open_key = models.CharField(max_length=64, unique=True, null=True, blank=True, editable=False)
@@ -351,6 +360,11 @@ class LoyaltyOperation(models.Model):
         return self.settles_at
 
     @property
+    def is_flagged(self) -> bool:
+        """Whether it is at odds with the visit, and nobody has closed that."""
+        return bool(self.discrepancy) and self.closed_at is None
+
+    @property
     def is_in_force(self) -> bool:
         """Whether what it applied is still on the visit, as far as anybody here has seen."""
         return self.status == Status.SUCCEEDED and self.traits.is_apply and self.undone_at is None
@@ -368,6 +382,9 @@ class OperationAttempt(models.Model):
         LoyaltyOperation, models.CASCADE, related_name="attempts", verbose_name=_("operation")
     )
     purpose = models.CharField(_("what for"), max_length=16, choices=Purpose.choices)
+    #: Of a call that began.
+    method = models.CharField(_("method"), max_length=8, blank=True, default="")
+    path = models.CharField(_("path"), max_length=200, blank=True, default="")
     started_at = models.DateTimeField(_("started at"), default=timezone.now)
     duration_ms = models.PositiveIntegerField(_("took, ms"), null=True, blank=True)
     http_status = models.PositiveSmallIntegerField(_("HTTP status"), null=True, blank=True)

@@ -9,7 +9,7 @@ from operator import or_
 from typing import Any
 
 from django.db import models
-from django.db.models import Max, Q
+from django.db.models import Case, DateTimeField, Exists, ExpressionWrapper, Max, OuterRef, Q, When
 from django.db.models.functions import Coalesce
 
 from altegio_loyalty import kinds
@@ -17,6 +17,17 @@ from altegio_loyalty.conf import get_settings
 from altegio_loyalty.states import OPEN, CallOutcome, Ending, Purpose, Status
 
 KNOWN_KINDS = tuple(kinds.TABLE)
+#: Given up without a person's verdict, or at odds with the visit, until somebody closes it.
+_TO_CLOSE = Q(closed_at__isnull=True) & (
+    Q(discrepancy__gt="") | (Q(status=Status.FAILED) & ~Q(ending=Ending.DECIDED_DID_NOT_HAPPEN))
+)
+#: What `attention` is of an operation that can need a person; of all others it is NULL.
+TO_CLOSE, UNFINISHED = 1, 2
+ATTENTION = Case(
+    When(_TO_CLOSE, then=TO_CLOSE),
+    When(Q(status__in=OPEN) | Q(next_attempt_at__isnull=False), then=UNFINISHED),
+    default=None,
+)
 #: So far the clocks of two machines may be apart.
 _CLOCKS_APART = timedelta(minutes=10)
 
@@ -77,15 +88,44 @@ class OperationQuerySet(models.QuerySet[Any]):
     def running_out(self, now: datetime) -> OperationQuerySet:
         """`out_of_time`, and what of a location that does not work has less than half of its time left."""
         half = now + timedelta(seconds=get_settings().RETRY_WINDOW / 2)
-        is_held_up = Q(location__is_active=False) | Q(location__refused_at__isnull=False)
         waits = Q(status=Status.PENDING) | Q(status=Status.UNCONFIRMED)
-        late = Q(status=Status.PENDING, expires_at__lte=now) | (waits & is_held_up & Q(expires_at__lte=half))
+        late = Q(status=Status.PENDING, expires_at__lte=now) | (
+            waits & self._held_up() & Q(expires_at__lte=half)
+        )
         return self._known().filter(late, next_attempt_at__isnull=False)
 
     def needing_attention(self) -> OperationQuerySet:
-        """What a person should look at: in doubt, given up without a person's verdict, or at odds with the visit."""
-        given_up = Q(status=Status.FAILED) & ~Q(ending=Ending.DECIDED_DID_NOT_HAPPEN)
-        return self.filter(Q(status=Status.UNCONFIRMED) | given_up | ~Q(discrepancy=""))
+        """What needs a person; see `needs_person`."""
+        return self.filter(self.needs_person())
+
+    def needs_person(self) -> Q:
+        """The one condition that each screen's number of it is from.
+
+        What is to be closed; a doubt that nothing settles by itself; and what waits for a release that knows what it is. The
+        index of `attention` leads to those that can be, however long the log is.
+        """
+        is_unknown = ~Q(kind__in=KNOWN_KINDS) | ~Q(status__in=Status.values)
+        is_stuck = self._held_up() | Exists(self._looked_up_in_vain())
+        in_vain = (Q(status=Status.UNCONFIRMED) & is_stuck) | is_unknown
+        return Q(attention__gt=0) & (Q(attention=TO_CLOSE) | in_vain)
+
+    @staticmethod
+    def _held_up() -> Q:
+        return Q(location__is_active=False) | Q(location__refused_at__isnull=False)
+
+    def _looked_up_in_vain(self) -> models.QuerySet[Any]:
+        """The look-ups of an operation that Altegio answered after the time to settle, and that ended no doubt."""
+        attempts: Any = self.model._meta.get_field("attempts").related_model
+        since = Coalesce(OuterRef("unanswered_at"), OuterRef("created_at"))
+        settle = timedelta(seconds=get_settings().SETTLE_SECONDS)
+        is_answered = Q(outcome__in=(CallOutcome.STILL_OPEN, CallOutcome.REFUSED))
+        is_answered |= Q(outcome=CallOutcome.NOT_READ, http_status__range=(200, 299))
+        return attempts._default_manager.filter(  # type: ignore[no-any-return]
+            is_answered,
+            operation=OuterRef("pk"),
+            purpose=Purpose.LOOK_UP,
+            started_at__gte=ExpressionWrapper(since + settle, DateTimeField()),
+        )
 
     def with_last_event(self) -> Any:
         """With `last_event`, a number by which operations stand in the order in which what became of them was written.

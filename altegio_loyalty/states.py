@@ -68,3 +68,4 @@ class CallOutcome(models.TextChoices):
     STILL_OPEN = "still_open", _("not there yet")
     RETRIED = "retried", _("try again")
     STOPPED = "stopped", _("stop trying")
+    CLOSED = "closed", _("closed")

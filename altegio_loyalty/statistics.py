@@ -24,8 +24,6 @@ from altegio_loyalty.moments import start_of, today
 from altegio_loyalty.querysets import OperationQuerySet, by_zone, in_each_zone
 from altegio_loyalty.states import OPEN, Ending, Status
 
-#: What was given up or flagged longer ago is history: the client has left, and nobody is asked to look at it now.
-RECENT_DAYS = 30
 #: What is due longer than this has nobody who runs it.
 OVERDUE_AFTER = datetime.timedelta(minutes=5)
 #: The upper ends, in seconds, of the slots that times are counted in; one more slot holds what took longer.
@@ -82,32 +80,25 @@ def _slot(lookup: str, limits: Sequence[Any]) -> Any:
 
 @dataclass
 class Attention:
-    """What a person should look at, of one location or of all."""
+    """What needs a person, and what is not finished, of one location; `overdue` is what has nobody who runs it."""
 
-    in_doubt: int = 0
-    given_up: int = 0
-    flagged: int = 0
+    needing: int = 0
     open: int = 0
     overdue: int = 0
     overdue_since: datetime.datetime | None = None
 
 
-def attention(rows: OperationQuerySet, locations: Sequence[Any] = ()) -> dict[int, Attention]:
-    """By location id; locations without anything open, given up or flagged are left out."""
-    late = Q(status__in=OPEN, next_attempt_at__lte=timezone.now() - OVERDUE_AFTER)
-    first = Period.of_days(RECENT_DAYS, locations).first
-    recent = in_each_zone(locations, lambda zone: Q(created_at__gte=start_of(first, zone)))
-    verdict = Q(ending=Ending.DECIDED_DID_NOT_HAPPEN)
-    given_up, flagged = Q(status=Status.FAILED) & ~verdict & recent, Q(discrepancy__gt="") & recent
+def attention(rows: OperationQuerySet) -> dict[int, Attention]:
+    """By location id; locations without any of it are left out."""
+    needing, is_open = rows.needs_person(), Q(status__in=OPEN)
+    late = is_open & Q(next_attempt_at__lte=timezone.now() - OVERDUE_AFTER)
     found: Any = (
-        rows.filter(Q(status__in=OPEN) | given_up | flagged)
+        rows.filter(attention__gt=0)
         .order_by()
         .values("location_id")
         .annotate(
-            in_doubt=Count("pk", filter=Q(status=Status.UNCONFIRMED)),
-            given_up=Count("pk", filter=given_up),
-            flagged=Count("pk", filter=flagged),
-            open=Count("pk", filter=Q(status__in=OPEN)),
+            needing=Count("pk", filter=needing),
+            open=Count("pk", filter=is_open),
             overdue=Count("pk", filter=late),
             overdue_since=Min("next_attempt_at", filter=late),
         )

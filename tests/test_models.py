@@ -18,6 +18,7 @@ from django.db.models import ProtectedError
 from django.db.models.signals import post_save, pre_save
 from django.utils import timezone
 
+from altegio_loyalty.conf import get_settings
 from altegio_loyalty.models import (
     Location,
     LoyaltyOperation,
@@ -27,7 +28,8 @@ from altegio_loyalty.models import (
 )
 
 pytestmark = pytest.mark.django_db
-Status = LoyaltyOperation.Status
+Status, Ending = LoyaltyOperation.Status, LoyaltyOperation.Ending
+Outcome = OperationAttempt.Outcome
 
 
 @pytest.fixture
@@ -342,20 +344,65 @@ def test_only_what_certainly_did_not_happen_runs_out_of_time(
     assert LoyaltyOperation.objects.out_of_time(NOW).exists() is is_out
 
 
+DECIDED = {"status": Status.FAILED, "ending": Ending.DECIDED_DID_NOT_HAPPEN}
+ODD = {"discrepancy": "more than asked"}
+CLOSED = {"closed_at": NOW}
+
+
 @pytest.mark.parametrize(
     ("columns", "needs"),
     [
-        ({"status": Status.UNCONFIRMED}, True),
         ({"status": Status.FAILED}, True),
-        ({"status": Status.SUCCEEDED, "discrepancy": "more than asked"}, True),
-        ({"status": Status.SUCCEEDED}, False),
-        ({"status": Status.PENDING}, False),
-        ({"status": Status.REJECTED}, False),
-        ({"status": Status.ABANDONED}, False),
+        ({"status": Status.FAILED, **CLOSED}, False),
+        (DECIDED, False),
+        ({**DECIDED, **ODD}, True),
+        *(({"status": status, **ODD}, True) for status in Status),
+        *(({"status": status, **ODD, **CLOSED}, False) for status in Status),
+        *(({"status": status}, False) for status in Status if status != Status.FAILED),
+        ({"status": Status.PENDING, "kind": "of_a_newer_release", "next_attempt_at": PAST}, True),
+        ({"status": "newer", "next_attempt_at": FUTURE}, True),
+        ({"status": "newer"}, False),
+        ({"status": Status.PENDING, "next_attempt_at": PAST}, False),
     ],
 )
-def test_what_a_person_should_look_at(visit: Visit, columns: dict[str, Any], needs: bool) -> None:
+def test_what_needs_a_person(visit: Visit, columns: dict[str, Any], needs: bool) -> None:
     make(visit, "a", **columns)
+    assert LoyaltyOperation.objects.needing_attention().exists() is needs
+
+
+@pytest.mark.parametrize("columns", [{"is_active": False}, {"refused_at": NOW}])
+@pytest.mark.parametrize("status", [Status.PENDING, Status.UNCONFIRMED])
+def test_a_doubt_of_a_location_that_does_not_work_needs_a_person(
+    visit: Visit, columns: dict[str, Any], status: str
+) -> None:
+    """Nobody looks it up; what only waits loses nothing by waiting."""
+    make(visit, "a", status=status)
+    Location.objects.update(**columns)
+    assert LoyaltyOperation.objects.needing_attention().exists() is (status == Status.UNCONFIRMED)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "needs"),
+    [
+        ({"outcome": Outcome.STILL_OPEN, "http_status": 200}, True),
+        ({"outcome": Outcome.REFUSED, "http_status": 404}, True),
+        ({"outcome": Outcome.NOT_READ, "http_status": 200}, True),
+        ({"outcome": Outcome.NOT_READ, "http_status": 502}, False),
+        ({"outcome": Outcome.NOT_READ}, False),
+        ({"outcome": Outcome.REFUSED, "http_status": 404, "purpose": "look"}, False),
+        ({"outcome": Outcome.STILL_OPEN, "http_status": 200, "after": -1}, False),
+    ],
+)
+@pytest.mark.parametrize("is_unanswered", [True, False])
+def test_a_doubt_that_a_late_look_up_did_not_end_needs_a_person(
+    visit: Visit, attempt: dict[str, Any], needs: bool, is_unanswered: bool
+) -> None:
+    """One that Altegio answered after the time to settle; while Altegio is away the doubt ends by itself later."""
+    since = {"unanswered_at": NOW} if is_unanswered else {"created_at": NOW}
+    operation = make(visit, "a", status=Status.UNCONFIRMED, **since)
+    attempt = {"purpose": "look_up", **attempt}
+    settle = datetime.timedelta(seconds=get_settings().SETTLE_SECONDS + attempt.pop("after", 0))
+    operation.attempts.create(started_at=NOW + settle, **attempt)
     assert LoyaltyOperation.objects.needing_attention().exists() is needs
 
 

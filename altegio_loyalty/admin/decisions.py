@@ -17,6 +17,7 @@ from django.utils.translation import ngettext_lazy
 from altegio_loyalty import exceptions, kinds, services
 from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.querysets import TO_CLOSE
 from altegio_loyalty.states import Status
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy
@@ -30,19 +31,19 @@ RESOLVE = "altegio_loyalty.resolve_operation"
 
 @dataclass(frozen=True)
 class Decision:
-    """One of the four decisions. `happened` is what the person says of an operation in doubt; None for the other two."""
+    """One of the decisions. `asks` is the question that the person answers with the reason; empty where none is needed."""
 
     name: str
     label: StrPromise
     statuses: tuple[Status, ...]
     carry_out: Callable[[LoyaltyOperation, Any, str], LoyaltyOperation]
     history: StrPromise
-    happened: bool | None = None
+    asks: StrPromise | str = ""
 
     @property
     def needs_reason(self) -> bool:
         """Whether the person must say how they know."""
-        return self.happened is not None
+        return bool(self.asks)
 
     def may_be_made_by(self, user: Any) -> bool:
         """Whether the person may make this decision about any operation at all."""
@@ -61,12 +62,15 @@ class Decision:
         """Why the decision does not fit the operation, after "skipped:"; empty where it does."""
         if not kinds.is_known(operation.kind) or operation.status not in _STATES:
             return _("this release of the site does not know it")
+        if self.name == "close":
+            return "" if operation.attention == TO_CLOSE else _("nothing of it is to be closed")
         if operation.status not in self.statuses:
             return str(_STATES[operation.status])
         is_stopped_already = self.name == "stop" and operation.is_stopping
         return _("it is being stopped already") if is_stopped_already else ""
 
 
+_HOW_KNOWN = gettext_lazy("How do you know?")
 DECISIONS = {
     decision.name: decision
     for decision in (
@@ -90,7 +94,7 @@ DECISIONS = {
             (Status.UNCONFIRMED,),
             lambda row, user, reason: services.settle_operation(row, happened=True, reason=reason, by=user),
             gettext_lazy("Said that it happened: %(reason)s"),
-            happened=True,
+            _HOW_KNOWN,
         ),
         Decision(
             "did_not_happen",
@@ -98,17 +102,24 @@ DECISIONS = {
             (Status.UNCONFIRMED,),
             lambda row, user, reason: services.settle_operation(row, happened=False, reason=reason, by=user),
             gettext_lazy("Said that it did not happen: %(reason)s"),
-            happened=False,
+            _HOW_KNOWN,
+        ),
+        Decision(
+            "close",
+            gettext_lazy("Close it"),
+            tuple(Status),
+            lambda row, user, reason: services.close_operation(row, reason=reason, by=user),
+            gettext_lazy("Closed: %(reason)s"),
+            gettext_lazy("Why can it be closed?"),
         ),
     )
 }
 
 
 class DecisionForm(forms.Form):
-    """How the person knows what became of an operation in doubt."""
+    """How the person knows what became of an operation in doubt, or why another one needs nobody any more."""
 
     reason = forms.CharField(
-        label=gettext_lazy("How do you know?"),
         help_text=gettext_lazy(
             "For example what Altegio's own screen shows for this visit, or whom you asked."
         ),
@@ -148,6 +159,7 @@ _RESULTS = {
         "count",
     ),
     "happened": ngettext_lazy("%(count)s is closed as done", "%(count)s are closed as done", "count"),
+    "close": ngettext_lazy("%(count)s is closed", "%(count)s are closed", "count"),
     "did_not_happen": ngettext_lazy(
         "%(count)s is closed as not done", "%(count)s are closed as not done", "count"
     ),

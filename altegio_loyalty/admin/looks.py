@@ -50,7 +50,7 @@ def look_of_status(status: str) -> Look:
 
 def look_of(operation: LoyaltyOperation) -> Look:
     """The look of the operation's outcome."""
-    if operation.discrepancy:
+    if operation.is_flagged:
         return Look(_("to be looked at"), "!", "warning")
     if not kinds.is_known(operation.kind):
         return Look(operation.get_status_display(), "•", "quiet")  # nobody here can say what its state means

@@ -41,5 +41,8 @@ class Vendor(Protocol):
     def look(self, order: Order) -> Reply:
         """What the order's visit holds now. Changes nothing."""
 
+    def address(self, order: Order, *, sends: bool) -> tuple[str, str]:
+        """The method and the path of `send`, or of `look`, as the log keeps them. Calls nothing."""
+
     def send(self, order: Order, *, send_within: float) -> Reply:
         """Carry the order out, or send nothing after so many seconds; `NotShown` where a success shows no visit."""

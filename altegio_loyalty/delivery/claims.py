@@ -35,9 +35,10 @@ class AttemptLog:
         self._operation_id = operation_id
         self.rows: list[OperationAttempt] = []
 
-    def call(self, purpose: str, ask: Callable[[], Reply]) -> Reply:
+    def call(self, purpose: str, ask: Callable[[], Reply], address: tuple[str, str] = ("", "")) -> Reply:
         """Make the call and keep a row of it, whatever comes. Raises what `ask` raises."""
         row = OperationAttempt(operation_id=self._operation_id, purpose=purpose, started_at=timezone.now())
+        row.method, row.path = address
         began = time.monotonic()
         try:
             reply = ask()

@@ -87,7 +87,7 @@ def _changes_of(details: VisitDetails, rows: list[LoyaltyOperation], read_at: da
         return  # it may not show yet what was taken back moments ago
     if text and suspects:
         if suspects[-1].discrepancy != text:
-            yield suspects[-1], {"discrepancy": text}
+            yield suspects[-1], {"discrepancy": text, "closed_at": None}
     elif effect.amount == explained:
         yield from ((row, {"discrepancy": ""}) for row in rows if row.discrepancy and not _took_too_much(row))
 

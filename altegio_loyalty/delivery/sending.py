@@ -79,7 +79,8 @@ def send(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
 def look(claim: Claim, client: Vendor, purpose: Purpose) -> Effect:
     """What the visit shows now of the operation's effect. Raises a subclass of `exceptions.ApiError`."""
     order, undone = claim.operation.order, _known_as_undone(claim.operation)
-    reply = claim.log.call(purpose, lambda: _judged(client.look(order), order, undone))
+    address = client.address(order, sends=False)
+    reply = claim.log.call(purpose, lambda: _judged(client.look(order), order, undone), address)
     claim.shown = reply.visit
     return kinds.effect_on(reply.visit, order)
 
@@ -158,6 +159,7 @@ def _post(claim: Claim, client: Vendor, order: Order) -> exceptions.ApiError | N
         reply = claim.log.call(
             Purpose.SEND,
             lambda: _judged(client.send(order, send_within=claim.seconds_left()), order, undone),
+            client.address(order, sends=True),
         )
     except exceptions.ApiError as error:
         _record_failure(claim, error, policy.meaning_of_send(error))

@@ -224,6 +224,7 @@ def retried(operation: LoyaltyOperation, now: Moment) -> Columns:
     return {
         "status": Status.PENDING,
         "ending": "",
+        "closed_at": None,
         "fence": operation.fence + 1,
         "finished_at": None,
         "is_stopping": False,
@@ -260,6 +261,11 @@ def stopping(operation: LoyaltyOperation, now: Moment) -> Columns:
         return columns
     # Of the mark's look nothing follows any more: others may have acted on the visit since.
     return {**columns, "status": Status.UNCONFIRMED, "sent_at": None}
+
+
+def closed(now: Moment) -> Columns:
+    """A person has looked into what was given up, or is at odds with the visit; its state stays as it is."""
+    return {"closed_at": now}
 
 
 def decided(operation: LoyaltyOperation, now: Moment, *, happened: bool) -> Columns:

@@ -7,7 +7,13 @@ from altegio_loyalty.bills import keep_figures
 from altegio_loyalty.delivery.drift import judge_reading
 from altegio_loyalty.services.connecting import Check, ConnectionReport, test_connection
 from altegio_loyalty.services.day import DayReading, read_day
-from altegio_loyalty.services.decisions import lift_block, retry_operation, settle_operation, stop_operation
+from altegio_loyalty.services.decisions import (
+    close_operation,
+    lift_block,
+    retry_operation,
+    settle_operation,
+    stop_operation,
+)
 from altegio_loyalty.services.operations import (
     apply_card_withdrawal,
     apply_discount_program,
@@ -38,6 +44,7 @@ __all__ = [
     "apply_discount_program",
     "cancel_card_withdrawal",
     "cancel_discount_program",
+    "close_operation",
     "deliver_now",
     "fetch_visit",
     "find_blocks",

@@ -1,4 +1,4 @@
-"""What a person decides: of an operation, try again, stop trying, it happened, it did not; of a block, send again."""
+"""What a person decides: of an operation, try again, stop, it happened or not, closed; of a block, send again."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from altegio_loyalty.delivery.claims import announce
 from altegio_loyalty.delivery.drift import end_applies
 from altegio_loyalty.exceptions import OperationInProgress, OperationNotAllowed
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
+from altegio_loyalty.querysets import TO_CLOSE
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.services.validation import Person, check_person, login_of
 from altegio_loyalty.states import CallOutcome, Purpose, Status
@@ -81,6 +82,26 @@ def settle_operation(
     outcome = CallOutcome.HAPPENED if happened else CallOutcome.DID_NOT_HAPPEN
     decision = _decision(operation, outcome, by, clean(reason.strip(), 500))
     return _change(operation, transitions.decided(operation, timezone.now(), happened=happened), decision)
+
+
+def close_operation(
+    operation: LoyaltyOperation, *, reason: str, by: Person | None = None
+) -> LoyaltyOperation:
+    """Close what was given up, or is at odds with the visit: it needs nobody any more until it comes back.
+
+    It comes back where it is tried again and given up again, or where a later reading of the visit shows something else that
+    is odd. Raises `OperationNotAllowed` where there is nothing to close, and `ValidationError` without a reason.
+    """
+    _refuse_unknown_kind(operation)
+    if not reason.strip():
+        raise ValidationError({"reason": [_("Say why it can be closed, for example what was put right.")]})
+    decision = _decision(operation, CallOutcome.CLOSED, by, clean(reason.strip(), 500))
+    only_if = {"attention": TO_CLOSE, "discrepancy": operation.discrepancy}
+    if not database.change(
+        operation, transitions.closed(timezone.now()), only_if=only_if, attempts=[decision]
+    ):
+        raise OperationNotAllowed(_("There is nothing to close, or it changed meanwhile; look at it again."))
+    return operation
 
 
 def lift_block(by: Person | None = None) -> bool:

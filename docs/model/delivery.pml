@@ -426,7 +426,7 @@ end:
        :: row[o].status == IN_DOUBT -> /* step: decided; a person who sees the visit */
           row[o].owner = 0; row[o].word = 1;
           row[o].status = (effects[o] > 0 -> SUCCEEDED : FAILED); closed(o)
-       :: else -> skip
+       :: else -> skip /* step: closed; that somebody looked into what has ended changes nothing here */
        fi;
        o = 0 }
   od

@@ -303,6 +303,36 @@ def test_a_senseless_decision_is_a_bad_request(boss: Client, log: Log, fields: d
         assert boss.post(reverse(LIST), chosen).status_code == 400
 
 
+# Closing
+
+
+@pytest.mark.parametrize(
+    ("permission", "allowed"), [("resolve_operation", True), (OWN, False), ("view_visit", False)]
+)
+def test_closing_follows_the_permission(sign_in: SIGNED_IN, log: Log, permission: str, allowed: bool) -> None:
+    browser, operation = sign_in("view_loyaltyoperation", permission), log.add(Status.FAILED)
+    assert ('value="close"' in browser.get(page_of(operation)).content.decode()) is allowed
+    answer = press(browser, "close", operation, reason="The client came back.")
+    assert answer.status_code == (302 if allowed else 403)
+    assert (fresh(operation).closed_at is not None) is allowed
+    assert LogEntry.objects.exists() is allowed
+
+
+def test_closing_asks_why(boss: Client, log: Log) -> None:
+    operation = log.add(Status.FAILED)
+    html = press(boss, "close", operation).content.decode()
+    assert "Why can it be closed?" in html
+    assert fresh(operation).closed_at is None
+
+
+def test_closing_many_skips_what_needs_nobody(boss: Client, log: Log) -> None:
+    failed, odd = log.add(Status.FAILED), log.add(Status.SUCCEEDED, discrepancy="130 instead of 100")
+    done = log.add(Status.SUCCEEDED)
+    answer = choose(boss, "close", failed, odd, done, reason="Looked into.")
+    assert said(answer) == ["2 are closed, 1 skipped: nothing of it is to be closed."]
+    assert "130 instead of 100" not in boss.get(page_of(odd)).content.decode()
+
+
 # Decisions
 
 
@@ -535,7 +565,7 @@ def test_a_senseless_filter_value_leads_back_to_a_list_that_works(boss: Client, 
     ("query", "expected"),
     [
         ("status__exact=succeeded", {"done", "odd", "old"}), ("kind__exact=cancel_card_withdrawal", {"cancel"}),
-        ("attention=needed", {"doubt", "odd", "failed"}), ("attention=discrepancy", {"odd"}), ("attention=open", {"doubt"}),
+        ("attention=needed", {"odd", "failed"}), ("attention=discrepancy", {"odd"}), ("attention=open", {"doubt"}),
         ("asked=1", {"done", "odd", "doubt", "failed", "cancel"}),
         ("asked=30", {"done", "odd", "doubt", "failed", "cancel"}),
         ("location=4564", {"done", "odd", "doubt", "failed", "cancel", "old"}), ("location=1", set()),

@@ -131,6 +131,9 @@ def decide(request: HttpRequest, operation: LoyaltyOperation) -> None:
             services.settle_operation(operation, happened=True, reason="Altegio shows it.", by=request.user),
             LoyaltyOperation,
         )
+        assert_type(
+            services.close_operation(operation, reason="Put right.", by=request.user), LoyaltyOperation
+        )
     except exceptions.OperationNotAllowed as error:
         assert_type(str(error), str)
 

@@ -56,6 +56,7 @@ def in_a_decision(operation: LoyaltyOperation) -> None:
     services.retry_operation(operation.pk)  # error: arg-type
     services.stop_operation(operation, by="joe")  # error: arg-type
     services.settle_operation(operation, happened=True)  # error: call-arg
+    services.close_operation(operation)  # error: call-arg
     services.settle_operation(operation, True, "I saw it.")  # error: call-arg
 
 

@@ -52,6 +52,7 @@ class DecisionPage(Page):
         reason = ""
         if decision.needs_reason and any(decision.fits(operation) for operation in allowed):
             form = DecisionForm(self.request.POST if "reason" in self.request.POST else None)
+            form.fields["reason"].label = decision.asks
             if not form.is_valid():
                 return self._ask(decision, operations, form)
             reason = form.cleaned_data["reason"]

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from altegio_loyalty.admin.locations import locations_shown
 from altegio_loyalty.moments import start_of, today
-from altegio_loyalty.querysets import in_each_zone
+from altegio_loyalty.querysets import TO_CLOSE, in_each_zone
 from altegio_loyalty.statistics import Period
 from altegio_loyalty.texts import gettext_lazy
 
@@ -29,7 +29,7 @@ class AttentionFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         narrowed = {
             "needed": queryset.needing_attention(),
-            "discrepancy": queryset.exclude(discrepancy=""),
+            "discrepancy": queryset.filter(attention=TO_CLOSE, discrepancy__gt=""),
             "open": queryset.open(),
         }
         return narrowed.get(self.value() or "", queryset)

@@ -20,7 +20,7 @@ from altegio_loyalty import services, statistics
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.csv_files import COMMA, as_csv, csv_response
 from altegio_loyalty.admin.decisions import RESOLVE
-from altegio_loyalty.admin.looks import Look, look_of_status
+from altegio_loyalty.admin.looks import Look
 from altegio_loyalty.admin.overview import charts, tables
 from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.models import Location, LoyaltyOperation
@@ -188,30 +188,15 @@ class OverviewPage(Page):
 
     def calls(self) -> list[dict[str, Any]]:
         """What needs a person now, in all of the person's locations, the most urgent first."""
-        by_location = statistics.attention(self.operations, list(self.locations.values()))
-        found, days = by_location.values(), {"days": statistics.RECENT_DAYS}
+        by_location = statistics.attention(self.operations)
         calls = [
             self._overdue(by_location),
-            self._call(
-                sum(location.in_doubt for location in found),
-                look_of_status(Status.UNCONFIRMED),
-                _("What became of them is not known. They are being looked up; a person can settle them."),
-                status__exact=Status.UNCONFIRMED.value,
-            ),
             self._paused(by_location),
             self._call(
-                sum(location.given_up for location in found),
-                Look(_("given up"), "✕", "bad"),
-                _("Not done, in the last %(days)s days. They can be tried again.") % days,
-                status__exact=Status.FAILED.value,
-                asked=statistics.RECENT_DAYS,
-            ),
-            self._call(
-                sum(location.flagged for location in found),
-                Look(_("at odds with the visit"), "!", "warning"),
-                _("In the last %(days)s days the visit showed more than the log explains.") % days,
-                attention="discrepancy",
-                asked=statistics.RECENT_DAYS,
+                sum(found.needing for found in by_location.values()),
+                Look(_("for a person"), "!", "bad"),
+                _("In doubt, given up or at odds with the visit, and nothing settles it by itself."),
+                attention="needed",
             ),
         ]
         return [call for call in calls if call["count"]]

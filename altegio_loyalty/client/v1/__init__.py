@@ -90,6 +90,12 @@ class AltegioClient:
         """See `visit_details`."""
         return self.visit_details(order.location_id, order.record_id, order.visit_id)
 
+    def address(self, order: Order, *, sends: bool) -> tuple[str, str]:
+        """Where `send` or `look` goes."""
+        if sends:
+            return "POST", REQUESTS[order.kind](order)[0]
+        return "GET", _details(order.location_id, order.record_id, order.visit_id)
+
     @hides_frames
     def send(self, order: Order, *, send_within: float | None = None) -> Reply:
         """POST /visit/loyalty/{verb}/…: carry the order out, within so many seconds; V1 knows no idempotency key."""
@@ -101,8 +107,7 @@ class AltegioClient:
 
     def visit_details(self, location_id: int, record_id: int, visit_id: int) -> Reply:
         """GET /visit/details/{location_id}/{record_id}/{visit_id}: what the visit holds now."""
-        path = f"/visit/details/{location_id}/{record_id}/{visit_id}"
-        return Reply(*self._get(path, VisitDetails.parse))
+        return Reply(*self._get(_details(location_id, record_id, visit_id), VisitDetails.parse))
 
     def visit(self, visit_id: int) -> list[Record]:
         """GET /visits/{visit_id}: the appointments of a visit."""
@@ -183,6 +188,10 @@ class AltegioClient:
                 "Altegio asks for a second factor; take the user token from its own screens."
             )
         return token
+
+
+def _details(location_id: int, record_id: int, visit_id: int) -> str:
+    return f"/visit/details/{location_id}/{record_id}/{visit_id}"
 
 
 def _read(answer: Answer, parse: Callable[[Any], Parsed]) -> Parsed:
