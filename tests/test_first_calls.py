@@ -9,6 +9,7 @@ import re
 import signal
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -167,11 +168,11 @@ def test_reason_with_somebodys_name_or_number__is_kept_without(
     salon: Salon, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     salon.visit()
-    from altegio_loyalty.sandbox import spoiling
+    from altegio_loyalty.sandbox import FAULTS
     from altegio_loyalty.sandbox.wire import failure
 
     said = failure(422, "Jane Doe, +13155550175, has no card 0001450719210520.")
-    monkeypatch.setitem(spoiling._REPLACEMENTS, "status_422", lambda fault: said)
+    monkeypatch.setitem(FAULTS, "status_422", replace(FAULTS["status_422"], instead=said))
     salon.fail("status_422", path="client_cards")
     run()
     personal = (*PERSONAL, "0001450719210520")

@@ -5,20 +5,22 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from dataclasses import KW_ONLY, InitVar, dataclass
+from collections import deque
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from altegio_loyalty.sandbox import spoiling, statefile
+from altegio_loyalty.sandbox import statefile
 from altegio_loyalty.sandbox.access import Access
 from altegio_loyalty.sandbox.api import Api, operation_name
 from altegio_loyalty.sandbox.books import Effect
 from altegio_loyalty.sandbox.faults import Fault, FaultBoard
 from altegio_loyalty.sandbox.ledger import Ledger
 from altegio_loyalty.sandbox.limits import RateLimit
-from altegio_loyalty.sandbox.requestlog import ReceivedRequest, RequestLog
-from altegio_loyalty.sandbox.wire import PREFIX, Answer, Request, failure, put_in_envelope
+from altegio_loyalty.sandbox.requestlog import ReceivedRequest
+from altegio_loyalty.sandbox.wire import PREFIX, RATE_LIMITED, Answer, Request, failure, put_in_envelope
+
+KEPT_REQUESTS = 50_000
 
 
 class Outcome(NamedTuple):
@@ -29,36 +31,50 @@ class Outcome(NamedTuple):
     fault: Fault | None = None
 
 
-@dataclass(eq=False, repr=False)
 class Altegio:
     """Guarantees: unless a fault spoils it, an answer says what the books hold; a request is carried out once or not
     at all; `effects` lists what really happened, whatever the caller was told. Safe to use from several threads.
-    Raises StateFileError when the state file is there and holds no books.
     """
 
-    access: Access
-    limit: RateLimit | None
-    _: KW_ONLY
-    host: str
-    port: int
-    state_file: InitVar[str | Path | None]
-    envelope: bool | None
-    float_noise: bool
-    platform: str = "Altegio"
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        state_file: str | Path | None = None,
+        rate_limit: bool = False,
+        requests_per_second: int = 5,
+        requests_per_minute: int = 200,
+        envelope: bool | None = None,
+        float_noise: bool = True,
+        partner_token: str = "sandbox-partner-token",
+        user_token: str = "sandbox-user-token",
+        login: str = "jane@example.com",
+        password: str = "sandbox-password",
+        platform: str = "Altegio",
+    ) -> None:
+        """`envelope` True or False forces one form of answer; None lets the caller's Accept header choose.
+        `platform` is what its page calls itself.
 
-    def __post_init__(self, state_file: str | Path | None) -> None:
-        self.is_down = False
-        self.is_stopping = False
-        if state_file is None:
-            self.ledger = Ledger()
-        else:
+        Raises StateFileError when the state file is there and holds no books.
+        """
+        self.host, self.port, self.platform = host, port, platform
+        self.envelope, self.float_noise = envelope, float_noise
+        self.access = Access(partner_token, user_token, login, password)
+        limit = RateLimit(per_second=requests_per_second, per_minute=requests_per_minute)
+        self.limit = limit if rate_limit else None
+        self.ledger = Ledger()
+        if state_file is not None:
             path = Path(state_file)
             books = statefile.load(path, self.access)
             self.ledger = Ledger(books, saves=lambda: statefile.save(path, self.access, self.ledger.books))
         self.api = Api(self.ledger, self.access)
         self.faults = FaultBoard()
-        self.log = RequestLog()
+        self.is_down = self.is_stopping = False
+        self._received: deque[ReceivedRequest] = deque(maxlen=KEPT_REQUESTS)
         self._late: dict[threading.Timer, float] = {}
+        self._switch = threading.RLock()
+        """Held while it starts or stops."""
 
     # Looking
 
@@ -83,8 +99,8 @@ class Altegio:
 
     @property
     def requests(self) -> list[ReceivedRequest]:
-        """Every API request received, in order."""
-        return self.log.entries
+        """The API requests received, in order; no more than the last 50,000."""
+        return list(self._received)
 
     @property
     def effects(self) -> list[Effect]:
@@ -109,15 +125,14 @@ class Altegio:
         `times` None means until healed; `effect` overrides whether the request is carried out all the same.
         Raises ValueError for an unknown name or parameter.
         """
+        fault = Fault(name, parameters, path, times, probability, seed, effect)
         if name == "refuse_connections":
             if path or times is not None or probability != 1:
                 raise ValueError(
                     "refuse_connections is the whole server; it takes no path, times or probability."
                 )
             self._refuse_connections()
-        return self.faults.switch_on(
-            name, parameters, path=path, times=times, probability=probability, seed=seed, effect=effect
-        )
+        return self.faults.switch_on(fault)
 
     def heal(self, name: str | None = None) -> None:
         """Switches one fault off, or everything: faults, `down`, refused connections."""
@@ -169,14 +184,14 @@ class Altegio:
 
     def receive(self, request: Request) -> Outcome:
         """Notes the request, and answers it as the books, the limits and the fault that it meets will have it."""
-        operation = operation_name(request)
-        entry = self.log.add(request, operation)
+        entry = ReceivedRequest.of(request, operation_name(request))
+        self._received.append(entry)
         if self.is_down:
             entry.fault = "down"
             return Outcome(entry)
         if self.limit and not self.limit.allows(request.ip):
-            return Outcome(entry, spoiling.rate_limit_answer())
-        fault = self.faults.pick(f"{request.method} {request.path} {operation}")
+            return Outcome(entry, RATE_LIMITED)
+        fault = self.faults.pick(f"{request.method} {request.path} {entry.operation}")
         if fault is None:
             return Outcome(entry, self._finished(self._carry_out(request), request))
         entry.fault = fault.name
@@ -190,15 +205,12 @@ class Altegio:
             self.faults.sleep(fault.seconds)
             if self.is_stopping or not fault.effect:
                 return None
-        instead = spoiling.replacement(fault)
         real = self._carry_out(request) if fault.effect else None
         if fault.name == "hang_after":
             self.faults.sleep(fault.seconds)
-        if fault.name in ("cut_before", "cut_after", "hang_after"):
-            return None
-        if instead is None and real is not None:
-            return spoiling.spoil(fault, real, lambda answer: self._finished(answer, request))
-        return instead
+        if real is None or fault.instead or fault.name in ("cut_before", "cut_after", "hang_after"):
+            return fault.instead
+        return fault.spoil(real if fault.name == "bare" else self._finished(real, request))
 
     def _carry_out(self, request: Request) -> Answer:
         try:

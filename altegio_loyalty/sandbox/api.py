@@ -30,9 +30,11 @@ Operation = Callable[["Api", Ids, Request], Answer]
 
 T = TypeVar("T")
 
-DEFAULT_PAGE_SIZE = 50
 LARGEST_PAGE_SIZE = 300
 ALL_TYPES = range(1, 12)
+
+ROUTES: list[tuple[str, re.Pattern[str], Operation]] = []
+"""Method, path and operation of all that can be asked."""
 
 
 class Refusal(Exception):
@@ -88,6 +90,12 @@ class Api:
             raise Refusal(NOT_FOUND)
         return visit
 
+    def visit_at(self, ids: Ids) -> Visit:
+        visit = self.ledger.visit(ids["visit_id"])
+        if visit.location_id != ids["location_id"] or ids["record_id"] not in visit.record_ids:
+            raise Refusal(NOT_FOUND)
+        return visit
+
     def may_read_chain(self, locations: Iterable[Location]) -> bool:
         right_there = any(place.is_visible and place.loyalty_access for place in locations)
         return self.ledger.rules.chain_right and right_there
@@ -103,60 +111,74 @@ def operation_name(request: Request) -> str:
 
 def find(request: Request) -> tuple[Operation, Ids]:
     """The operation and the ids of a path. Raises Refusal: no such path (404) or method (405)."""
-    wrong_method = False
-    for method, pattern, operation in ROUTES:
-        match = pattern.fullmatch(request.api_path)
-        if match and method == request.method:
+    matches = [(route, match) for route in ROUTES if (match := route[1].fullmatch(request.api_path))]
+    for (method, _, operation), match in matches:
+        if method == request.method:
             return operation, {name: int(value) for name, value in match.groupdict().items()}
-        wrong_method = wrong_method or match is not None
-    raise Refusal(failure(405, "MethodNotAllowed") if wrong_method else failure(404, "An error occurred"))
+    raise Refusal(failure(405, "MethodNotAllowed") if matches else failure(404, "An error occurred"))
 
 
+def route(method: str, path: str) -> Callable[[Operation], Operation]:
+    pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[0-9]{1,18})", path))
+
+    def put(operation: Operation) -> Operation:
+        ROUTES.append((method, pattern, operation))
+        return operation
+
+    return put
+
+
+@route("POST", "/visit/loyalty/apply_card_withdrawal/{location_id}/{card_id}")
 def apply_card_withdrawal(api: Api, ids: Ids, request: Request) -> Answer:
-    fields = read_fields(request, "record_id", "visit_id", "amount")
-    return _change(api, ids, fields, api.ledger.withdraw, fields["amount"])
+    fields = _fields(request, "amount")
+    return _change(api, ids | fields, api.ledger.withdraw, fields["amount"])
 
 
+@route("POST", "/visit/loyalty/cancel_card_withdrawal/{location_id}/{card_id}")
 def cancel_card_withdrawal(api: Api, ids: Ids, request: Request) -> Answer:
-    return _change(api, ids, read_fields(request, "record_id", "visit_id"), api.ledger.cancel_withdrawal)
+    return _change(api, ids | _fields(request), api.ledger.cancel_withdrawal)
 
 
+@route("POST", "/visit/loyalty/apply_discount_program/{location_id}/{card_id}/{program_id}")
 def apply_discount_program(api: Api, ids: Ids, request: Request) -> Answer:
-    fields = read_fields(request, "record_id", "visit_id")
-    return _change(api, ids, fields, api.ledger.apply_program, ids["program_id"])
+    return _change(api, ids | _fields(request), api.ledger.apply_program, ids["program_id"])
 
 
+@route("POST", "/visit/loyalty/cancel_discount_program/{location_id}/{card_id}/{program_id}")
 def cancel_discount_program(api: Api, ids: Ids, request: Request) -> Answer:
-    fields = read_fields(request, "record_id", "visit_id")
-    return _change(api, ids, fields, api.ledger.cancel_program, ids["program_id"])
+    return _change(api, ids | _fields(request), api.ledger.cancel_program, ids["program_id"])
 
 
+@route("GET", "/visit/details/{location_id}/{record_id}/{visit_id}")
 def visit_details(api: Api, ids: Ids, request: Request) -> Answer:
     api.visible_location(ids["location_id"])
-    return _details(api, _visit_at(api, ids["location_id"], ids["visit_id"], ids["record_id"]))
+    return _details(api, api.visit_at(ids))
 
 
+@route("GET", "/visit/loyalty/transactions/{visit_id}")
 def loyalty_transactions(api: Api, ids: Ids, request: Request) -> Answer:
     visit = api.visible_visit(ids["visit_id"])
     return success(answers.loyalty_transactions(api.ledger.books, visit))
 
 
+@route("GET", "/loyalty/client_cards/{client_id}")
 def client_cards(api: Api, ids: Ids, request: Request) -> Answer:
-    client = api.ledger.client(ids["client_id"])
-    books = api.ledger.books
-    cards = [card for card in books.cards.values() if card.client_id == client.id]
-    return success([answers.card(books, card) for card in cards])
+    client, books = api.ledger.client(ids["client_id"]), api.ledger.books
+    return success(
+        [answers.card(books, card) for card in books.cards.values() if card.client_id == client.id]
+    )
 
 
+@route("GET", "/visits/{visit_id}")
 def visit(api: Api, ids: Ids, request: Request) -> Answer:
     return success(answers.visit(api.ledger.books, api.visible_visit(ids["visit_id"])))
 
 
+@route("GET", "/records/{location_id}")
 def records(api: Api, ids: Ids, request: Request) -> Answer:
     """The location's appointments, by time; the dates are the location's own days, both inclusive."""
     location = api.visible_location(ids["location_id"])
-    first = _day(request, "start_date", date.min)
-    last = _day(request, "end_date", date.max)
+    first, last = _day(request, "start_date", date.min), _day(request, "end_date", date.max)
     here = [visit for visit in api.ledger.books.visits.values() if visit.location_id == location.id]
     visits = [visit for visit in here if first <= visit.starts_at.astimezone(location.zone).date() <= last]
     visits.sort(key=lambda visit: (visit.starts_at, visit.id))
@@ -165,16 +187,19 @@ def records(api: Api, ids: Ids, request: Request) -> Answer:
     return success(data, meta={"page": _positive(request, "page", 1), "total_count": len(found)})
 
 
+@route("GET", "/company/{location_id}")
 def location(api: Api, ids: Ids, request: Request) -> Answer:
     look_up = api.ledger.location if api.is_open(location, request) else api.visible_location
     return success(answers.location(look_up(ids["location_id"])))
 
 
+@route("GET", "/companies")
 def companies(api: Api, ids: Ids, request: Request) -> Answer:
     is_open, there = api.is_open(companies, request), api.ledger.books.locations.values()
     return success([answers.location(item) for item in there if is_open or item.is_visible])
 
 
+@route("GET", "/groups")
 def groups(api: Api, ids: Ids, request: Request) -> Answer:
     """The chains that the user belongs to: none without the chain's right, though the locations name their chain."""
     chains: dict[int, list[Location]] = {}
@@ -185,15 +210,18 @@ def groups(api: Api, ids: Ids, request: Request) -> Answer:
     return success(rows)
 
 
+@route("GET", "/user/permissions/{location_id}")
 def permissions(api: Api, ids: Ids, request: Request) -> Answer:
-    groups = answers.permissions(api.visible_location(ids["location_id"]))
-    wanted = request.listed("group_permissions") or groups
-    return success({name: groups[name] for name in groups if name in wanted})
+    rights = answers.permissions(api.visible_location(ids["location_id"]))
+    wanted = request.listed("group_permissions") or rights
+    return success({name: rights[name] for name in rights if name in wanted})
 
 
+@route("GET", "/chain/{chain_id}/loyalty/transactions")
 def chain_loyalty_transactions(api: Api, ids: Ids, request: Request) -> Answer:
     """The rows of the chain's visits; the dates, which are needed, are days of UTC, both inclusive."""
-    here = [place for place in api.ledger.books.locations.values() if place.chain_id == ids["chain_id"]]
+    books = api.ledger.books
+    here = [place for place in books.locations.values() if place.chain_id == ids["chain_id"]]
     if not here:
         return NOT_FOUND
     if not api.may_read_chain(here):
@@ -205,34 +233,36 @@ def chain_loyalty_transactions(api: Api, ids: Ids, request: Request) -> Answer:
     types = _numbers(request, "types", ALL_TYPES)
     if not types <= set(ALL_TYPES):
         return invalid({"types": ["Unknown type."]})
-    visit_ids = _numbers(request, "visit_ids", api.ledger.books.visits)
-    places = _numbers(request, "company_ids", api.ledger.books.locations)
+    places = _numbers(request, "company_ids", books.locations) & {place.id for place in here}
+    visit_ids = _numbers(request, "visit_ids", books.visits)
     rows = [
         answers.chain_transaction(row, visit, ids["chain_id"])
-        for visit in api.ledger.books.visits.values()
-        if visit.id in visit_ids and visit.location_id in places & {place.id for place in here}
+        for visit in books.visits.values()
+        if visit.id in visit_ids and visit.location_id in places
         for row in visit.rows
         if row.type_id in types and first <= row.created_at.date() <= last
     ]
     return success(_page(request, sorted(rows, key=itemgetter("id"))), meta={"count": len(rows)})
 
 
+@route("GET", "/clients/{location_id}")
 def clients(api: Api, ids: Ids, request: Request) -> Answer:
     """By parts of name, phone and a card's number. Deprecated, and the only way to a client by the latter."""
     api.visible_location(ids["location_id"])
     books = api.ledger.books
-    card, phone, name = (request.query.get(key, "") for key in ("card", "phone", "fullname"))
+    card, phone, name = (request.query.get(key, "").casefold() for key in ("card", "phone", "fullname"))
     holders = {each.client_id for each in books.cards.values() if card in each.number}
     people = [each for each in books.clients.values() if not card or each.id in holders]
-    named = [each for each in people if name.casefold() in each.name.casefold()]
+    named = [each for each in people if name in each.name.casefold()]
     found = [answers.client(each) for each in named if _digits(phone) in _digits(each.phone)]
     return success(_page(request, found, 20), meta={"total_count": len(found)})
 
 
+@route("POST", "/company/{location_id}/clients/search")
 def clients_search(api: Api, ids: Ids, request: Request) -> Answer:
     """By a part of name or phone; each row is an id alone unless `fields` names more."""
     api.visible_location(ids["location_id"])
-    body = {"page": 1, "page_size": 25, "fields": [], "filters": [], **_read_object(request)}
+    body = {"page": 1, "page_size": 25, "fields": [], "filters": [], **_object(request)}
     page, size, fields, filters = (body[name] for name in ("page", "page_size", "fields", "filters"))
     are_lists = isinstance(fields, list) and isinstance(filters, list)
     wanted = [_quick_search(each) for each in filters] if are_lists else [None]
@@ -246,8 +276,9 @@ def clients_search(api: Api, ids: Ids, request: Request) -> Answer:
     return success(data, meta={"total_count": len(found)})
 
 
+@route("POST", "/auth")
 def auth(api: Api, ids: Ids, request: Request) -> Answer:
-    body = _read_object(request)
+    body = _object(request)
     missing = {name: ["Required"] for name in ("login", "password") if not isinstance(body.get(name), str)}
     if missing:
         return invalid(missing)
@@ -258,9 +289,22 @@ def auth(api: Api, ids: Ids, request: Request) -> Answer:
     return success(answers.user(api.access.login, api.access.tokens[1]), status=201)
 
 
-def read_fields(request: Request, *names: str) -> dict[str, Any]:
+def _change(api: Api, ids: dict[str, Any], verb: Callable[..., Decimal], *arguments: Decimal | int) -> Answer:
+    if not api.visible_location(ids["location_id"]).loyalty_access:
+        raise Refusal(FORBIDDEN)
+    visit = api.visit_at(ids)
+    verb(visit, ids["card_id"], *arguments, by=API)
+    return _details(api, visit)
+
+
+def _details(api: Api, visit: Visit) -> Answer:
+    is_net = api.ledger.rules.line_cost == "after"
+    return success(answers.visit_details(api.ledger.books, visit, is_net=is_net))
+
+
+def _fields(request: Request, *more: str) -> dict[str, Any]:
     """The body's numbers. Raises Refusal with a map of what is wrong: missing, not a number, or not known."""
-    body = _read_object(request)
+    body, names = _object(request), ("record_id", "visit_id", *more)
     errors = {name: ["Unknown field."] for name in body if name not in names}
     for name in names:
         value = body.get(name)
@@ -276,7 +320,7 @@ def read_fields(request: Request, *names: str) -> dict[str, Any]:
     return body
 
 
-def _read_object(request: Request) -> dict[str, Any]:
+def _object(request: Request) -> dict[str, Any]:
     try:
         body = request.json()
     except (ValueError, RecursionError):
@@ -286,38 +330,16 @@ def _read_object(request: Request) -> dict[str, Any]:
     return body
 
 
-def _change(
-    api: Api, ids: Ids, fields: dict[str, Any], verb: Callable[..., Decimal], *arguments: Decimal | int
-) -> Answer:
-    if not api.visible_location(ids["location_id"]).loyalty_access:
-        raise Refusal(FORBIDDEN)
-    visit = _visit_at(api, ids["location_id"], fields["visit_id"], fields["record_id"])
-    verb(visit, ids["card_id"], *arguments, by=API)
-    return _details(api, visit)
-
-
-def _visit_at(api: Api, location_id: int, visit_id: int, record_id: int) -> Visit:
-    visit = api.ledger.visit(visit_id)
-    if visit.location_id != location_id or record_id not in visit.record_ids:
-        raise Refusal(NOT_FOUND)
-    return visit
-
-
-def _details(api: Api, visit: Visit) -> Answer:
-    is_net = api.ledger.rules.line_cost == "after"
-    return success(answers.visit_details(api.ledger.books, visit, is_net=is_net))
+def _page(request: Request, rows: list[T], usual: int = 50) -> list[T]:
+    page, count = _positive(request, "page", 1), min(_positive(request, "count", usual), LARGEST_PAGE_SIZE)
+    return rows[(page - 1) * count : page * count]
 
 
 def _positive(request: Request, name: str, default: int) -> int:
     text = request.query.get(name, str(default))
-    if not re.fullmatch("[0-9]{1,99}", text) or int(text) < 1:
-        raise Refusal(failure(400, "Invalid parameter value", {name: ["Must be a positive number."]}))
+    if not re.fullmatch("0*[1-9][0-9]{0,99}", text):
+        raise _unreadable(name, "Must be a positive number.")
     return int(text)
-
-
-def _page(request: Request, rows: list[T], usual: int = DEFAULT_PAGE_SIZE) -> list[T]:
-    page, count = _positive(request, "page", 1), min(_positive(request, "count", usual), LARGEST_PAGE_SIZE)
-    return rows[(page - 1) * count : page * count]
 
 
 def _numbers(request: Request, name: str, all_of_them: Iterable[int]) -> set[int]:
@@ -326,6 +348,18 @@ def _numbers(request: Request, name: str, all_of_them: Iterable[int]) -> set[int
     if not all(re.fullmatch("0*[1-9][0-9]{0,99}", text) for text in texts):
         raise Refusal(invalid({name: ["Must hold positive numbers."]}))
     return {int(text) for text in texts} or set(all_of_them)
+
+
+def _day(request: Request, name: str, default: date) -> date:
+    text = request.query.get(name)
+    try:
+        return default if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise _unreadable(name, "Must be a date, YYYY-MM-DD.") from None
+
+
+def _unreadable(name: str, said: str) -> Refusal:
+    return Refusal(failure(400, "Invalid parameter value", {name: [said]}))
 
 
 def _digits(text: str) -> str:
@@ -342,41 +376,3 @@ def _quick_search(wanted: object) -> str | None:
 def _is_found(client: dict[str, Any], value: str) -> bool:
     in_phone = _digits(value) and _digits(value) in _digits(client["phone"])
     return bool(in_phone) or value.casefold() in client["name"].casefold()
-
-
-def _day(request: Request, name: str, default: date) -> date:
-    text = request.query.get(name)
-    try:
-        return default if text is None else date.fromisoformat(text)
-    except ValueError:
-        errors = {name: ["Must be a date, YYYY-MM-DD."]}
-        raise Refusal(failure(400, "Invalid parameter value", errors)) from None
-
-
-def _route(method: str, template: str, operation: Operation) -> tuple[str, re.Pattern[str], Operation]:
-    pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[0-9]{1,18})", template)
-    return method, re.compile(pattern), operation
-
-
-_IN_VISIT = "/visit/loyalty"
-_PROGRAM_OF_CARD = "/{location_id}/{card_id}/{program_id}"
-
-ROUTES = (
-    _route("POST", _IN_VISIT + "/apply_card_withdrawal/{location_id}/{card_id}", apply_card_withdrawal),
-    _route("POST", _IN_VISIT + "/cancel_card_withdrawal/{location_id}/{card_id}", cancel_card_withdrawal),
-    _route("POST", _IN_VISIT + "/apply_discount_program" + _PROGRAM_OF_CARD, apply_discount_program),
-    _route("POST", _IN_VISIT + "/cancel_discount_program" + _PROGRAM_OF_CARD, cancel_discount_program),
-    _route("GET", _IN_VISIT + "/transactions/{visit_id}", loyalty_transactions),
-    _route("GET", "/visit/details/{location_id}/{record_id}/{visit_id}", visit_details),
-    _route("GET", "/loyalty/client_cards/{client_id}", client_cards),
-    _route("GET", "/visits/{visit_id}", visit),
-    _route("GET", "/records/{location_id}", records),
-    _route("GET", "/company/{location_id}", location),
-    _route("GET", "/companies", companies),
-    _route("GET", "/groups", groups),
-    _route("GET", "/chain/{chain_id}/loyalty/transactions", chain_loyalty_transactions),
-    _route("GET", "/clients/{location_id}", clients),
-    _route("POST", "/company/{location_id}/clients/search", clients_search),
-    _route("GET", "/user/permissions/{location_id}", permissions),
-    _route("POST", "/auth", auth),
-)

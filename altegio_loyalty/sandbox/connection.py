@@ -23,40 +23,34 @@ class Connection(BaseHTTPRequestHandler):
     server_version = "AltegioSandbox"
     sys_version = ""
 
-    def __init__(
-        self, sock: socket.socket, address: tuple[str, int], altegio: Altegio, console: Console
-    ) -> None:
-        self.altegio, self.console = altegio, console
+    def __init__(self, sock: socket.socket, address: tuple[str, int], altegio: Altegio) -> None:
+        self.altegio = altegio
         # The base class reads and serves everything inside its own __init__.
         super().__init__(sock, address, altegio)  # type: ignore[arg-type]
 
     def _serve(self) -> None:
         try:
             request = self._read()
-            if request is None:
-                return
             if request.is_api:
                 self._serve_api(request)
             else:
-                self._send(self.console.answer(request))
+                self._send(Console(self.altegio).answer(request))
         except OSError:
             self.close_connection = True
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve
 
-    def _read(self) -> Request | None:
-        """The whole request; None when the caller was sent away or has left."""
+    def _read(self) -> Request:
+        """The whole request. Raises ConnectionError when the caller was sent away, or has left."""
         length = self.headers.get("Content-Length", "0")
         problem = _unreadable(length, chunked="Transfer-Encoding" in self.headers)
         if problem is not None:
             self.close_connection = True
             self._send(problem)
-            return None
+            raise ConnectionError
         body = self.rfile.read(int(length))
         if len(body) < int(length):
-            # The caller left in the middle of its request; nobody carries out half a request.
-            self.close_connection = True
-            return None
+            raise ConnectionError("Nobody carries out half a request.")
         headers = {name.lower(): value for name, value in self.headers.items()}
         return Request(self.command, self.path, headers, body, str(self.client_address[0]))
 
@@ -68,13 +62,12 @@ class Connection(BaseHTTPRequestHandler):
             head, body = self._bytes(answer)
             self.wfile.write(head + body[: len(body) // 2])
             self.close_connection = True
-        elif fault is not None and fault.name == "drip":
-            if self._drip(answer, fault.seconds):
-                entry.status = answer.status
-        else:
+        elif fault is None or fault.name != "drip":
             # Before the bytes leave: whoever has the answer may look into the log at once.
             entry.status = answer.status
             self._send(answer)
+        elif self._drip(answer, fault.seconds):
+            entry.status = answer.status
 
     def _drip(self, answer: Answer, seconds: float) -> bool:
         """Whether all of it was sent."""
@@ -96,14 +89,13 @@ class Connection(BaseHTTPRequestHandler):
             "Date": self.date_time_string(),
             "Server": self.server_version,
             "Content-Type": answer.content_type,
-            "Content-Length": str(len(body)),
+            "Content-Length": len(body),
             **answer.headers,
+            **({"Connection": "close"} if self.close_connection else {}),
         }
-        if self.close_connection:
-            headers["Connection"] = "close"
-        lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1"), body
+        first = f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"
+        lines = [first, *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        return "\r\n".join(lines).encode("latin-1"), body
 
     def _cut(self) -> None:
         """Resets the connection; the reset leaves when the thread's last file on the socket is closed."""

@@ -36,7 +36,7 @@ SCREEN: dict[str, tuple[str, ...]] = {
 }
 """What can be clicked in Altegio's own screen: verbs of the ledger, with what they take, in that order."""
 
-SEEN_AT = {"/_sandbox/faults": "/#faults", "/_sandbox/screen": "/#books", "/_sandbox/rights": "/#books"}
+SEEN_AT = {"faults": "#faults", "screen": "#books", "rights": "#books"}
 """Where on the page the result of a form is seen."""
 
 
@@ -46,20 +46,21 @@ class Console:
     def __init__(self, altegio: Altegio) -> None:
         self._altegio = altegio
         self._actions: dict[str, Callable[[Json], Json]] = {
-            "/_sandbox/faults": self._switch_on,
-            "/_sandbox/heal": self._heal,
-            "/_sandbox/down": self._down,
-            "/_sandbox/time": self._advance,
-            "/_sandbox/tokens": self._rotate,
-            "/_sandbox/rights": self._rights,
-            "/_sandbox/screen": self._screen,
+            "faults": self._switch_on,
+            "heal": self._heal,
+            "down": self._down,
+            "time": self._advance,
+            "tokens": self._rotate,
+            "rights": self._rights,
+            "screen": self._screen,
         }
 
     def answer(self, request: Request) -> Answer:
         if not self._is_from_here(request):
             return failure(403, "The sandbox's own pages answer only to this machine.")
-        if request.method == "POST" and request.path in self._actions:
-            return self._act(request, self._actions[request.path])
+        action = request.path.removeprefix("/_sandbox/")
+        if request.method == "POST" and action in self._actions:
+            return self._act(request, action)
         if request.method in ("GET", "HEAD") and request.path == "/":
             return self._page()
         if request.method in ("GET", "HEAD") and request.path == "/_sandbox/state":
@@ -68,30 +69,26 @@ class Console:
 
     def _page(self, problem: str = "") -> Answer:
         html = render(snapshot(self._altegio), problem).encode("utf-8", errors="replace")
-        headers = {
-            "Content-Security-Policy": policy(),
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-        }
-        return Answer(400 if problem else 200, html, headers=headers, content_type=HTML)
+        headers = {"Content-Security-Policy": policy(), "X-Content-Type-Options": "nosniff"}
+        return Answer(
+            400 if problem else 200, html, headers=headers | {"Cache-Control": "no-store"}, content_type=HTML
+        )
 
-    def _act(self, request: Request, action: Callable[[Json], Json]) -> Answer:
+    def _act(self, request: Request, action: str) -> Answer:
         is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
         try:
-            result = action(_form(request) if is_form else _object(request))
+            result = self._actions[action](_form(request) if is_form else _object(request))
         except (ValueError, TypeError, ArithmeticError, NotInBooks, RefusedRepeat) as error:
             problem = str(error) or type(error).__name__
             return self._page(problem) if is_form else failure(400, problem)
         if is_form:
-            return Answer(303, b"", headers={"Location": SEEN_AT.get(request.path, "/")})
+            return Answer(303, b"", headers={"Location": "/" + SEEN_AT.get(action, "")})
         return Answer(200, result)
 
     def _is_from_here(self, request: Request) -> bool:
-        if not _is_loopback(request.ip):
-            return False
         host = request.headers.get("host", "")
         name = urlsplit(f"//{host}").hostname
-        if name not in (*LOOPBACK, self._altegio.host):
+        if not _is_loopback(request.ip) or name not in (*LOOPBACK, self._altegio.host):
             return False
         if request.method in ("GET", "HEAD"):
             return True
@@ -101,15 +98,15 @@ class Console:
     # The actions
 
     def _switch_on(self, fields: Json) -> Json:
-        fields = {name: value for name, value in fields.items() if value not in ("", None)}
-        name = str(fields.pop("name", ""))
+        given = {name: value for name, value in fields.items() if value not in ("", None)}
+        name = str(given.pop("name", ""))
         if name == "refuse_connections":
             raise ValueError(
                 "refuse_connections would close this page too; switch it on from Python, or use down."
             )
         own = FAULTS[name].parameters if name in FAULTS else {}
         readers = _READERS | {key: type(usual) for key, usual in own.items() if usual is not None}
-        options = {key: readers[key](value) if key in readers else value for key, value in fields.items()}
+        options = {key: readers.get(key, lambda value: value)(value) for key, value in given.items()}
         return fault_state(self._altegio.fail(name, **options))
 
     def _heal(self, fields: Json) -> Json:
@@ -125,15 +122,13 @@ class Console:
         return {"has_late_effects": self._altegio.has_late_effects}
 
     def _rotate(self, fields: Json) -> Json:
-        partner_token, user_token = self._altegio.rotate_tokens()
-        return {"partner_token": partner_token, "user_token": user_token}
+        return dict(zip(("partner_token", "user_token"), self._altegio.rotate_tokens(), strict=True))
 
     def _rights(self, fields: Json) -> Json:
-        ledger = self._altegio.ledger
-        with ledger.change():
-            location = ledger.location(_number(fields, "location_id"))
-            location.is_visible = _yes(fields.get("is_visible", location.is_visible))
-            location.loyalty_access = _yes(fields.get("loyalty_access", location.loyalty_access))
+        with self._altegio.ledger.change():
+            location = self._altegio.ledger.location(_number(fields, "location_id"))
+            for name in ("is_visible", "loyalty_access"):
+                setattr(location, name, _yes(fields.get(name, getattr(location, name))))
             return {"is_visible": location.is_visible, "loyalty_access": location.loyalty_access}
 
     def _screen(self, fields: Json) -> Json:
@@ -141,12 +136,8 @@ class Console:
         action = str(fields.get("action"))
         if action not in SCREEN:
             raise ValueError(f"The action is one of {', '.join(SCREEN)}.")
-        given = [
-            _number(fields, key) if key.endswith("_id") else str(fields.get(key, ""))
-            for key in SCREEN[action]
-        ]
-        came_to = getattr(self._altegio.ledger, action)(*given)
-        return {"amount": str(came_to or 0)}
+        given = [_argument(fields, name) for name in SCREEN[action]]
+        return {"amount": str(getattr(self._altegio.ledger, action)(*given) or 0)}
 
 
 def _is_loopback(ip: str) -> bool:
@@ -174,6 +165,10 @@ def _number(fields: Json, name: str) -> int:
         return int(fields[name])
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{name} must be a number.") from None
+
+
+def _argument(fields: Json, name: str) -> int | str:
+    return _number(fields, name) if name.endswith("_id") else str(fields.get(name, ""))
 
 
 def _yes(value: Any) -> bool:

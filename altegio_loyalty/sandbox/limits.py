@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable
 
 
@@ -14,20 +14,17 @@ class RateLimit:
     def __init__(
         self, *, per_second: int = 5, per_minute: int = 200, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._windows = ((1.0, per_second), (60.0, per_minute))
-        self._clock = clock
+        self._per_second, self._per_minute, self._clock = per_second, per_minute, clock
         self._lock = threading.Lock()
-        self._taken: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._taken: defaultdict[str, list[float]] = defaultdict(list)
 
     def allows(self, ip: str) -> bool:
         """Takes one request from the address's budget, or says no."""
         with self._lock:
             now = self._clock()
-            taken = self._taken[ip]
-            while taken and taken[0] <= now - 60.0:
-                taken.popleft()
-            for seconds, most in self._windows:
-                if sum(1 for at in taken if at > now - seconds) >= most:
-                    return False
-            taken.append(now)
-            return True
+            taken = self._taken[ip] = [at for at in self._taken[ip] if at > now - 60]
+            this_second = sum(at > now - 1 for at in taken)
+            is_allowed = this_second < self._per_second and len(taken) < self._per_minute
+            if is_allowed:
+                taken.append(now)
+            return is_allowed

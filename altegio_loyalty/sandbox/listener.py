@@ -22,36 +22,29 @@ class Listener:
     """Accepts connections on one address, each served in a thread, until it is closed."""
 
     def __init__(self, bound: socket.socket, serve: Serve) -> None:
-        self._serve = serve
-        self._socket = bound
+        self._serve, self._socket = serve, bound
         try:
             bound.listen(BACKLOG)
         except OSError:
             bound.close()
             raise
+        self.port = int(bound.getsockname()[1])
         self._wake_reader, self._wake_writer = socket.socketpair()
-        self._lock = threading.Lock()
         self._open: dict[threading.Thread, socket.socket] = {}
         self._thread = threading.Thread(target=self._accept, name="altegio-sandbox", daemon=True)
         self._thread.start()
-
-    @property
-    def port(self) -> int:
-        return int(self._socket.getsockname()[1])
 
     def close(self) -> None:
         """Stops listening, cuts every open connection and waits for the threads."""
         self._wake_writer.send(b"x")
         self._thread.join(JOIN_SECONDS)
-        self._socket.close()
-        self._wake_reader.close()
-        self._wake_writer.close()
-        with self._lock:
-            open_connections = dict(self._open)
-        for sock in open_connections.values():
+        for sock in (self._socket, self._wake_reader, self._wake_writer):
+            sock.close()
+        still_open = dict(self._open)
+        for sock in still_open.values():
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
-        for thread in open_connections:
+        for thread in still_open:
             if thread is not threading.current_thread():
                 thread.join(JOIN_SECONDS)
 
@@ -59,23 +52,16 @@ class Listener:
         with selectors.DefaultSelector() as selector:
             selector.register(self._socket, selectors.EVENT_READ)
             selector.register(self._wake_reader, selectors.EVENT_READ)
-            while True:
-                ready = [key.fileobj for key, _ in selector.select()]
-                if self._wake_reader in ready:
-                    return
-                try:
+            while self._wake_reader not in [key.fileobj for key, _ in selector.select()]:
+                with contextlib.suppress(OSError):
                     sock, address = self._socket.accept()
-                except OSError:
-                    continue
-                self._start(sock, address)
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    self._start(sock, address)
 
     def _start(self, sock: socket.socket, address: tuple[str, int]) -> None:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        thread = threading.Thread(
-            target=self._run, args=(sock, address), name="altegio-sandbox-call", daemon=True
-        )
-        with self._lock:
-            self._open[thread] = sock
+        name = "altegio-sandbox-call"
+        thread = threading.Thread(target=self._run, args=(sock, address), name=name, daemon=True)
+        self._open[thread] = sock
         thread.start()
 
     def _run(self, sock: socket.socket, address: tuple[str, int]) -> None:
@@ -84,8 +70,7 @@ class Listener:
                 self._serve(sock, address)
         finally:
             sock.close()
-            with self._lock:
-                self._open.pop(threading.current_thread(), None)
+            self._open.pop(threading.current_thread(), None)
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -105,17 +90,12 @@ def bound_socket(host: str, port: int) -> socket.socket:
 
 def _bind_to_any(sock: socket.socket, host: str) -> None:
     """A free port that no outgoing connection is given, if there is one: a server that stops must find its own again."""
-    if not any(_is_bound(sock, host, port) for port in random.sample(QUIET_PORTS, 50)):
-        sock.bind((host, 0))
+    for port in [*random.sample(QUIET_PORTS, 50), 0]:
+        try:
+            sock.bind((host, port))
+            break
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or port == 0:
+                raise
     # Only now: before, it would share the port with another one that is bound and does not listen.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-
-
-def _is_bound(sock: socket.socket, host: str, port: int) -> bool:
-    try:
-        sock.bind((host, port))
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        return False
-    return True

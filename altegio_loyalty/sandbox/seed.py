@@ -32,40 +32,37 @@ def demo_books(today: date) -> dict[str, Any]:
 
 def fill(ledger: Ledger, today: date) -> int:
     """Adds what is not there yet: all of it at first, a new day's visits later. Says how many visits."""
-    books = demo_books(today)
+    seed, books = demo_books(today), ledger.books
     with ledger.change():
-        for location in books["locations"]:
-            if location["id"] not in ledger.books.locations:
-                ledger.add_location(**location)
-        for program in books["programs"]:
-            if program["id"] not in ledger.books.programs:
-                ledger.add_program(**program)
-        for client in books["clients"]:
-            _add_client(ledger, client)
-        new = [visit for visit in books["visits"] if visit["id"] not in ledger.books.visits]
-        for visit in new:
+        for location in _new(seed["locations"], books.locations):
+            ledger.add_location(**location)
+        for program in _new(seed["programs"], books.programs):
+            ledger.add_program(**program)
+        for client in seed["clients"]:
+            cards = client.pop("cards")
+            for new in _new([client], books.clients):
+                ledger.add_client(**new)
+            for card in _new(cards, books.cards):
+                ledger.add_card(client["id"], **card)
+        visits = _new(seed["visits"], books.visits)
+        for visit in visits:
             more = {name: visit[name] for name in ("id", "record_id", "starts_at", "lines")}
             ledger.add_visit(visit["location_id"], visit["client_id"], **more)
-        return len(new)
+        return len(visits)
+
+
+def _new(rows: list[dict[str, Any]], known: dict[int, Any]) -> list[dict[str, Any]]:
+    return [row for row in rows if row["id"] not in known]
 
 
 def _visit(today: date, place: int, turn: int, clients: list[dict[str, Any]]) -> dict[str, Any]:
     offset = (today.toordinal() - FIRST_DAY) * 100 + place * 10 + turn
     starts_at = datetime.combine(today, time(FIRST_HOUR), UTC) + timedelta(minutes=75 * turn + 10 * place)
-    client = None if turn == 2 else clients[(place * 4 + turn) % len(clients)]
+    nobody = {"id": None, "name": "", "phone": ""}
+    client = nobody if turn == 2 else clients[(place * 4 + turn) % len(clients)]
     return {
         "id": FIRST_VISIT + offset,
         "record_id": FIRST_RECORD + offset,
-        "client_id": client["id"] if client else None,
-        "client_name": client["name"] if client else "",
-        "client_phone": client["phone"] if client else "",
+        **{f"client_{name}": client[name] for name in nobody},
         "starts_at": starts_at,
     }
-
-
-def _add_client(ledger: Ledger, client: dict[str, Any]) -> None:
-    if client["id"] not in ledger.books.clients:
-        ledger.add_client(id=client["id"], name=client["name"], phone=client["phone"])
-    for card in client["cards"]:
-        if card["id"] not in ledger.books.cards:
-            ledger.add_card(client["id"], **card)

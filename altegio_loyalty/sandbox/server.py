@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 import weakref
-from pathlib import Path
 from typing import Self
 
-from altegio_loyalty.sandbox.access import Access
 from altegio_loyalty.sandbox.altegio import Altegio
 from altegio_loyalty.sandbox.connection import Connection
-from altegio_loyalty.sandbox.console import Console
-from altegio_loyalty.sandbox.limits import RateLimit
 from altegio_loyalty.sandbox.listener import Listener, bound_socket
 
 
@@ -23,45 +18,9 @@ class Sandbox(Altegio):
     Several processes may call one sandbox through its URL.
     """
 
-    def __init__(
-        self,
-        *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        state_file: str | Path | None = None,
-        rate_limit: bool = False,
-        requests_per_second: int = 5,
-        requests_per_minute: int = 200,
-        envelope: bool | None = None,
-        float_noise: bool = True,
-        partner_token: str = "sandbox-partner-token",
-        user_token: str = "sandbox-user-token",
-        login: str = "jane@example.com",
-        password: str = "sandbox-password",
-        platform: str = "Altegio",
-    ) -> None:
-        """`envelope` True or False forces one form of answer; None lets the caller's Accept header choose.
-        `platform` is what its page calls itself.
-
-        Raises StateFileError when the state file is there and holds no books.
-        """
-        access = Access(partner_token, user_token, login, password)
-        limit = RateLimit(per_second=requests_per_second, per_minute=requests_per_minute)
-        super().__init__(
-            access,
-            limit if rate_limit else None,
-            host=host,
-            port=port,
-            state_file=state_file,
-            envelope=envelope,
-            float_noise=float_noise,
-            platform=platform,
-        )
-        self.console = Console(self)
-        self._listener: Listener | None = None
-        self._held_port: socket.socket | None = None
-        self._is_refusing = False
-        self._switch = threading.RLock()
+    _listener: Listener | None = None
+    _held_port: socket.socket | None = None
+    _is_refusing = False
 
     def start(self) -> Self:
         """Listens, on the same port as before if it ran before. Raises OSError when the port is taken."""
@@ -112,7 +71,7 @@ class Sandbox(Altegio):
             self.start()
 
     def _serve(self, sock: socket.socket, address: tuple[str, int]) -> None:
-        Connection(sock, address, self, self.console)
+        Connection(sock, address, self)
 
     def _refuse_connections(self) -> None:
         with self._switch:

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 PREFIX = "/api/v1"
 V2_MEDIA_TYPES = ("vnd.api.v2+json", "vnd.yclients.v2+json")
@@ -33,23 +34,26 @@ class Request:
     @property
     def path(self) -> str:
         """The path alone. A target that names a host as well, as sent to a proxy, works too."""
-        return self._split()[0]
+        return self._parts.path
 
     @property
     def query(self) -> dict[str, str]:
-        return dict(parse_qsl(self._split()[1], keep_blank_values=True))
+        return dict(self._pairs)
 
     def listed(self, name: str) -> list[str]:
         """The values of a list, whose name may end in `[]`."""
-        pairs = parse_qsl(self._split()[1], keep_blank_values=True)
-        return [value for key, value in pairs if key in (name, f"{name}[]")]
+        return [value for key, value in self._pairs if key in (name, f"{name}[]")]
 
-    def _split(self) -> tuple[str, str]:
+    @cached_property
+    def _parts(self) -> SplitResult:
         try:
-            parts = urlsplit(self.target)
+            return urlsplit(self.target)
         except ValueError:
-            return self.target, ""
-        return parts.path, parts.query
+            return SplitResult("", "", self.target, "", "")
+
+    @cached_property
+    def _pairs(self) -> list[tuple[str, str]]:
+        return parse_qsl(self._parts.query, keep_blank_values=True)
 
     @property
     def is_api(self) -> bool:
@@ -95,6 +99,8 @@ def failure(status: int, message: str = "", errors: dict[str, list[str]] | None 
 UNAUTHORIZED = failure(401, "Authentication needed.")
 FORBIDDEN = failure(403, "Access denied.")
 NOT_FOUND = failure(404)
+RATE_LIMITED = failure(429, "Request limit exceeded, try again in 0 seconds.")
+"""The number of seconds that it names is as unreliable as the vendor's."""
 
 
 def invalid(errors: dict[str, list[str]]) -> Answer:

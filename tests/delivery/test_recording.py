@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
@@ -15,7 +16,7 @@ from django.db import DataError, OperationalError, connection
 from altegio_loyalty import database
 from altegio_loyalty.delivery.claims import Claim
 from altegio_loyalty.models import LoyaltyOperation
-from altegio_loyalty.sandbox import spoiling
+from altegio_loyalty.sandbox import FAULTS
 from altegio_loyalty.sandbox.wire import failure
 from tests.delivery.salon import CANCEL, Salon, Status
 
@@ -164,8 +165,9 @@ def convert(tables: tuple[str, ...], charset: str) -> None:
 
 def altegio_says(text: str) -> Any:
     """In the fault `success_false`."""
-    answers = {"success_false": lambda fault: failure(200, text)}
-    return mock.patch.dict(spoiling._REPLACEMENTS, answers)
+    return mock.patch.dict(
+        FAULTS, {"success_false": replace(FAULTS["success_false"], instead=failure(200, text))}
+    )
 
 
 @pytest.mark.mariadb

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from altegio_loyalty.sandbox.access import Access
 from altegio_loyalty.sandbox.altegio import Altegio
 from altegio_loyalty.sandbox.limits import RateLimit
 from altegio_loyalty.sandbox.wire import Answer, Request
@@ -12,9 +11,9 @@ from altegio_loyalty.sandbox.wire import Answer, Request
 
 @pytest.fixture
 def altegio() -> Altegio:
-    access = Access("partner", "user", "login", "password")
-    limit = RateLimit(per_second=2, clock=lambda: 1000.0)
-    return Altegio(access, limit, host="nowhere", port=1, state_file=None, envelope=False, float_noise=True)
+    altegio = Altegio(partner_token="partner", user_token="user", envelope=False)
+    altegio.limit = RateLimit(per_second=2, clock=lambda: 1000.0)
+    return altegio
 
 
 def ask(altegio: Altegio) -> Answer | None:

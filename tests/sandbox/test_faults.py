@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from altegio_loyalty.sandbox import FAULTS
-from altegio_loyalty.sandbox.faults import FaultBoard
+from altegio_loyalty.sandbox.faults import Fault, FaultBoard
 from tests.chaos.clock import Clock
 from tests.sandbox.scene import TIMEOUT, Scene
 
@@ -342,7 +342,7 @@ def test_one_fault_can_be_healed_alone(scene: Scene) -> None:
 def test_probability_is_repeatable_with_a_seed() -> None:
     def drawn() -> list[bool]:
         board = FaultBoard()
-        board.switch_on("status_500", probability=0.5, seed=7)
+        board.switch_on(Fault("status_500", probability=0.5, seed=7))
         return [board.pick("GET /") is not None for _ in range(50)]
 
     assert drawn() == drawn()
@@ -351,7 +351,7 @@ def test_probability_is_repeatable_with_a_seed() -> None:
 
 def test_times_are_exact__many_threads() -> None:
     board = FaultBoard()
-    board.switch_on("status_500", times=100)
+    board.switch_on(Fault("status_500", times=100))
     hits: list[object] = []
 
     def pick() -> None:
