@@ -14,6 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 SETTING_NAME = "ALTEGIO_LOYALTY"
 ALTEGIO, YCLIENTS = "Altegio", "YCLIENTS"
+#: What `watch` can tell by mail.
+ALERTS = ("altegio_away", "queue_stalled", "location_paused")
 #: The domains at which the same API is YCLIENTS'.
 _OF_YCLIENTS = (".yclients.com", ".yclients.ru")
 
@@ -61,6 +63,9 @@ class LoyaltySettings:
     LOCATIONS_OPEN_BY_DEFAULT: bool = True
     #: How long one sweep of due operations may go on.
     SWEEP_SECONDS: float = 50
+    #: Who is told by mail of what holds the work up, and of its end; and of which of it.
+    ALERT_EMAILS: tuple[str, ...] | list[str] = ()
+    ALERTS: tuple[str, ...] | list[str] = ALERTS
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -147,12 +152,14 @@ def is_http_url(url: object, *, with_login: bool = False) -> bool:
     )
 
 
-def _bundle_problem(name: str, value: Any) -> str:
+def _file_or_list_problem(name: str, value: Any) -> str:
     try:
         if name == "CA_BUNDLE" and value:
             ssl.create_default_context(cafile=value)
     except (OSError, ValueError):
         return "must be empty or the path of a readable file of certificates in PEM"
+    if name == "ALERTS" and not set(value) <= set(ALERTS):
+        return f"may name {', '.join(ALERTS)}"
     return ""
 
 
@@ -192,7 +199,9 @@ def find_problems() -> list[tuple[str, str]]:
         elif name not in _NAMES:
             problems.append((str(name), f"is unknown; known are {', '.join(sorted(_NAMES))}"))
         elif problem := (
-            _type_problem(name, value) or _bundle_problem(name, value) or _value_problem(name, value, given)
+            _type_problem(name, value)
+            or _file_or_list_problem(name, value)
+            or _value_problem(name, value, given)
         ):
             problems.append((name, problem))
     return problems

@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime
 import logging
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from django.db import DatabaseError, InterfaceError
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from altegio_loyalty import exceptions, policy, throttle
+from altegio_loyalty import exceptions, policy, throttle, watch
 from altegio_loyalty.client import AltegioClient, Hidden, Limits, client_of, shared_transport
 from altegio_loyalty.client.hidden import hides_frames
 from altegio_loyalty.conf import LoyaltySettings, get_settings
@@ -90,47 +90,56 @@ class Line:
         try:
             result = question(self.open(turns=turns))
         except exceptions.ApiError as error:
-            if proves or not isinstance(error, exceptions.Unauthorized):
-                self.note(error)
+            self.note(error, proves=proves)
             raise
-        if proves:
-            self.note()
+        self.note(proves=proves)
         return result
 
-    def note(self, error: exceptions.ApiError | None = None) -> None:
+    def note(self, error: exceptions.ApiError | None = None, *, proves: bool = True) -> None:
         """Keep what the end of a call says: a 401 pauses the location, a limit everybody; a success ends a pause.
 
         What was done is recorded before, since this is best effort: a database that fails here is only logged.
         """
         try:
+            watch.heard(error)
             if isinstance(error, exceptions.Unauthorized):
-                self._pause(error)
+                if proves:
+                    self._pause(error)
             elif isinstance(error, exceptions.RateLimited) and not isinstance(error, exceptions.Throttled):
                 throttle.block_for(error.retry_after or retry_rules().minute_window)
             elif error is not None and error.http_status == 503:
                 throttle.block_for(error.retry_after or 0)  # a limit as well, but what was sent may be done
-            elif error is None:
+            elif error is None and proves:
                 self._note_success()
         except (DatabaseError, InterfaceError):
             text = "What a call for location %s says of its tokens could not be kept."
             logger.warning(text, self.location.pk, exc_info=True)
 
     def _pause(self, error: exceptions.Unauthorized) -> None:
-        location = self.location
+        location, was_paused = self.location, self.location.is_paused
         now, location.refused_reason = timezone.now(), policy.reason_of(error).stored(300)
         location.refused_at = location.refused_at or now
-        # Only while the tokens are the ones that were refused: new ones may have been saved during the call.
-        Location.objects.filter(pk=location.pk, credentials_version=location.credentials_version).update(
-            refused_at=Coalesce("refused_at", now), refused_reason=location.refused_reason
+        self._write(refused_at=Coalesce("refused_at", now), refused_reason=location.refused_reason)
+        text, about = (
+            "The tokens of location %s do not work; its operations wait: %s",
+            {"location": location.pk},
         )
-        logger.warning("The tokens of location %s do not work; its operations wait: %s", location.pk, error)
+        logger.warning(text, location.pk, error, extra={"code": "tokens_refused", **about})
+        if not was_paused:
+            watch.tell()
 
     def _note_success(self) -> None:
         """Written at most once a minute, or where it ends a pause."""
-        location, now = self.location, timezone.now()
+        location, now, was_paused = self.location, timezone.now(), self.location.is_paused
         last = location.credentials_worked_at
-        if location.is_paused or last is None or now - last > HEALTH_IS_FRESH or last > now:
+        if was_paused or last is None or now - last > HEALTH_IS_FRESH or last > now:
             location.credentials_worked_at, location.refused_at, location.refused_reason = now, None, ""
-            Location.objects.filter(pk=location.pk, credentials_version=location.credentials_version).update(
-                credentials_worked_at=now, refused_at=None, refused_reason=""
-            )
+            self._write(credentials_worked_at=now, refused_at=None, refused_reason="")
+        if was_paused:
+            watch.tell()
+
+    def _write(self, **columns: Any) -> None:
+        """Only while the tokens are the ones that were used: new ones may have been saved during the call."""
+        location = self.location
+        rows = Location.objects.filter(pk=location.pk, credentials_version=location.credentials_version)
+        rows.update(**columns)

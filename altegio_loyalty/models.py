@@ -423,6 +423,9 @@ class RequestBudget(models.Model):
     #: Since when and until when Altegio's wish holds every request back.
     blocked_at = models.DateTimeField(null=True, blank=True)
     blocked_until = models.DateTimeField(null=True, blank=True)
+    #: How many calls in a row got no answer of the platform's own, and since when; see `watch`.
+    unanswered_count = models.PositiveIntegerField(default=0)
+    unanswered_since = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         default_permissions = ()
@@ -433,3 +436,23 @@ class RequestBudget(models.Model):
     def bookings(self) -> list[tuple[int, str]]:
         """The moment of each request, in milliseconds, and its mark."""
         return [(int(moment), mark) for moment, mark in re.findall(r"(\d+)([^,]*)", self.sent_ms)]
+
+
+class WatchEntry(models.Model):
+    """What `watch` keeps: that a sweep ran, or what holds the work up, from its beginning to its end."""
+
+    code = models.CharField(max_length=32)
+    location = models.ForeignKey(Location, models.CASCADE, null=True, related_name="+")
+    began_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    said = models.CharField(max_length=300, default="")
+    #: Code and location of what lasts, so that it begins once; NULL, of which there can be many, after.
+    open_key = models.CharField(max_length=64, unique=True, null=True, blank=True)
+    mail_tried_at = models.DateTimeField(null=True)
+    mailed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.began_at}"

@@ -51,6 +51,11 @@ def is_outage(error: exceptions.ApiError) -> bool:
     return not isinstance(error, of_one)
 
 
+def is_unanswered(error: exceptions.ApiError) -> bool:
+    """Whether no answer of Altegio's own came, or one of a server that does not work."""
+    return is_outage(error) and not isinstance(error, (exceptions.RateLimited, exceptions.NotShown))
+
+
 def is_done(order: Order, effect: Effect) -> bool:
     """Whether the visit is as the operation wants it."""
     return effect.is_there == kinds.TABLE[order.kind].is_apply

@@ -1,6 +1,7 @@
 """What a host site can listen to.
 
-Each is sent after the result is committed, with `operation` (a `LoyaltyOperation`), by `LoyaltyOperation` as the sender.
+Those of operations are sent after the result is committed, with `operation` (a `LoyaltyOperation`), by `LoyaltyOperation`
+as the sender; the others with `since` (a moment), by `WatchEntry`, each once for all processes.
 A receiver that raises is logged and disturbs nothing.
 """
 
@@ -20,3 +21,10 @@ operation_abandoned = Signal()
 operation_needs_attention = Signal()
 #: With `books` alone, a `BooksOfDay`, which is the sender: a day was compared with Altegio's, or could not be for once.
 books_checked = Signal()
+
+#: Several calls in a row, of whichever process, got no answer of Altegio's own, since then; and the first answer after that.
+altegio_away, altegio_back = Signal(), Signal()
+#: Work is due, and no sweep was heard of since then.
+queue_stalled = Signal()
+#: Altegio refuses the tokens of `location`, so that its operations wait; and they work, or were replaced.
+location_paused, location_resumed = Signal(), Signal()

@@ -16,16 +16,13 @@ from decimal import Decimal
 from itertools import accumulate
 from typing import Any
 
-from django.db.models import Case, Count, F, FloatField, Func, IntegerField, Min, Q, Sum, Value, When
-from django.utils import timezone
+from django.db.models import Case, Count, F, FloatField, Func, IntegerField, Q, Sum, Value, When
 
 from altegio_loyalty import kinds
 from altegio_loyalty.moments import start_of, today
 from altegio_loyalty.querysets import OperationQuerySet, by_zone, in_each_zone
 from altegio_loyalty.states import OPEN, Ending, Status
 
-#: What is due longer than this has nobody who runs it.
-OVERDUE_AFTER = datetime.timedelta(minutes=5)
 #: The upper ends, in seconds, of the slots that times are counted in; one more slot holds what took longer.
 TIME_LIMITS = (0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 6 * 3600, 24 * 3600)
 
@@ -80,18 +77,15 @@ def _slot(lookup: str, limits: Sequence[Any]) -> Any:
 
 @dataclass
 class Attention:
-    """What needs a person, and what is not finished, of one location; `overdue` is what has nobody who runs it."""
+    """What needs a person, and what is not finished, of one location."""
 
     needing: int = 0
     open: int = 0
-    overdue: int = 0
-    overdue_since: datetime.datetime | None = None
 
 
 def attention(rows: OperationQuerySet) -> dict[int, Attention]:
     """By location id; locations without any of it are left out."""
     needing, is_open = rows.needs_person(), Q(status__in=OPEN)
-    late = is_open & Q(next_attempt_at__lte=timezone.now() - OVERDUE_AFTER)
     found: Any = (
         rows.filter(attention__gt=0)
         .order_by()
@@ -99,8 +93,6 @@ def attention(rows: OperationQuerySet) -> dict[int, Attention]:
         .annotate(
             needing=Count("pk", filter=needing),
             open=Count("pk", filter=is_open),
-            overdue=Count("pk", filter=late),
-            overdue_since=Min("next_attempt_at", filter=late),
         )
     )
     return {counted.pop("location_id"): Attention(**counted) for counted in found}

@@ -101,7 +101,7 @@ def take_turn(
         mark = _READING + (f"{zlib.crc32(reads_for.encode()):08x}" if reads_for else "")
     deadline = time.monotonic() + patience
     try:
-        while (missing := _book(_host(), count, mark))[0] > 0:
+        while (missing := _book(api_host(), count, mark))[0] > 0:
             wait, text = missing
             if time.monotonic() + wait > deadline:
                 raise exceptions.Throttled(text.format(math.ceil(wait)), retry_after=wait)
@@ -141,7 +141,7 @@ def _bounds(mark: str, count: int) -> list[Bound]:
     return bounds
 
 
-def _host() -> str:
+def api_host() -> str:
     """Whose requests are counted together: Altegio counts by IP address, whichever version of its API is called."""
     return get_settings().API_URL.partition("://")[2].partition("/")[0][:200] or "?"
 
@@ -216,6 +216,12 @@ def _missing(
     return found[0] / 1000, found[1]
 
 
+def may_have_failed() -> bool:
+    """Whether calls before the last booking may have got no answer, as far as this process knows without asking."""
+    known = _last.get(api_host())
+    return known is None or known[0].unanswered_count > 0
+
+
 def block_for(seconds: float) -> None:
     """Hold every request back for so long: Altegio said that its limit, which counts per IP address, is used up."""
     if seconds <= 0:
@@ -223,7 +229,7 @@ def block_for(seconds: float) -> None:
     now = timezone.now()
     until = now + datetime.timedelta(seconds=min(seconds, LONGEST_BLOCK))
     try:
-        budget = RequestBudget.objects.get_or_create(host=_host())[0]
+        budget = RequestBudget.objects.get_or_create(host=api_host())[0]
         sooner = Q(blocked_until__isnull=True) | Q(blocked_until__lt=until)
         since = budget.blocked_at if _blocked_seconds(budget) else now
         # A new version, so that no process goes on with the row as it remembers it.
@@ -242,7 +248,7 @@ def find_blocks() -> QuerySet[RequestBudget]:
     """
     now = timezone.now()
     longest = now + datetime.timedelta(seconds=2 * LONGEST_BLOCK)
-    return RequestBudget.objects.filter(host=_host(), blocked_until__gt=now, blocked_until__lte=longest)
+    return RequestBudget.objects.filter(host=api_host(), blocked_until__gt=now, blocked_until__lte=longest)
 
 
 def lift_block() -> bool:

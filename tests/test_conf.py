@@ -16,7 +16,7 @@ NAMES = [field.name for field in fields(LoyaltySettings)]
 TEXTS = {"CA_BUNDLE", "API_URL", "MEDIA_TYPE", "PLATFORM_NAME", "PROXY_URL", "PROXY_PASSWORD"}
 COUNTS = {"MAX_ANSWER_BYTES", "REQUESTS_PER_SECOND", "REQUESTS_PER_MINUTE", "MAX_ATTEMPTS"}
 FLAGS = {"LOCATIONS_OPEN_BY_DEFAULT"}
-LISTS = {"ENCRYPTION_KEYS"}
+LISTS = {"ENCRYPTION_KEYS", "ALERT_EMAILS", "ALERTS"}
 SECONDS = set(NAMES) - TEXTS - COUNTS - FLAGS - LISTS
 MORE_THAN_0 = {
     "CONNECT_TIMEOUT",
@@ -135,6 +135,11 @@ def test_0_and_ordinary_numbers_are_good(name: str) -> None:
         assert problems_of(**{name: value}) == [], value
     if name in SECONDS:
         assert problems_of(**{name: 0.5}) == []
+
+
+def test_an_alert_that_there_is_none_of_is_found() -> None:
+    assert problems_of(ALERTS=["altegio_away", "the_sky_falls"]) == ["ALERTS"]
+    assert problems_of(ALERTS=[]) == []
 
 
 BAD_URLS = [

@@ -214,16 +214,6 @@ def test_what_needs_a_person_and_what_is_not_finished_is_counted(here: Visit) ->
     assert needing() == statistics.Attention(needing=1, open=3)
 
 
-@pytest.mark.parametrize("status", [Status.PENDING, Status.SENDING, Status.UNCONFIRMED])
-def test_what_is_due_for_minutes_is_overdue(here: Visit, status: str) -> None:
-    due = timezone.now().replace(microsecond=0) - statistics.OVERDUE_AFTER - datetime.timedelta(seconds=5)
-    add(here, status, next_attempt_at=due)
-    add(here, status, next_attempt_at=timezone.now())
-    found = needing()
-    assert found is not None
-    assert (found.overdue, found.overdue_since) == (1, due)
-
-
 def test_what_needs_a_person_is_one_query(here: Visit, django_assert_num_queries: Any) -> None:
     add(here, Status.UNCONFIRMED)
     with django_assert_num_queries(1):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from altegio_loyalty import database, exceptions, kinds, policy
+from altegio_loyalty import database, exceptions, kinds, policy, watch
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import announce, claim_to_look, claim_to_send
@@ -77,6 +78,12 @@ class Report:
     stopped: str = ""
     #: Only the time of one sweep was over: another one can go on at once.
     is_cut_short: bool = False
+
+    @property
+    def did(self) -> str:
+        """How many operations it left in which state."""
+        counted = sorted(Counter(self.state_of.values()).items())
+        return ", ".join(f"{count} {state}" for state, count in counted)
 
 
 class Sweep:
@@ -174,7 +181,12 @@ def run_due(seconds: float | None = None) -> Report:
     """Run everything that is due now, for SWEEP_SECONDS at the most, or `seconds` if that is less."""
     database.drop_old_connection()
     longest = get_settings().SWEEP_SECONDS
-    report = Sweep(longest if seconds is None else min(seconds, longest)).run()
+    sweep = Sweep(longest if seconds is None else min(seconds, longest))
+    started_at = timezone.now()
+    try:
+        report = sweep.run()
+    finally:
+        watch.note_sweep(started_at, sweep.report)
     if report.stopped:
         logger.warning("The sweep stopped early: %s. The rest stays due.", report.stopped)
     return report

@@ -16,7 +16,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Ht
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from altegio_loyalty import services, statistics
+from altegio_loyalty import services, statistics, watch
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.csv_files import COMMA, as_csv, csv_response
 from altegio_loyalty.admin.decisions import RESOLVE
@@ -24,7 +24,7 @@ from altegio_loyalty.admin.looks import Look
 from altegio_loyalty.admin.overview import charts, tables
 from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.models import Location, LoyaltyOperation
-from altegio_loyalty.moments import as_local, name_of
+from altegio_loyalty.moments import name_of
 from altegio_loyalty.querysets import by_zone
 from altegio_loyalty.states import Status
 from altegio_loyalty.statistics import Attention, Period
@@ -118,7 +118,7 @@ class OverviewPage(Page):
             name: Subquery(services.find_blocks().values(name)) for name in ("blocked_at", "blocked_until")
         }
         columns = ("title", "is_active", "refused_at", "refused_reason", "time_zone", "currency")
-        self.locations = seen.only(*columns).annotate(**block).in_bulk()
+        self.locations = seen.only(*columns).annotate(**block, **watch.facts()).in_bulk()
         self.form = PeriodForm(request.GET, self.locations)
         self.period, self.days, self.location_id = self.form.chosen()
 
@@ -190,7 +190,6 @@ class OverviewPage(Page):
         """What needs a person now, in all of the person's locations, the most urgent first."""
         by_location = statistics.attention(self.operations)
         calls = [
-            self._overdue(by_location),
             self._paused(by_location),
             self._call(
                 sum(found.needing for found in by_location.values()),
@@ -204,21 +203,6 @@ class OverviewPage(Page):
     def _call(self, count: int, look: Look, text: str, **query: Any) -> dict[str, Any]:
         """One thing that needs a person; the log, narrowed by the query, shows which operations."""
         return {"count": count, "look": look, "text": text, "url": self.log(**query) if query else ""}
-
-    def _overdue(self, by_location: dict[int, Attention]) -> dict[str, Any]:
-        working = (
-            by_location[pk] for pk, row in self.locations.items() if pk in by_location and row.is_working
-        )
-        late = [found for found in working if found.overdue]
-        since = min((found.overdue_since for found in late if found.overdue_since), default=None)
-        text = _(
-            "Due since %(time)s, and nothing runs them: are a worker and beat, or the cron job, running?"
-        )
-        zone, *others = by_zone(self.locations.values())
-        local = since and as_local(since, None if others else zone)
-        time = date_format(local, "SHORT_DATETIME_FORMAT") if local else ""
-        count, look = sum(found.overdue for found in late), Look(_("overdue"), "!", "bad")
-        return self._call(count, look, text % {"time": time}, attention="open")
 
     def _paused(self, by_location: dict[int, Attention]) -> dict[str, Any]:
         paused = [row for row in self.locations.values() if row.is_active and row.is_paused]
@@ -242,6 +226,7 @@ class OverviewPage(Page):
     def context(self) -> dict[str, Any]:
         shown, zones = self.shown, list(by_zone(self.period.locations))
         query = {**self.chosen_days, "location": self.location_id}
+        known = next((vars(location) for location in self.locations.values()), None)
         first, last = (date_format(day, "DATE_FORMAT") for day in (self.period.first, self.period.last))
         period = first if first == last else f"{first} – {last}"
         return {
@@ -255,6 +240,7 @@ class OverviewPage(Page):
             "location": self.locations.get(self.location_id or 0),
             "all_locations_url": self.with_choice(location=None),
             "zone": name_of(zones[0] or timezone.get_current_timezone()) if len(zones) == 1 else "",
+            "notices": watch.notices(zones[0] if len(zones) == 1 else None, known),
             "calls": self.calls(),
             "held": next((row for row in self.locations.values() if row.blocked_until), None),
             "may_lift": self.request.user.has_perm(RESOLVE),
