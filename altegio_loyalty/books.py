@@ -19,6 +19,7 @@ from altegio_loyalty import bills, database, exceptions, kinds, moments, policy,
 from altegio_loyalty.client import AltegioClient, Order, VisitDetails
 from altegio_loyalty.client.types import Malformed, to_id
 from altegio_loyalty.conf import get_settings
+from altegio_loyalty.daybooks import DAYS_BACK
 from altegio_loyalty.delivery.drift import judge_reading
 from altegio_loyalty.delivery.explained import is_done, not_undone, taken_by
 from altegio_loyalty.gateway import Line
@@ -30,8 +31,6 @@ Result = TypeVar("Result")
 Rows = list[Mapping[str, Any]]
 logger = logging.getLogger(__name__)
 
-#: So many days back is tried again what could not be compared.
-DAYS_BACK = 7
 AGAIN_AFTER = datetime.timedelta(hours=1)
 #: How long one run may go on, in seconds, and how many open items it reads again, those read longest ago first.
 LONGEST_RUN, MOST_READ_AGAIN = 300.0, 100

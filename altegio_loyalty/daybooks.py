@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
 from decimal import Decimal
 
 from django.db import models
 from django.utils import timezone
 from django.utils.formats import date_format
 
+from altegio_loyalty.moments import today
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy, ngettext
 from altegio_loyalty.wording import points, reason
+
+#: So many days back is tried again by itself what could not be compared.
+DAYS_BACK = 7
 
 
 class Verdict(models.IntegerChoices):
@@ -70,13 +75,29 @@ class BooksOfDay(models.Model):
 
     @property
     def open_items(self) -> list[BooksItem]:
-        return [item for item in self.items.all() if item.closed_at is None]
+        return [item for item in self.items.all() if item.is_open]
+
+    @property
+    def is_tried_again(self) -> bool:
+        """Whether a later run compares the day by itself."""
+        return self.day >= today(self.location.zone) - datetime.timedelta(days=DAYS_BACK)
+
+    @property
+    def tried_again_at(self) -> datetime.datetime | None:
+        """When at the soonest, where that is not at once."""
+        return self.next_try_at if self.is_tried_again else None
 
     @property
     def verdict(self) -> Verdict:
         """What is at odds stands as long as it is open, also where not everything could be compared."""
         done = Verdict.UNCHECKED if self.checked_at is None else Verdict.AGREES
         return Verdict.AT_ODDS if self.open_items else done
+
+
+class ItemQuerySet(models.QuerySet["BooksItem"]):
+    def open(self) -> ItemQuerySet:
+        """Those that still need somebody; one that has an operation is closed with it as well."""
+        return self.filter(closed_at=None, operation__closed_at=None)
 
 
 class BooksItem(models.Model):
@@ -105,6 +126,8 @@ class BooksItem(models.Model):
     closed_by_login = models.CharField(max_length=254, blank=True, default="")
     reason = models.CharField(max_length=400, blank=True, default="")
 
+    objects = ItemQuerySet.as_manager()
+
     class Meta:
         default_permissions = ()
         _what = ["location", "visit_id", "card_id", "program_id"]
@@ -114,6 +137,11 @@ class BooksItem(models.Model):
         text = _("visit %(visit)s, card %(card)s: %(log)s by the log, %(altegio)s by Altegio")
         sides = {"log": points(self.by_log), "altegio": points(self.by_altegio)}
         return text % {"visit": self.visit_id, "card": self.card_id, **sides}
+
+    @property
+    def is_open(self) -> bool:
+        """As in `ItemQuerySet.open`."""
+        return self.closed_at is None and (self.operation is None or self.operation.closed_at is None)
 
     @property
     def is_odd(self) -> bool:

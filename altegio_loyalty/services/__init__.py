@@ -8,6 +8,7 @@ from altegio_loyalty.delivery.drift import judge_reading
 from altegio_loyalty.services.connecting import Check, ConnectionReport, test_connection
 from altegio_loyalty.services.day import DayReading, read_day
 from altegio_loyalty.services.decisions import (
+    close_books_item,
     close_operation,
     lift_block,
     retry_operation,
@@ -44,6 +45,7 @@ __all__ = [
     "apply_discount_program",
     "cancel_card_withdrawal",
     "cancel_discount_program",
+    "close_books_item",
     "close_operation",
     "deliver_now",
     "fetch_visit",

@@ -14,7 +14,7 @@ from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import announce
 from altegio_loyalty.delivery.drift import end_applies
 from altegio_loyalty.exceptions import OperationInProgress, OperationNotAllowed
-from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
+from altegio_loyalty.models import BooksItem, LoyaltyOperation, OperationAttempt
 from altegio_loyalty.querysets import TO_CLOSE
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.services.validation import Person, check_person, login_of
@@ -22,6 +22,7 @@ from altegio_loyalty.states import CallOutcome, Purpose, Status
 from altegio_loyalty.texts import gettext as _
 
 logger = logging.getLogger(__name__)
+_A_PROGRAM = "A program"
 
 
 def retry_operation(operation: LoyaltyOperation, by: Person | None = None) -> LoyaltyOperation:
@@ -93,8 +94,7 @@ def close_operation(
     is odd. Raises `OperationNotAllowed` where there is nothing to close, and `ValidationError` without a reason.
     """
     _refuse_unknown_kind(operation)
-    if not reason.strip():
-        raise ValidationError({"reason": [_("Say why it can be closed, for example what was put right.")]})
+    _refuse_no_reason(reason)
     decision = _decision(operation, CallOutcome.CLOSED, by, clean(reason.strip(), 500))
     only_if = {"attention": TO_CLOSE, "discrepancy": operation.discrepancy}
     if not database.change(
@@ -104,6 +104,25 @@ def close_operation(
     return operation
 
 
+def close_books_item(item: BooksItem, *, reason: str, by: Person | None = None) -> BooksItem:
+    """Close an item of the books: it needs nobody any more, unless a later reading shows that either side has changed.
+
+    Raises `OperationNotAllowed` where it is closed already, and `ValidationError` without a reason.
+    """
+    check_person("by", by)
+    _refuse_no_reason(reason)
+    who = {"closed_by_login": login_of(by) or _A_PROGRAM, "reason": clean(reason.strip(), 400)}
+    if not BooksItem.objects.filter(pk=item.pk, closed_at=None).update(closed_at=timezone.now(), **who):
+        raise OperationNotAllowed(_("There is nothing to close, or it changed meanwhile; look at it again."))
+    item.refresh_from_db()
+    return item
+
+
+def _refuse_no_reason(reason: str) -> None:
+    if not reason.strip():
+        raise ValidationError({"reason": [_("Say why it can be closed, for example what was put right.")]})
+
+
 def lift_block(by: Person | None = None) -> bool:
     """Send requests again although Altegio's limit holds them back, and log who decided so; False where nothing does.
 
@@ -111,7 +130,7 @@ def lift_block(by: Person | None = None) -> bool:
     """
     check_person("by", by)
     if is_lifted := throttle.lift_block():
-        logger.warning("%s lifted the block by Altegio's limit.", login_of(by) or "A program")
+        logger.warning("%s lifted the block by Altegio's limit.", login_of(by) or _A_PROGRAM)
     return is_lifted
 
 

@@ -15,7 +15,15 @@ from django.db import transaction
 from django.test import Client
 from django.urls import get_resolver
 
-from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, OperationAttempt, Visit
+from altegio_loyalty.models import (
+    BooksItem,
+    BooksOfDay,
+    Location,
+    LocationAccess,
+    LoyaltyOperation,
+    OperationAttempt,
+    Visit,
+)
 from altegio_loyalty.moments import today
 
 BELOW = "admin/altegio_loyalty/"
@@ -74,8 +82,18 @@ class Salon:
             last_error=reason,
         )
         attempt = OperationAttempt(operation=self.operation, purpose="send", outcome="unknown", error=reason)
+        books = BooksOfDay(id=next(numbers), location=self.location, day=today())
+        self.item = BooksItem(
+            id=next(numbers),
+            location=self.location,
+            books=books,
+            visit_id=self.visit.pk,
+            card_id=self.operation.card_id,
+            by_log=0,
+            by_altegio=1,
+        )
         if is_there:
-            for row in (self.location, self.visit, self.operation, attempt):
+            for row in (self.location, self.visit, self.operation, attempt, books, self.item):
                 row.save(force_insert=True)
         #: What nobody may read who must not see it, in the same order for each salon.
         self.secrets = [str(self.operation.batch), *map(str, range(start, next(numbers)))]
@@ -92,6 +110,7 @@ def url(route: str, salon: Salon, kind: str = KIND) -> str:
         "batch": salon.operation.batch,
         "kind": kind,
         "name": "locations",
+        "pk": salon.item.pk,
     }
     return f"/{BELOW}" + re.sub(r"<\w+:(\w+)>", lambda found: str(values[found[1]]), route)
 

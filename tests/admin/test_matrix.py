@@ -11,7 +11,14 @@ import pytest
 from django.contrib.auth.models import Permission
 
 from altegio_loyalty.admin.overview import tables
-from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, OperationAttempt, Visit
+from altegio_loyalty.models import (
+    BooksItem,
+    Location,
+    LocationAccess,
+    LoyaltyOperation,
+    OperationAttempt,
+    Visit,
+)
 from tests.admin.addresses import (
     KINDS,
     MINE,
@@ -129,7 +136,7 @@ def test_no_post_is_taken_without_its_csrf_token(house: House) -> None:
 
 def _everything() -> list[Any]:
     """All rows of the app, with all of their columns."""
-    models: tuple[Any, ...] = (Location, LocationAccess, Visit, LoyaltyOperation, OperationAttempt)
+    models: tuple[Any, ...] = (Location, LocationAccess, Visit, LoyaltyOperation, OperationAttempt, BooksItem)
     return [list(model.objects.order_by("pk").values()) for model in models]
 
 

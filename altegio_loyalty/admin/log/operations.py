@@ -24,6 +24,7 @@ from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE, DecisionPage, asked
 from altegio_loyalty.admin.log.export import export
 from altegio_loyalty.admin.log.filters import AskedFilter, AttentionFilter
 from altegio_loyalty.admin.looks import short_time, status_badge
+from altegio_loyalty.admin.overview.books import BooksPage
 from altegio_loyalty.admin.overview.page import OverviewPage
 from altegio_loyalty.admin.pages import (
     ACTS,
@@ -281,6 +282,8 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             OverviewPage.at(
                 self, "overview/<slug:name>.csv", f"{log}_figure", OverviewPage.table, require_GET
             ),
+            BooksPage.at(self, "overview/books/", f"{log}_books", BooksPage.show, require_GET),
+            BooksPage.at(self, "overview/books/<int:pk>/", f"{log}_close_item", BooksPage.close, *ACTS),
             Page.at(self, "export/", f"{log}_export", export, require_GET),
             *super().get_urls(),
         ]

@@ -1,0 +1,51 @@
+"""The books below the overview: each location's days, and what is at odds, both sides side by side."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+
+from altegio_loyalty import services
+from altegio_loyalty.access import visible_to
+from altegio_loyalty.admin.decisions import RESOLVE
+from altegio_loyalty.admin.pages import Page
+from altegio_loyalty.exceptions import OperationNotAllowed
+from altegio_loyalty.models import BooksItem, BooksOfDay
+from altegio_loyalty.texts import gettext as _
+
+#: So many rows of days, and so many items, are shown.
+MOST_ROWS = 200
+
+
+class BooksPage(Page):
+    """What a person may see of the books."""
+
+    def show(self) -> HttpResponse:
+        """The days, newest first, below what is at odds in any of them."""
+        days = visible_to(self.request.user, BooksOfDay.objects.order_by("-day", "location"))
+        items = visible_to(self.request.user, BooksItem.objects.open().order_by("-found_at"))
+        context = {
+            "title": _("Books"),
+            "days": days.select_related("location").prefetch_related("items__operation")[:MOST_ROWS],
+            "items": items.select_related("location", "books", "operation")[:MOST_ROWS],
+            "item_count": items.count(),
+            "may_close": self.request.user.has_perm(RESOLVE),
+            "overview_url": self.address("loyaltyoperation_overview"),
+        }
+        return self.render("overview/books.html", context)
+
+    def close(self, pk: int) -> HttpResponse:
+        """Close an item, with a reason, for whoever may decide what is in doubt."""
+        if not self.request.user.has_perm(RESOLVE):
+            raise PermissionDenied
+        item = get_object_or_404(visible_to(self.request.user, BooksItem.objects.all()), pk=pk)
+        try:
+            services.close_books_item(item, reason=self.request.POST.get("reason", ""), by=self.request.user)
+            messages.success(self.request, _("Closed: %(item)s.") % {"item": item})
+        except ValidationError as error:
+            messages.error(self.request, " ".join(error.messages))
+        except OperationNotAllowed as error:
+            messages.error(self.request, str(error))
+        return HttpResponseRedirect(self.address("loyaltyoperation_books"))
