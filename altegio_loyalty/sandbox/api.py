@@ -180,6 +180,8 @@ def records(api: Api, ids: Ids, request: Request) -> Answer:
     location = api.visible_location(ids["location_id"])
     first, last = _day(request, "start_date", date.min), _day(request, "end_date", date.max)
     here = [visit for visit in api.ledger.books.visits.values() if visit.location_id == location.id]
+    if of_clients := _numbers(request, "client_id", ()):
+        here = [visit for visit in here if visit.client_id in of_clients]
     visits = [visit for visit in here if first <= visit.starts_at.astimezone(location.zone).date() <= last]
     visits.sort(key=lambda visit: (visit.starts_at, visit.id))
     found = [(visit, record_id) for visit in visits for record_id in visit.record_ids]

@@ -6,10 +6,10 @@ import datetime
 import hashlib
 import time
 from decimal import Decimal
-from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.client import Record
@@ -22,18 +22,20 @@ from altegio_loyalty.services.reading import ask, shown
 from altegio_loyalty.services.validation import Person
 from altegio_loyalty.services.visit_rows import Figures
 from altegio_loyalty.texts import gettext as _
+from altegio_loyalty.wording import isolated
 
 #: Appointments in one request. Altegio takes more, but answers slowly and holds big answers against the limit.
 PAGE_SIZE = 100
 #: More pages than any salon's day has: a server that never stops is left here.
 MOST_PAGES = 50
+#: In a search the visits of so many clients are read, and those of the last days up to tomorrow's.
+MOST_CLIENTS, DAYS_BACK = 3, 30
 
 
 class DayReading:
     """One reading of a location's day, a page at a time. Nothing that Altegio answers raises.
 
-    `error` is empty, or says why the reading ended early; what was read until then is kept. `pack` and `unpack` carry a
-    reading from one request of a screen to the next.
+    `error` is empty, or says why the reading ended early; what was read until then is kept.
     """
 
     def __init__(self, location: Location, day: datetime.date, by: Person | None = None) -> None:
@@ -61,6 +63,11 @@ class DayReading:
     def visit_count(self) -> int:
         """How many visits were read so far."""
         return len(self._figures)
+
+    @property
+    def visit_ids(self) -> list[int]:
+        """Altegio's numbers of them."""
+        return list(self._figures)
 
     def read_next_page(self) -> None:
         """One call to Altegio, and what it showed is in the table. Endpoint: GET /records/{location_id}."""
@@ -95,7 +102,7 @@ class DayReading:
             self.total_count = answer.total_count or self.total_count
             self.skipped_count += answer.unreadable_count
             self._is_whole = self._is_whole and not answer.unreadable_count
-            self._keep(answer.records, asked_at)
+            self.keep(answer.records, asked_at)
         # A server may give shorter pages than it was asked for, so a short one alone says nothing.
         is_whole = 0 < self.total_count <= self.row_count and answer.row_count < PAGE_SIZE
         if is_repeated or is_whole or not answer.row_count:
@@ -114,7 +121,8 @@ class DayReading:
     def _stop(self, error: str) -> None:
         self.is_finished, self.error = True, error
 
-    def _keep(self, records: tuple[Record, ...], asked_at: datetime.datetime) -> None:
+    def keep(self, records: tuple[Record, ...], asked_at: datetime.datetime) -> None:
+        """Bring the visits of these appointments, asked for at that moment, into our table."""
         usable = [record for record in records if self._is_ours(record)]
         first_of: dict[int, Record | None] = {}
         changes: dict[int, str] = {}
@@ -175,41 +183,6 @@ class DayReading:
             starts_at__gte=begin, starts_at__lt=end, created_at__lt=self.began_at
         )
 
-    def pack(self) -> dict[str, Any]:
-        """The reading as plain values, for `unpack`."""
-        return {
-            "location": self.location.pk,
-            "day": self.day.isoformat(),
-            "began": self.began_at.isoformat(),
-            "counts": [self.page_count, self.new_count, self.changed_count, self.skipped_count],
-            "rows": [self.row_count, self.total_count],
-            "offset": self._offset,
-            "whole": self._is_whole,
-            "fingerprint": self._fingerprint,
-            "figures": {
-                visit_id: {
-                    record_id: [amount if amount is None else str(amount) for amount in pair]
-                    for record_id, pair in figures.items()
-                }
-                for visit_id, figures in self._figures.items()
-            },
-        }
-
-    @classmethod
-    def unpack(cls, location: Location, packed: dict[str, Any], by: Person | None = None) -> DayReading:
-        """The reading goes on where it was packed. Only ever from what this site has packed and signed itself."""
-        reading = cls(location, datetime.date.fromisoformat(packed["day"]), by=by)
-        reading.began_at = datetime.datetime.fromisoformat(packed["began"])
-        reading.page_count, reading.new_count, reading.changed_count, reading.skipped_count = packed["counts"]
-        reading.row_count, reading.total_count = packed["rows"]
-        reading._offset, reading._fingerprint = packed["offset"], packed["fingerprint"]
-        reading._is_whole = packed["whole"]
-        for visit_id, figures in packed["figures"].items():
-            reading._figures[int(visit_id)] = {
-                int(record_id): (_decimal(pair[0]), _decimal(pair[1])) for record_id, pair in figures.items()
-            }
-        return reading
-
 
 def read_day(
     location: Location,
@@ -231,12 +204,37 @@ def read_day(
     return reading
 
 
+def find_by_client(
+    location: Location, *, text: str = "", card: str = "", by: Person | None = None
+) -> tuple[list[int], str]:
+    """The visits, now in our table, of clients with `text` in name or phone, or `card` in a card's number.
+
+    Or why there is none, in the person's language. Nothing that Altegio answers raises.
+    Endpoints: POST /company/{location_id}/clients/search or GET /clients/{location_id}; GET /records/{location_id}.
+    """
+    place, asked_at, day = location.pk, timezone.now(), today(location.zone)
+    first, last = day - datetime.timedelta(days=DAYS_BACK), day + datetime.timedelta(days=1)
+    days = {"start_date": first.isoformat(), "end_date": last.isoformat(), "count": PAGE_SIZE}
+    reading = DayReading(location, day, by=by)
+    try:
+        # Tokens may be good for visits and not for clients.
+        clients = ask(location, lambda api: api.clients(place, text=text, card=card), by, proves=False)
+        some = list(clients)[:MOST_CLIENTS]
+        for one in some:
+            page = ask(location, lambda api, one=one: api.records_page(place, client_id=one, **days), by)  # type: ignore[misc]
+            reading.keep(tuple(each for each in page.records if each.client_id == one), asked_at)
+    except exceptions.ApiError as error:
+        return reading.visit_ids, shown(error)
+    if not clients:
+        return [], _("No client has such a card.") if card else _("No client is called so.")
+    figures = {"first": date_format(first, "j E"), "last": date_format(last, "j E")}
+    figures["clients"] = ", ".join(isolated(clients[one]) for one in some)
+    text = "" if reading.visit_ids else _("%(clients)s: no visit from %(first)s to %(last)s.") % figures
+    return reading.visit_ids, text
+
+
 def _offset_of(record: Record) -> int | None:
     """How many seconds the location's time is ahead of UTC, where the appointment shows it."""
     moment = parse_moment(record.starts_at)
     offset = moment.utcoffset() if moment else None
     return None if offset is None else int(offset.total_seconds())
-
-
-def _decimal(text: str | None) -> Decimal | None:
-    return None if text is None else Decimal(text)

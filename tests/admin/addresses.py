@@ -122,6 +122,7 @@ def fields(route: str, salon: Salon) -> dict[str, Any]:
     rows = {"location": salon.location, "visit": salon.visit, "loyaltyoperation": salon.operation}
     return {
         "visit": visit,
+        "q": visit,
         "operation": salon.operation.pk,
         "decision": "retry",
         "reason": "because",

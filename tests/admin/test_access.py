@@ -433,9 +433,8 @@ GUESSES: list[tuple[str, str, list[str], dict[str, Any]]] = [
         for decision in ("retry", "stop", "happened", "did_not_happen")
     ),
     ("post", "visit_refresh", [], {"day": "2026-01-01", "location": "{location}"}),
-    ("post", "visit_refresh_step", [], {"day": "2026-01-01", "location": "{location}"}),
-    ("post", "visit_fetch", [], {"visit": "{visit}", "location": "{location}"}),
-    ("post", "visit_fetch", [], {"visit": "{visit}"}),
+    ("post", "visit_find", [], {"q": "{visit}", "location": "{location}"}),
+    ("post", "visit_find", [], {"q": "{visit}"}),
     ("get", "visit_changelist", [], {"q": "{visit}"}),
     ("get", "visit_changelist", [], {"location": "{location}", "day": "all"}),
     ("get", "loyaltyoperation_changelist", [], {"q": "{visit}"}),

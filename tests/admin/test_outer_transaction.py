@@ -41,11 +41,11 @@ def posts(location: Location) -> dict[str, tuple[str, dict[str, Any]]]:
         "test": (reverse("admin:altegio_loyalty_location_test_connection", args=[location.pk]), {}),
         "test all": (reverse("admin:altegio_loyalty_location_changelist"), test_all),
         "refresh": (reverse("admin:altegio_loyalty_visit_refresh"), where),
-        "fetch": (reverse("admin:altegio_loyalty_visit_fetch"), {"visit": 4711, **where}),
+        "find": (reverse("admin:altegio_loyalty_visit_find"), {"q": 4711, **where}),
     }
 
 
-@pytest.mark.parametrize("what", ["test", "test all", "refresh", "fetch"])
+@pytest.mark.parametrize("what", ["test", "test all", "refresh", "find"])
 def test_transaction_around_the_page__is_named_and_nothing_is_sent(
     salon: Salon, staff: Any, what: str
 ) -> None:
@@ -58,7 +58,7 @@ def test_transaction_around_the_page__is_named_and_nothing_is_sent(
 
 def test_transaction_around_the_page__is_told_to_its_script(salon: Salon, staff: Any) -> None:
     """Which ends there."""
-    url, data = reverse("admin:altegio_loyalty_visit_refresh_step"), posts(salon.location)["refresh"][1]
+    url, data = reverse("admin:altegio_loyalty_visit_refresh"), posts(salon.location)["refresh"][1]
     told = staff.post(url, data, headers={"Accept": "application/json"}).json()
     assert CAUSE in told["error"]
     assert told["stop"] is True

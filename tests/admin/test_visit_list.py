@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import time
 import uuid
 from collections.abc import Callable
@@ -11,7 +10,6 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.core import signing
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -21,7 +19,6 @@ from django.utils import timezone
 from altegio_loyalty.admin.desk import day_panel
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, Visit
 from altegio_loyalty.sandbox import FAULTS
-from altegio_loyalty.services import day as reading
 from tests.delivery.rawserver import RawServer, answer_of
 from tests.delivery.salon import Salon
 
@@ -89,12 +86,13 @@ def refresh(client: Client, *locations: Location, **more: Any) -> Any:
 
 
 def step(client: Client, location: Location, **more: Any) -> Any:
+    """As the list's script asks for it."""
     data = {"day": timezone.localdate().isoformat(), "location": location.pk, **more}
-    return client.post(url("refresh_step"), data)
+    return client.post(url("refresh"), data, headers={"Accept": "application/json"})
 
 
-def fetch(client: Client, number: Any, **more: Any) -> Any:
-    return client.post(url("fetch"), {"visit": number, **more}, follow=True)
+def find(client: Client, typed: Any, **more: Any) -> Any:
+    return client.post(url("find"), {"q": typed, **more}, follow=True)
 
 
 def messages_of(response: Any) -> list[str]:
@@ -288,13 +286,13 @@ def test_no_query_leads_elsewhere(salon: Salon, desk: Client, query: str) -> Non
     assert response["Location"].startswith(reverse(LIST))
 
 
-@pytest.mark.parametrize("name", ["refresh", "refresh_step", "fetch"])
+@pytest.mark.parametrize("name", ["refresh", "find"])
 def test_a_get_reads_nothing(salon: Salon, desk: Client, name: str) -> None:
     assert desk.get(url(name)).status_code == 405
     assert salon.sandbox.requests == []
 
 
-@pytest.mark.parametrize("name", ["refresh", "refresh_step", "fetch"])
+@pytest.mark.parametrize("name", ["refresh", "find"])
 def test_reading_needs_the_right_to_see_visits(salon: Salon, sign_in: SignIn, name: str) -> None:
     client = sign_in("view_loyaltyoperation", "apply_card_withdrawal")
     data = {"day": timezone.localdate().isoformat(), "location": salon.location.pk, "visit": 5}
@@ -303,7 +301,7 @@ def test_reading_needs_the_right_to_see_visits(salon: Salon, sign_in: SignIn, na
     assert salon.sandbox.requests == []
 
 
-@pytest.mark.parametrize("name", ["refresh", "refresh_step", "fetch"])
+@pytest.mark.parametrize("name", ["refresh", "find"])
 def test_a_forged_post_reads_nothing(salon: Salon, desk: Client, name: str) -> None:
     strict = Client(enforce_csrf_checks=True)
     strict.cookies = desk.cookies
@@ -313,9 +311,8 @@ def test_a_forged_post_reads_nothing(salon: Salon, desk: Client, name: str) -> N
 
 
 @pytest.mark.parametrize("day", ["", "soon", "2026-13-40", "1999-01-01", "9999-12-31"])
-@pytest.mark.parametrize("name", ["refresh", "refresh_step"])
-def test_a_day_that_is_none_is_refused(salon: Salon, desk: Client, name: str, day: str) -> None:
-    assert desk.post(url(name), {"day": day, "location": salon.location.pk}).status_code == 400
+def test_a_day_that_is_none_is_refused(salon: Salon, desk: Client, day: str) -> None:
+    assert desk.post(url("refresh"), {"day": day, "location": salon.location.pk}).status_code == 400
     assert salon.sandbox.requests == []
 
 
@@ -362,7 +359,7 @@ def test_a_person_without_scripts_waits_so_long_and_no_longer(
 ) -> None:
     monkeypatch.setattr(day_panel, "SECONDS_TO_READ", 0)
     response = refresh(desk, salon.location)
-    assert "Not read completely" in messages_of(response)[1]
+    assert "was not read completely" in messages_of(response)[0]
 
 
 def test_a_day_that_altegio_does_not_show_whole_is_told(salon: Salon, desk: Client) -> None:
@@ -410,123 +407,20 @@ def test_another_day_is_read_when_asked(salon: Salon, desk: Client) -> None:
 # Reading with the script
 
 
-def test_a_step_reads_one_page(salon: Salon, desk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three pages are three requests, each with its progress; the last one ends it."""
-    monkeypatch.setattr(reading, "PAGE_SIZE", 2)
+def test_the_script_is_told_what_was_read(salon: Salon, desk: Client) -> None:
     for _ in range(5):
         salon.visit()
-    answers, state = [], ""
-    for _ in range(3):
-        answer = step(desk, salon.location, state=state).json()
-        answers.append((answer["visits"], bool(answer["state"])))
-        state = answer["state"]
-    assert answers == [(2, True), (4, True), (5, False)]
-    assert len(salon.sandbox.requests) == 3
+    answer = step(desk, salon.location).json()
+    assert (answer["changed"], answer["error"], answer["stop"]) == (5, "", False)
+    assert answer["text"] == "Main Street: 5 visits read from Altegio."
     assert Location.objects.get().visits_read_at is not None
 
 
-def test_a_step_says_why_it_ended(salon: Salon, desk: Client) -> None:
+def test_the_script_is_told_why_nothing_was_read(salon: Salon, desk: Client) -> None:
     salon.fail("rate_limited")
     answer = step(desk, salon.location).json()
     assert "limit" in answer["error"]
-    assert (answer["state"], answer["stop"]) == ("", True)
-
-
-@pytest.mark.parametrize("state", ["x", "a:b:c", "\x00", "1" * 5000])
-def test_a_state_of_ones_own_making_is_refused(salon: Salon, desk: Client, state: str) -> None:
-    assert step(desk, salon.location, state=state).status_code == 400
-    assert salon.sandbox.requests == []
-
-
-def test_a_state_belongs_to_its_person_location_and_day(
-    salon: Salon, desk: Client, other: Location, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reading, "PAGE_SIZE", 1)
-    salon.visit()
-    state = step(desk, salon.location).json()["state"]
-    tomorrow = noon(1).date().isoformat()
-    assert step(desk, other, state=state).status_code == 400
-    assert step(desk, salon.location, state=state, day=tomorrow).status_code == 400
-    assert step(sign_in("view_visit"), salon.location, state=state).status_code == 400
-    assert step(desk, salon.location, state=state).status_code == 200
-
-
-def test_an_old_state_does_not_go_on(salon: Salon, desk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "PAGE_SIZE", 1)
-    salon.visit()
-    state = step(desk, salon.location).json()["state"]
-    later = time.time() + day_panel.SECONDS_BETWEEN_STEPS + 5
-    monkeypatch.setattr(time, "time", lambda: later)
-    assert step(desk, salon.location, state=state).status_code == 400
-
-
-def test_two_locations_in_one_step_are_refused(salon: Salon, desk: Client, other: Location) -> None:
-    data = {"day": timezone.localdate().isoformat(), "location": [salon.location.pk, other.pk]}
-    assert desk.post(url("refresh_step"), data).status_code == 400
-
-
-def test_no_token_reaches_the_state(salon: Salon, desk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "PAGE_SIZE", 1)
-    salon.visit()
-    state = step(desk, salon.location).json()["state"]
-    plain = json.dumps(signing.loads(state, salt="altegio_loyalty.day_reading"))
-    assert salon.sandbox.partner_token not in plain
-    assert salon.sandbox.user_token not in plain
-
-
-# One visit by its number
-
-
-def test_a_number_that_is_not_here_is_offered_to_be_fetched(salon: Salon, desk: Client) -> None:
-    assert "Fetch visit 4711 from Altegio" in text_of(desk, q="4711")
-    known(salon.location, id=4711)
-    assert "Fetch visit" not in text_of(desk, q="4711")
-
-
-@pytest.mark.parametrize("term", ["jane", "0", "-5", "9" * 30, "1.5", ""])
-def test_what_is_no_number_is_not_offered_to_be_fetched(salon: Salon, desk: Client, term: str) -> None:
-    assert "altegio-fetch" not in text_of(desk, q=term)
-
-
-def test_a_fetched_visit_leads_to_its_page(salon: Salon, desk: Client) -> None:
-    there = salon.visit()
-    response = fetch(desk, there.id)
-    assert response.redirect_chain == [(reverse("admin:altegio_loyalty_visit_change", args=[there.id]), 302)]
-
-
-def test_an_unknown_number_leads_back_with_a_plain_word(salon: Salon, desk: Client) -> None:
-    response = fetch(desk, 4711, query="q=4711")
-    assert messages_of(response) == ["There is no visit 4711 in this location."]
-    assert response.redirect_chain == [(f"{reverse(LIST)}?q=4711", 302)]
-
-
-@pytest.mark.parametrize("number", ["", "x", "0", "-1", "9" * 40, "1;DROP", "\x00"])
-def test_a_number_that_is_none_fetches_nothing(salon: Salon, desk: Client, number: str) -> None:
-    assert "digits only" in messages_of(fetch(desk, number))[0]
-    assert salon.sandbox.requests == []
-
-
-def test_with_several_locations_the_person_is_asked_which(
-    salon: Salon, desk: Client, other: Location
-) -> None:
-    there = salon.visit(location=other)
-    assert '<select id="altegio-fetch-location"' in text_of(desk, q=there.id)
-    assert "Choose the location" in messages_of(fetch(desk, there.id))[0]
-    assert fetch(desk, there.id, location=other.pk).redirect_chain[0][0].endswith(f"/{there.id}/change/")
-
-
-def test_a_visit_of_another_location_is_not_fetched(salon: Salon, desk: Client, other: Location) -> None:
-    there = salon.visit(location=other)
-    response = fetch(desk, there.id, location=salon.location.pk)
-    assert messages_of(response) == [f"There is no visit {there.id} in this location."]
-    assert not Visit.objects.exists()
-
-
-@pytest.mark.parametrize("fault", sorted(FAULTS))
-def test_no_answer_of_altegio_breaks_the_fetching(salon: Salon, desk: Client, fault: str) -> None:
-    there = salon.visit()
-    salon.fail(fault)
-    assert fetch(desk, there.id).status_code == 200
+    assert answer["stop"] is True
 
 
 # Only one's own locations
@@ -560,10 +454,12 @@ def test_a_bound_person_reads_no_other_location(salon: Salon, bound: Client, oth
     assert refresh(bound, salon.location).status_code == 200
 
 
-def test_a_bound_person_fetches_from_no_other_location(salon: Salon, bound: Client, other: Location) -> None:
+def test_a_bound_person_finds_nothing_of_another_location(
+    salon: Salon, bound: Client, other: Location
+) -> None:
     there = salon.visit(location=other)
-    assert fetch(bound, there.id, location=other.pk).status_code == 404
-    assert messages_of(fetch(bound, there.id)) == [f"There is no visit {there.id} in this location."]
+    assert find(bound, there.id, location=other.pk).status_code == 404
+    assert f"There is no visit {there.id} in this location." in messages_of(find(bound, there.id))[0]
     assert not Visit.objects.exists()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from altegio_loyalty.models import Location, Visit
@@ -42,7 +43,7 @@ def test_a_second_opening_reads_nothing(desk: Any, log_in: Any) -> None:
     assert len(desk.sandbox.requests) == asked
 
 
-def test_refresh_reads_page_by_page(desk: Any, log_in: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refresh_reads_every_page(desk: Any, log_in: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "PAGE_SIZE", 2)
     page = log_in()
     page.goto(desk.site_url + LIST)
@@ -118,14 +119,47 @@ def test_without_the_shared_script_the_button_still_reads(desk: Any, log_in: Any
     expect(page.locator("#result_list tbody tr")).to_have_count(2)
 
 
-def test_a_number_is_fetched_and_opened(desk: Any, log_in: Any) -> None:
-    there = desk.ledger.add_visit(desk.salon, desk.client)
-    Location.objects.update(visits_read_at=None)
+def test_what_is_not_found_here_is_found_in_altegio_by_enter_alone(desk: Any, log_in: Any) -> None:
+    Location.objects.update(visits_read_at=timezone.now())
     page = log_in()
-    page.goto(f"{desk.site_url}{LIST}?q={there.id}")
-    page.click("text=Fetch visit")
+    page.goto(desk.site_url + LIST)
+    there = desk.ledger.add_visit(desk.salon, desk.client)
+    page.keyboard.type("miller, jane")
+    page.keyboard.press("Enter")
     page.wait_for_url(f"**/{there.id}/change/")
     assert Visit.objects.get().pk == there.id
+
+
+def test_the_way_back_does_not_search_again(desk: Any, log_in: Any) -> None:
+    Location.objects.update(visits_read_at=timezone.now())
+    page = log_in()
+    page.goto(desk.site_url + LIST)
+    page.keyboard.type("nobody")
+    page.keyboard.press("Enter")
+    expect(page.locator(".messagelist")).to_contain_text("No client is called so.")
+    asked = len(desk.sandbox.requests)
+    page.go_back()
+    expect(page.get_by_role("button", name="Look in Altegio")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("button", name="Look in Altegio")).to_be_visible()
+    assert len(desk.sandbox.requests) == asked
+    assert "enter" not in page.url
+
+
+def test_the_location_that_was_chosen_last_is_remembered(desk: Any, log_in: Any) -> None:
+    other = desk.ledger.add_location(title="Harbour")
+    tokens = {"partner_token": desk.sandbox.partner_token, "user_token": desk.sandbox.user_token}
+    Location.objects.create(id=other.id, title="Harbour", **tokens)
+    Location.objects.update(visits_read_at=timezone.now())
+    page = log_in()
+    page.goto(f"{desk.site_url}{LIST}?location={other.id}")
+    page.goto(desk.site_url + LIST)
+    page.wait_for_url(f"**location={other.id}")
+    page.get_by_role("link", name="All", exact=True).click()
+    page.wait_for_url(lambda url: "location=" not in url)
+    page.goto(desk.site_url + LIST)
+    expect(page.locator("#searchbar")).to_be_focused()
+    assert "location=" not in page.url
 
 
 @pytest.mark.parametrize("width", [360, 1280])

@@ -95,7 +95,7 @@ def visits_of_two_locations(desk: Any, page: Any) -> None:
 def a_number_that_is_not_here(desk: Any, page: Any) -> None:
     visits_of_two_locations(desk, page)
     go(desk, page, "visit/?q=987654")
-    expect(page.get_by_role("button", name="Fetch visit")).to_be_visible()
+    expect(page.get_by_role("button", name="Look in Altegio")).to_be_visible()
 
 
 # The page of a visit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -188,15 +187,6 @@ def test_a_day_that_is_not_shown_whole_says_so_and_takes_no_time_away(salon: Sal
     assert Location.objects.get().visits_read_at is None
 
 
-def test_a_reading_of_short_pages_goes_on_in_another_request(salon: Salon, serving: Any) -> None:
-    serving(capped(7))
-    reading = services.DayReading(salon.location, TODAY)
-    for _ in range(3):
-        reading.read_next_page()
-        reading = services.DayReading.unpack(salon.location, reading.pack())
-    assert (reading.visit_count, reading.row_count, reading.total_count) == (7, 7, 7)
-
-
 def test_a_known_day_is_not_emptied_by_one_empty_answer(salon: Salon, serving: Any) -> None:
     serving(one_page(record(1), record(2)))
     read(salon)
@@ -208,14 +198,12 @@ def test_a_known_day_is_not_emptied_by_one_empty_answer(salon: Salon, serving: A
 
 
 def test_a_day_that_is_empty_at_a_second_look_is_empty(salon: Salon, serving: Any) -> None:
-    """Two calls, also from one request of a screen to the next."""
     serving(one_page(record(1)))
     read(salon)
     server = serving(one_page())
     reading = services.DayReading(salon.location, TODAY)
     reading.read_next_page()
     assert not reading.is_finished
-    reading = services.DayReading.unpack(salon.location, reading.pack())
     reading.read_next_page()
     assert (reading.is_finished, reading.changed_count, len(server.requests)) == (True, 1, 2)
     assert Visit.objects.get().starts_at is None
@@ -626,25 +614,6 @@ def test_a_page_costs_the_same_however_long_it_is(salon: Salon, serving: Any) ->
     assert counts[1] < 15
 
 
-def test_a_reading_goes_on_in_another_request(
-    salon: Salon, serving: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Packed after each page and unpacked for the next: the same as in one go."""
-    monkeypatch.setattr(module, "PAGE_SIZE", 1)
-    pages = {1: [record(1)], 2: [record(2, visit_id=1001)], 3: [record(3)]}
-    serving(lambda page: pages.get(page, []))
-    reading = services.DayReading(salon.location, TODAY)
-    for _ in range(10):
-        reading.read_next_page()
-        if reading.is_finished:
-            break
-        packed = json.loads(json.dumps(reading.pack()))
-        reading = services.DayReading.unpack(salon.location, packed)
-    assert (reading.is_finished, reading.visit_count, reading.new_count) == (True, 2, 2)
-    assert Visit.objects.get(pk=1001).due_amount == points(5000)
-    assert Location.objects.get().visits_read_at is not None
-
-
 def test_a_reading_stops_after_the_seconds_given(salon: Salon) -> None:
     reading = services.read_day(salon.location, TODAY, seconds=0)
     assert (reading.is_finished, reading.error, salon.sandbox.requests) == (False, "", [])
@@ -774,10 +743,7 @@ def test_without_time_zones_times_are_the_sites_own(salon: Salon, settings: Any)
 def test_a_day_is_read_with_time_zones_off(salon: Salon, serving: Any, settings: Any) -> None:
     settings.USE_TZ = False
     serving(one_page(record(1, last_change_date=NOW.isoformat())))
-    read(salon)
-    reading = services.DayReading.unpack(salon.location, services.DayReading(salon.location, TODAY).pack())
-    reading.read_next_page()
-    assert reading.error == ""
+    assert read(salon).error == ""
     starts_at = Visit.objects.get().starts_at
     assert starts_at is not None
     assert timezone.is_naive(starts_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import html
 import re
 import uuid
@@ -32,6 +33,7 @@ READ = {
     "records": "records",
     "location": "location",
     "permissions": "permissions",
+    "clients_search": "clients_search",
     WITHDRAWAL: "visit_details",
 }
 
@@ -83,8 +85,17 @@ class Desk:
         self.open_visit()
 
     def fetch(self) -> None:
+        self._forget()
+        self.post("visit_find", q=self.visit.pk, location=self.salon.location.pk)
+
+    def _forget(self) -> None:
+        """The visit is known to Altegio alone, and not among today's."""
         Visit.objects.filter(pk=self.visit.pk).delete()
-        self.post("visit_fetch", visit=self.visit.pk, location=self.salon.location.pk)
+        self.salon.ledger.visit(self.visit.pk).starts_at -= datetime.timedelta(days=9)
+
+    def look_for_jane(self) -> None:
+        self._forget()
+        self.post("visit_find", q="Jane", location=self.salon.location.pk)
 
     def read_the_day(self) -> None:
         day = timezone.localdate().isoformat()
@@ -108,7 +119,8 @@ PAGES: dict[str, tuple[Callable[[Desk], None], ...]] = {
     "visit_details": (Desk.open_visit, Desk.open_forms, Desk.withdraw),
     "client_cards": (Desk.open_visit, Desk.open_forms),
     "visit": (Desk.open_visit_of_somebody, Desk.fetch),
-    "records": (Desk.read_the_day,),
+    "records": (Desk.read_the_day, Desk.look_for_jane),
+    "clients_search": (Desk.look_for_jane,),
     "location": (Desk.test_connection,),
     "permissions": (Desk.test_connection,),
     WITHDRAWAL: (Desk.withdraw,),

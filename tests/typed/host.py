@@ -188,7 +188,6 @@ def read_today(location: Location) -> tuple[int, str]:
     reading = services.read_day(location, datetime.date(2026, 1, 31), seconds=2.5)
     assert_type(reading, services.DayReading)
     if not reading.is_finished:
-        reading = services.DayReading.unpack(location, assert_type(reading.pack(), dict[str, Any]))
         reading.read_next_page()
     return reading.visit_count, reading.error
 

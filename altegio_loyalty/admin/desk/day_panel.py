@@ -1,4 +1,4 @@
-"""Reading visits from Altegio on the list of visits: a day, page by page or in one go, and one visit by its number."""
+"""What the list of visits reads from Altegio: a day, and what a search does not find here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 from django.contrib import messages
-from django.core import signing
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
 from django.urls import URLPattern
@@ -17,11 +16,13 @@ from django.utils.formats import date_format
 from altegio_loyalty import services
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.desk import filters
+from altegio_loyalty.admin.desk.searching import CARD_DIGITS, WHOLE_PHONE_DIGITS, Term, search
 from altegio_loyalty.admin.locations import chosen_location, locations_shown
 from altegio_loyalty.admin.pages import ACTS, Page, as_id
-from altegio_loyalty.models import Location
+from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.querysets import by_zone
+from altegio_loyalty.services.day import find_by_client
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import ngettext
 from altegio_loyalty.wording import zone_note
@@ -30,11 +31,12 @@ from altegio_loyalty.wording import zone_note
 FRESH = datetime.timedelta(minutes=5)
 #: In more locations than this nothing is read before somebody asks for it.
 MOST_READ_BY_ITSELF = 10
+#: Nor is anything looked for in more than so many, unless one is chosen: each costs up to ten requests.
+MOST_FOUND_IN = 3
 #: How long a person without scripts waits for the reading; what is left then is said not to have been read.
 SECONDS_TO_READ = 15.0
-#: A reading whose next step comes later than this begins anew.
-SECONDS_BETWEEN_STEPS = 300
-_SALT = "altegio_loyalty.day_reading"
+#: Fewer letters of a search say nothing of whom they mean.
+FEWEST_LETTERS = 3
 
 
 class Freshness:
@@ -44,9 +46,7 @@ class Freshness:
         self.count = len(locations)
         moments = ((row.visits_read_at, row.pk, row) for row in locations if row.visits_read_at)
         #: Those that were read on their own today.
-        self.read = sorted(
-            each for each in moments if as_local(each[0], each[2].zone).date() == today(each[2].zone)
-        )
+        self.read = sorted(each for each in moments if _is_today(each[0], each[2]))
 
     @property
     def is_fresh(self) -> bool:
@@ -71,13 +71,12 @@ class DayPanel(Page):
         """Their patterns."""
         return [
             cls.at(admin, "refresh/", "visit_refresh", cls.refresh, *ACTS),
-            cls.at(admin, "refresh/step/", "visit_refresh_step", cls.step, *ACTS),
-            cls.at(admin, "fetch/", "visit_fetch", cls.fetch, *ACTS),
+            cls.at(admin, "find/", "visit_find", cls.find, *ACTS),
         ]
 
     # The panel
 
-    def context(self, *, found_none: bool) -> dict[str, Any]:
+    def context(self) -> dict[str, Any]:
         """What the list's template needs. Reads nothing from Altegio."""
         request = self.request
         chosen = chosen_location(request)
@@ -86,7 +85,6 @@ class DayPanel(Page):
         day, freshness = filters.one_day(request), Freshness(readable)
         is_today = all(filters.day_in(asked, zone) == today(zone) for zone in by_zone(readable))
         is_spread = len(by_zone(locations)) > 1 or not locations
-        number = as_id(request.GET.get(filters.SEARCH)) if found_none else None
         paused = [location for location in readable if location.is_paused]
         is_stale = is_today and bool(readable) and not freshness.is_fresh
         is_search, working_count = bool(request.GET.get(filters.SEARCH)), len(readable) - len(paused)
@@ -102,7 +100,6 @@ class DayPanel(Page):
             "query": request.GET.urlencode(),
             "any_day_query": self._any_day_query(),
             "refresh_url": self.address("visit_refresh") if day and readable else "",
-            "step_url": self.address("visit_refresh_step"),
             "batches_url": self.address("visit_batches"),
             "locations": readable,
             "read": freshness.sentence() if is_today and readable else "",
@@ -111,8 +108,9 @@ class DayPanel(Page):
             "fresh_seconds": int(FRESH.total_seconds()),
             "paused": paused,
             "chosen": chosen,
-            "fetch_number": str(number or ""),
-            "fetch_url": self.address("visit_fetch"),
+            "find": request.GET.get(filters.SEARCH, "").strip(),
+            "find_url": self.address("visit_find"),
+            "finds_by_itself": bool(chosen) or len(readable) <= MOST_FOUND_IN,
         }
 
     def _any_day_query(self) -> str:
@@ -127,52 +125,30 @@ class DayPanel(Page):
     # A day
 
     def refresh(self) -> HttpResponse:
-        """Without scripts: the day of all locations in one request, as far as a person can be kept waiting."""
+        """Read the day of these locations, as far as a person can be kept waiting; the script asks for one at a time."""
         asked, locations = self._asked()
-        began = time.monotonic()
-        visit_count, unread = 0, []
+        ends_at, readings = time.monotonic() + SECONDS_TO_READ, []
         for location in locations:
-            left = SECONDS_TO_READ - (time.monotonic() - began)
-            day = filters.day_in(asked, location.zone)
-            reading = services.read_day(location, day, seconds=max(left, 0), by=self.request.user)
-            visit_count += reading.visit_count
-            if reading.error:
-                messages.warning(self.request, _failed(reading))
-            elif not reading.is_finished:
-                unread.append(location.title)
-            if reading.is_outage:
+            day, left = filters.day_in(asked, location.zone), max(ends_at - time.monotonic(), 0)
+            readings.append(services.read_day(location, day, seconds=left, by=self.request.user))
+            if readings[-1].is_outage:
                 break
-        messages.info(self.request, _read_so_far(visit_count))
-        if unread:
-            text = _(
-                "Not read completely, since it takes long: %(locations)s. Refresh once more, or choose one."
-            )
-            messages.warning(self.request, text % {"locations": ", ".join(unread[:5])})
-        return self._to_list()
-
-    def step(self) -> HttpResponse:
-        """One page of one location's day, for the list's script."""
-        asked, locations = self._asked()
-        if len(locations) != 1:
-            raise BadRequest("One location at a time.")
-        day = filters.day_in(asked, locations[0].zone)
-        assert day is not None
-        reading = self._reading(locations[0], day)
-        reading.read_next_page()
-        packed = {**reading.pack(), "user": str(self.request.user.pk)}
-        state = "" if reading.is_finished else signing.dumps(packed, salt=_SALT, compress=True)
+        problems = [told_of(reading) for reading in readings if reading.error or not reading.is_finished]
+        read = _read_so_far(sum(reading.visit_count for reading in readings))
         clock = _clock(timezone.now(), locations[0])
-        return JsonResponse(
-            {
-                "state": state,
-                "visits": reading.visit_count,
-                "changed": reading.new_count + reading.changed_count,
-                "error": _failed(reading) if reading.error else "",
-                "stop": reading.is_outage,
-                "text": f"{locations[0].title}: {_read_so_far(reading.visit_count)}",
+        if self.wants_json:
+            state = {
+                "changed": sum(reading.new_count + reading.changed_count for reading in readings),
+                "error": " ".join(problems),
+                "stop": readings[-1].is_outage,
+                "text": f"{locations[0].title}: {read}",
                 "done": _("Read from Altegio at %(time)s.") % {"time": clock},
             }
-        )
+            return JsonResponse(state)
+        for problem in problems[:5]:
+            messages.warning(self.request, problem)
+        messages.info(self.request, read)
+        return self._to_list()
 
     def _asked(self) -> tuple[str, list[Location]]:
         """The day and the locations of a request to read; a location that the person may not see is not there.
@@ -192,49 +168,68 @@ class DayPanel(Page):
             raise Http404
         return asked, locations
 
-    def _reading(self, location: Location, day: datetime.date) -> services.DayReading:
-        """The reading that the state of the last step belongs to, or a new one."""
-        text = self.request.POST.get("state", "")
-        if not text:
-            return services.DayReading(location, day, by=self.request.user)
-        try:
-            state = signing.loads(text, salt=_SALT, max_age=SECONDS_BETWEEN_STEPS)
-        except signing.BadSignature:
-            raise BadRequest("This reading is too old to go on.") from None
-        asked = (str(self.request.user.pk), location.pk, day.isoformat())
-        if (state["user"], state["location"], state["day"]) != asked:
-            raise BadRequest("This is another reading.")
-        return services.DayReading.unpack(location, state, by=self.request.user)
+    # What the list does not find
 
-    # One visit
+    def find(self) -> HttpResponse:
+        """Read today anew, then look by number, card and client; open the only visit that is found, or list them."""
+        term = Term(self.request.POST.get("q", ""))
+        found: list[int] = []
+        rows = self.admin.get_queryset(self.request).defer("shown")
+        for location in self._locations_to_look_in() if term.words else []:
+            seconds = SECONDS_TO_READ / MOST_FOUND_IN
+            reading = services.read_day(location, seconds=seconds, by=self.request.user)
+            if reading.error or not reading.is_finished:
+                messages.warning(self.request, told_of(reading))
+            if reading.is_outage:
+                break
+            there = search(self.request, rows.filter(location=location), term.typed)
+            found += there.values_list("pk", flat=True) or self._ask(location, term)
+        visits = list(rows.filter(pk__in=found))
+        if (only := only_one(visits)) is not None:
+            return HttpResponseRedirect(self.address("visit_change", only.pk))
+        asked = visits[0].client_name if visits and term.digits else term.typed
+        location_id = self.request.POST.get("location") or None
+        return HttpResponseRedirect(self.address("visit_changelist", q=asked, location=location_id))
 
-    def fetch(self) -> HttpResponse:
-        """Fetch a visit by its number and go to its page."""
-        number = as_id(self.request.POST.get("visit"))
-        location = self._fetch_location() if number else None
-        if number is None:
-            problem = _("A visit's number consists of digits only.")
-        elif location is None:
-            problem = _("Choose the location in which visit %(visit)s is.") % {"visit": number}
-        else:
-            fetch = services.fetch_visit(location, number, by=self.request.user)
-            if fetch.visit is not None:
-                return HttpResponseRedirect(self.address("visit_change", fetch.visit.pk))
-            problem = fetch.error
-        messages.error(self.request, problem)
-        return self._to_list()
-
-    def _fetch_location(self) -> Location | None:
-        """The location that was chosen, or the only one. One that the person may not see is not there."""
+    def _locations_to_look_in(self) -> list[Location]:
+        """The one that was chosen, or all where there are few. One that the person may not see is not there."""
         rows = visible_to(self.request.user, Location.objects.filter(is_active=True))
-        text = self.request.POST.get("location", "")
-        if not text:
-            several = list(rows[:2])
-            return several[0] if len(several) == 1 else None
-        location: Location | None = rows.filter(pk=as_id(text) or 0).first()
-        if location is None:
+        if chosen := self.request.POST.get("location", ""):
+            rows = rows.filter(pk=as_id(chosen) or 0)
+        if not (locations := list(rows[: MOST_FOUND_IN + 1])):
             raise Http404
-        return location
+        if len(locations) <= MOST_FOUND_IN:
+            return locations
+        messages.error(self.request, _("Choose the location in which to look."))
+        return []
+
+    def _ask(self, location: Location, term: Term) -> list[int]:
+        """What Altegio finds; what was done for it is a message."""
+        found, said = (
+            [],
+            [_("Looked in Altegio, %(location)s, and at today anew.") % {"location": location.title}],
+        )
+        if term.number:
+            fetch = services.fetch_visit(location, term.number, by=self.request.user)
+            found = [fetch.visit.pk] if fetch.visit else []
+            said.append(fetch.error)
+        for wanted in self._clients_meant_by(term):
+            if not found:
+                found, problem = find_by_client(location, by=self.request.user, **wanted)
+                said.append(problem)
+        messages.info(self.request, " ".join(filter(None, said)))
+        return found
+
+    def _clients_meant_by(self, term: Term) -> list[dict[str, str]]:
+        """Altegio's own search finds a phone by any part of it, so digits are only for those who may see phones."""
+        if term.is_number:
+            return []
+        clients = [{"card": term.digits}] if len(term.digits) >= CARD_DIGITS else []
+        may_search = self.may("view_client_phone") or not any(map(str.isdigit, term.text))
+        fewest = WHOLE_PHONE_DIGITS if term.digits else FEWEST_LETTERS
+        if may_search and len(term.digits or term.text) >= fewest:
+            clients.append({"text": term.digits or " ".join(term.words)})
+        return clients
 
     def _to_list(self) -> HttpResponse:
         query = QueryDict(self.request.POST.get("query", "")[:2000]).urlencode()
@@ -242,12 +237,19 @@ class DayPanel(Page):
         return HttpResponseRedirect(f"{url}?{query}" if query else url)
 
 
+def _is_today(moment: datetime.datetime, location: Location) -> bool:
+    return as_local(moment, location.zone).date() == today(location.zone)
+
+
 def _clock(moment: datetime.datetime, location: Location) -> str:
     return date_format(as_local(moment, location.zone), "H:i") + zone_note(location)
 
 
-def _failed(reading: services.DayReading) -> str:
-    if reading.is_outage:
+def told_of(reading: services.DayReading) -> str:
+    """Why a day could not be read, and what the list shows then."""
+    if not reading.is_finished:
+        text = _("%(location)s was not read completely, since it takes long. Refresh once more.")
+    elif reading.is_outage:
         text = _("Altegio cannot be read at the moment; the list shows what was read before. %(reason)s")
     elif reading.page_count:
         text = _("%(location)s could not be read completely; the list shows what is known. %(reason)s")
@@ -259,3 +261,9 @@ def _failed(reading: services.DayReading) -> str:
 def _read_so_far(count: int) -> str:
     text = ngettext("%(count)s visit read from Altegio.", "%(count)s visits read from Altegio.", count)
     return text % {"count": count}
+
+
+def only_one(visits: list[Visit]) -> Visit | None:
+    """The only one of the visits, or the only one of today; None where a person has to choose."""
+    todays = [visit for visit in visits if visit.starts_at and _is_today(visit.starts_at, visit.location)]
+    return next((one[0] for one in (todays, visits) if len(one) == 1), None)

@@ -1,26 +1,24 @@
-"""How the list of visits is narrowed and searched: by day, today's unless another is asked for, and by location."""
+"""How the list of visits is narrowed: by day, today's unless another is asked for, and by location."""
 
 from __future__ import annotations
 
 import datetime
-import re
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.formats import date_format
 
-from altegio_loyalty.access import find_phone
 from altegio_loyalty.admin.locations import LocationFilter, locations_of, locations_shown
-from altegio_loyalty.admin.pages import as_id
 from altegio_loyalty.models import Visit
 from altegio_loyalty.moments import start_of, today
 from altegio_loyalty.querysets import by_zone, in_each_zone
-from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy
 
 DAY, SEARCH = "day", "q"
+#: A client whose visit began no longer ago is taken to be here, or still to pay.
+STILL_HERE = datetime.timedelta(hours=2)
 #: The days that are asked for by name: how far from today, and what they are called.
 _DAYS = {
     "today": (0, gettext_lazy("Today")),
@@ -28,12 +26,6 @@ _DAYS = {
     "tomorrow": (1, gettext_lazy("Tomorrow")),
 }
 _SEVERAL_DAYS = {"week": gettext_lazy("The last 7 days"), "all": gettext_lazy("Any day")}
-_WHAT_STANDS_IN_PHONES = re.compile(r"[\s()+.\-]")
-#: Fewer digits are no whole phone.
-WHOLE_PHONE_DIGITS = 9
-_NOTHING = Q(pk__in=[])
-#: So many words of a search are looked at.
-MOST_WORDS = 6
 
 
 def asked_day(request: HttpRequest) -> str:
@@ -118,6 +110,12 @@ class VisitLocationFilter(LocationFilter):
         return [(str(location.pk), location.title) for location in locations] if len(locations) > 1 else []
 
 
+def take(request: HttpRequest, name: str) -> bool:
+    """Whether the address has this word; it is none of the list's own, and out of it from then on."""
+    request.GET = given = request.GET.copy()  # type: ignore[assignment]
+    return given.pop(name, None) is not None
+
+
 def name_of_day(request: HttpRequest) -> str:
     """What the list shows, as a heading."""
     asked = asked_day(request)
@@ -134,47 +132,3 @@ def name_of_day(request: HttpRequest) -> str:
     named = dict(_DAYS.values()).get(away.pop()) if len(away) == 1 else None
     # The day of the week stands at the beginning or not at all: inside a line only some languages write it large.
     return f"{named}, {date_format(day, 'j E')}" if named else date_format(day, "l, j E")
-
-
-def search(request: HttpRequest, visits: QuerySet[Visit], term: str) -> QuerySet[Visit]:
-    """The visits that a name, a phone, or the number of the visit or of an appointment means."""
-    term = term.replace("\x00", " ").strip()
-    digits = _WHAT_STANDS_IN_PHONES.sub("", term)
-    if digits.isascii() and digits.isdigit():
-        return visits.filter(_by_number(term) | _by_phone(request, visits, term, digits))
-    for word in term.split()[:MOST_WORDS]:
-        visits = visits.filter(_by_word(word[:100]))
-    return visits
-
-
-def _by_number(term: str) -> Q:
-    number = as_id(term)
-    return Q(pk=number) | Q(record_id=number) if number else _NOTHING
-
-
-def _by_phone(request: HttpRequest, visits: QuerySet[Visit], term: str, digits: str) -> Q:
-    """Any part of it for those who see phones. Others know the whole, or could guess at what the page hides."""
-    is_whole = len(digits) >= WHOLE_PHONE_DIGITS
-    if request.user.has_perm("altegio_loyalty.view_client_phone"):
-        # The country's code is written in several ways, or not at all: the last ten digits tell a phone.
-        return Q(client_phone__endswith=digits[-10:]) if is_whole else Q(client_phone__contains=digits)
-    page = getattr(request.resolver_match, "url_name", None)
-    if not is_whole or page != "altegio_loyalty_visit_changelist":  # the admin's autocomplete searches too
-        return _NOTHING
-    known: Any = request  # a list asks several times for one request: that is one search
-    if (found := getattr(known, "_altegio_phone", ...)) is ...:
-        found = known._altegio_phone = find_phone(request.user, visits, {term, digits, f"+{digits}"})
-    if found is None:
-        text = _(
-            "Phones are not searched: too many that were not found here were searched for in the last 24 hours."
-        )
-        messages.warning(request, text)
-    return Q(pk__in=found or [])
-
-
-def _by_word(word: str) -> Q:
-    """In any case, also where the database knows upper and lower case of Latin letters only."""
-    found = Q()
-    for spelling in {word, word.lower(), word.upper(), word.capitalize()}:
-        found |= Q(client_name__icontains=spelling)
-    return found

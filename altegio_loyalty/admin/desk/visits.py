@@ -8,19 +8,20 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import BadRequest, PermissionDenied
-from django.db.models import Max, QuerySet
+from django.db.models import Case, Max, QuerySet, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
+from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.views.decorators.http import require_GET
 
 from altegio_loyalty import bills
 from altegio_loyalty.access import is_bound, visible_to
-from altegio_loyalty.admin.desk import filters
+from altegio_loyalty.admin.desk import filters, searching
 from altegio_loyalty.admin.desk.batches import BatchPage
 from altegio_loyalty.admin.desk.confirmation import MOST_VISITS
-from altegio_loyalty.admin.desk.day_panel import DayPanel
+from altegio_loyalty.admin.desk.day_panel import DayPanel, only_one
 from altegio_loyalty.admin.desk.live import LivePage
 from altegio_loyalty.admin.desk.one_visit import OneVisit
 from altegio_loyalty.admin.desk.page import VisitPage
@@ -90,7 +91,9 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
     search_fields = ("client_name",)
-    search_help_text = gettext_lazy("Name, whole phone, visit or appointment number")
+    search_help_text = gettext_lazy(
+        "Name, phone or its digits that are shown, card, visit or appointment number"
+    )
     actions = tuple(_action(kind) for kind in TABLE)
     fields = ("location", "id", "record_id")
 
@@ -103,11 +106,11 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         return super().has_add_permission(request) and not is_bound(request.user)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        return (
-            ("starts_at", "pk")
-            if filters.asked_day(request) not in ("all", "week")
-            else ("-starts_at", "-pk")
-        )
+        asked = filters.asked_day(request)
+        if asked in ("all", "week"):
+            return ("-starts_at", "-pk")
+        is_earlier = Case(When(starts_at__lt=timezone.now() - filters.STILL_HERE, then=1), default=0)
+        return (*((is_earlier.asc(),) if asked == "today" else ()), "starts_at", "pk")
 
     def get_list_display(self, request: HttpRequest) -> Any:
         if len(locations_of(request)) > 1:
@@ -120,7 +123,7 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         queryset = queryset.defer("shown")
         if not search_term.strip():
             return queryset, False
-        return filters.search(request, queryset, search_term), False
+        return searching.search(request, queryset, search_term), False
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
         """Only what the filters offer: a masked phone must not be guessed letter by letter through the address."""
@@ -142,10 +145,19 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         """The list from our own table. Altegio is only read by the POSTs of `DayPanel`."""
         if any(as_id(value) is None for value in request.POST.getlist(ACTION_CHECKBOX_NAME)):
             raise BadRequest("A visit's number is not a number.")
-        response = super().changelist_view(request, {"title": _("Choose a visit"), **(extra_context or {})})
+        is_entered = filters.take(request, "enter")  # by the search box, and not by a link or a way back
+        extra = {"title": _("Choose a visit"), **(extra_context or {})}
+        response = super().changelist_view(request, extra)
         context = getattr(response, "context_data", None) or {}
+        first = context.get("cl")
+        if first is not None and not first.result_count and searching.compare_names(request, first.query):
+            response = super().changelist_view(request, extra)
+            context = getattr(response, "context_data", None) or {}
         if (changelist := context.get("cl")) is not None:
             visits = list(changelist.result_list)
+            is_alike = searching.is_compared(request)
+            if is_entered and not is_alike and (only := only_one(visits)):
+                return HttpResponseRedirect(address(self.admin_site, "visit_change", only.pk))
             changelist.result_list = visits
             # Only to keep Django from offering "show all" beside a list that a day narrows.
             changelist.full_result_count = changelist.result_count
@@ -153,7 +165,8 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
             tell_apart(request, visits)
             has_two_sorts = any(note_of(visit, visit.due_amount)[1] for visit in visits)
             context["figures_need_a_word"] = has_two_sorts
-            context["panel"] = DayPanel(self, request).context(found_none=not visits)
+            context["panel"] = DayPanel(self, request).context()
+            context["is_alike"], context["is_entered"] = is_alike, is_entered
         return response
 
     @admin.display(description=gettext_lazy("time"), ordering="starts_at")

@@ -23,6 +23,7 @@ from altegio_loyalty.client.types import (
     Malformed,
     Record,
     RecordPage,
+    parse_clients,
     to_flag,
     to_id,
     to_object,
@@ -76,9 +77,14 @@ class AltegioClient:
 
     @hides_frames
     def _get(
-        self, path: str, parse: Callable[[Any], Parsed], query: Mapping[str, Any] | None = None
+        self,
+        path: str,
+        parse: Callable[[Any], Parsed],
+        query: Mapping[str, Any] | None = None,
+        payload: Mapping[str, Any] | None = None,
     ) -> tuple[Answer, Parsed]:
-        answer = self._transport.request("GET", path, self._credentials, query=query)
+        method = "POST" if payload else "GET"
+        answer = self._transport.request(method, path, self._credentials, query=query, payload=payload)
         return answer, _read(answer, parse)
 
     @hides_frames
@@ -117,13 +123,14 @@ class AltegioClient:
         )[1]
 
     def records_page(
-        self, location_id: int, *, start_date: str, end_date: str, page: int = 1, count: int = 50
+        self, location_id: int, *, start_date: str, end_date: str, page: int = 1, count: int = 50, **more: int
     ) -> RecordPage:
         """GET /records/{location_id}: a page of appointments, which rather lacks a row than is not there at all.
 
         Dates as YYYY-MM-DD, both included, in the location's time. A server may give fewer rows than it was asked for.
+        `more` may hold a `client_id`.
         """
-        query = {"start_date": start_date, "end_date": end_date, "page": page, "count": count}
+        query = {"start_date": start_date, "end_date": end_date, "page": page, "count": count, **more}
         path = f"/records/{location_id}"
         answer, rows = self._get(path, lambda body: RecordPage.parse(body, count), query)
         with contextlib.suppress(Malformed):
@@ -133,6 +140,17 @@ class AltegioClient:
     def client_cards(self, client_id: int) -> Cards:
         """GET /loyalty/client_cards/{client_id}: the client's cards, which rather lack one than are not there at all."""
         return self._get(f"/loyalty/client_cards/{client_id}", Cards.parse)[1]
+
+    def clients(self, location_id: int, *, text: str = "", card: str = "") -> dict[int, str]:
+        """The names of clients by their ids: with `text` in name, phone or own card, or with a loyalty card's number.
+
+        POST /company/{location_id}/clients/search, or with `card` GET /clients/{location_id}: it alone knows those numbers.
+        """
+        if card:
+            return self._get(f"/clients/{location_id}", parse_clients, {"card": card})[1]
+        filters = [{"type": "quick_search", "state": {"value": text}}]
+        payload = {"page": 1, "page_size": 25, "fields": ["id", "name"], "filters": filters}
+        return self._get(f"/company/{location_id}/clients/search", parse_clients, payload=payload)[1]
 
     def company(self, location_id: int) -> Company:
         """GET /company/{location_id}: the location; without `my` Altegio shows those of other businesses as well.

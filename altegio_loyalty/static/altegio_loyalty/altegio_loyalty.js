@@ -145,5 +145,25 @@
     };
 
     document.querySelectorAll("[data-altegio-once]").forEach(sendOnce);
+
+    /* For whoever works with the keys: the list as it was left, and the focus on what the page is for */
+
+    try {
+        const list = window.sessionStorage.getItem("altegio_loyalty.list") || "";
+        const links = document.querySelectorAll('.breadcrumbs a[href$="/visit/"], .altegio-page a[href$="/visit/"]');
+        links.forEach((link) => {
+            link.search = list;
+        });
+    } catch {
+        // Without storage nothing is remembered.
+    }
+
+    const MAIN = [
+        ".altegio-page form[data-altegio-once] input[type=radio]:checked",
+        ".altegio-page section[aria-labelledby=cards] a.button",
+    ];
+    if (document.activeElement === document.body && window.matchMedia("(hover: hover)").matches) {
+        document.querySelector(MAIN.join())?.focus({ preventScroll: true });
+    }
     window.altegioLoyalty = { ask, askForPart, csrfForm, fill, keepOn, put, say, tell, tellTrouble };
 })();

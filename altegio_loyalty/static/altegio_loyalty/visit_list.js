@@ -1,4 +1,4 @@
-/* Reads the day's visits from Altegio a page at a time, with progress, and shows what is new. Without this script the same
+/* Reads the day's visits from Altegio a location at a time, with progress, and shows what is new. Without this script the same
    button does it in one request. */
 "use strict";
 
@@ -23,21 +23,11 @@
             failures.hidden = false;
         };
 
-        /** Nearer to the end of a location with each of its pages, whose number nobody knows beforehand. */
-        const advance = (place, pages) => {
-            progress.value = (place + (pages ? 1 - 1 / (pages + 1) : 0)) / locations.length;
-        };
-
         const readLocation = async (place) => {
-            let result = { state: "" };
-            let pages = 0;
-            do {
-                const fields = { day, location: locations[place], state: result.state };
-                result = await ask(form.dataset.stepUrl, { body: csrfForm(form, fields) });
-                pages += 1;
-                status.textContent = result.text;
-                advance(place, pages);
-            } while (result.state);
+            const fields = { day, location: locations[place] };
+            const result = await ask(form.action, { body: csrfForm(form, fields) });
+            status.textContent = result.text ?? "";
+            progress.value = (place + 1) / locations.length;
             if (result.error) {
                 fail(result.error);
             }
@@ -67,7 +57,7 @@
             failures.replaceChildren();
             failures.hidden = true;
             status.textContent = form.dataset.reading;
-            progress.value = 0;
+            progress.removeAttribute("value");
             progress.hidden = false;
             remember();
         };
@@ -106,7 +96,6 @@
                     if (result.stop) {
                         break;
                     }
-                    advance(place + 1, 0);
                 }
             } catch (error) {
                 fail(error.signedOut ? form.dataset.signedOut : form.dataset.failed);
@@ -141,6 +130,47 @@
             readAll();
         }
     };
+
+    /* A reload, or the way back, does not search again */
+
+    const url = new URL(window.location.href);
+    const wasEntered = url.searchParams.has("enter");
+    if (wasEntered) {
+        url.searchParams.delete("enter");
+        window.history.replaceState(window.history.state, "", url);
+    }
+
+    /* The location that was chosen last is chosen again, and the way back to the list leads to it as it was */
+
+    const PLACE = "altegio_loyalty.location";
+    const chosen = url.searchParams.get("location");
+    const offers = (id) => document.querySelector(`#changelist-filter a[href*="location=${CSS.escape(id)}"]`);
+    const hadOne = new RegExp(`^${url.origin}${url.pathname}\\?.*location=[0-9]`).test(document.referrer);
+    try {
+        const last = window.localStorage.getItem(PLACE);
+        if (chosen || hadOne) {
+            window.localStorage.setItem(PLACE, chosen || ""); // from one to all of them, where none is chosen
+        } else if (last && !url.search && offers(last)) {
+            url.searchParams.set("location", last);
+            window.location.replace(url);
+        }
+        window.sessionStorage.setItem("altegio_loyalty.list", url.search);
+    } catch {
+        // Without storage nothing is remembered.
+    }
+
+    /* The search has the focus, where that brings up no keyboard of the screen, and goes on in Altegio once */
+
+    const search = document.getElementById("searchbar");
+    if (search && document.activeElement === document.body && window.matchMedia("(hover: hover)").matches) {
+        search.focus();
+        search.select();
+    }
+    const find = document.querySelector("form.altegio-find[data-finds-by-itself]");
+    if (find && wasEntered) {
+        find.requestSubmit();
+        return; // one thing at a time: it reads today as well
+    }
 
     document.querySelectorAll("form.altegio-refresh").forEach(dayOfVisits);
 })();
