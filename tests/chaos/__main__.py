@@ -34,6 +34,11 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
         default="",
         help="nothing is drawn: a sound site must hold, one that takes an absence for a proof at once must not",
     )
+    parser.add_argument(
+        "--books",
+        action="store_true",
+        help="all that the assumptions exclude happens too; the books are compared, and may overlook nothing",
+    )
     return parser.parse_args(arguments)
 
 

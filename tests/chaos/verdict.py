@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
-from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.delivery.explained import is_done, not_undone, taken_by
+from altegio_loyalty.models import BooksItem, LoyaltyOperation
 from altegio_loyalty.sandbox import Sandbox
 from tests.chaos.plan import CANCEL, PROMOTE, TAKE_BACK, WITHDRAW, Story
 
@@ -170,3 +173,34 @@ def doubts(row: LoyaltyOperation) -> int:
 
 def is_doubted(row: LoyaltyOperation) -> bool:
     return doubts(row) > 0
+
+
+#: Visit, card, promotion or 0, by the log, in the ledger.
+Difference = tuple[int, int, int, Decimal, Decimal]
+
+
+def named() -> set[Difference]:
+    """What the open items say."""
+    return {
+        (item.visit_id, item.card_id, item.program_id, item.by_log, item.by_altegio)
+        for item in BooksItem.objects.open()
+    }
+
+
+def differences(sandbox: Sandbox, stories: list[Story]) -> Iterator[Difference]:
+    """Wherever the ledger shows something else than the log explains."""
+    for story in stories:
+        where = LoyaltyOperation.objects.filter(visit_id=story.visit_id).with_last_event()
+        rows = list(where.order_by("last_event", "pk"))
+        taken = not_undone(row for row in rows if is_done(row) and row.kind in (WITHDRAW, CANCEL))
+        applied = not_undone(row for row in rows if is_done(row) and row.kind in (PROMOTE, TAKE_BACK))
+        there = sandbox.ledger.withdrawn(story.visit_id, story.card_id)
+        off = sandbox.ledger.discounted(story.visit_id, story.program_id)
+        explained = off if applied else Decimal(0)
+        gone = taken_by(applied) if applied and not off else Decimal(0)
+        for program, by_log, by_altegio in (
+            (0, taken_by(taken), there),
+            (story.program_id, explained or gone, off),
+        ):
+            if by_log != by_altegio:
+                yield story.visit_id, story.card_id, program, by_log, by_altegio
