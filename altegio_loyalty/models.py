@@ -369,6 +369,11 @@ class LoyaltyOperation(models.Model):
         """Whether what it applied is still on the visit, as far as anybody here has seen."""
         return self.status == Status.SUCCEEDED and self.traits.is_apply and self.undone_at is None
 
+    @property
+    def log_fields(self) -> dict[str, int]:
+        """What each log record about it says, as fields."""
+        return {"operation": self.pk, "location": self.location_id, "attempt": self.attempt_count}
+
     def make_open_key(self) -> str:
         return f"{self.visit_id}:{self.card_id}"
 

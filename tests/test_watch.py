@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from altegio_loyalty import exceptions, services, signals, throttle, watch
 from altegio_loyalty.models import Location, LoyaltyOperation, RequestBudget, WatchEntry
 from tests.delivery.conftest import salon
 from tests.delivery.salon import Salon, Status
+from tests.reachable import REPOSITORY
 
 __all__ = ["salon"]
 pytestmark = pytest.mark.django_db
@@ -351,3 +353,25 @@ def test_what_is_told__has_a_level_by_what_it_is(salon: Salon, caplog: Any) -> N
         ("location_resumed", logging.INFO),
     ]
     assert all(record.location == salon.location.pk for record in records)
+
+
+def test_records_of_delivery__say_which_operation_location_and_attempt(
+    salon: Salon, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr("altegio_loyalty.bills.keep_figures", fail)
+    operation = salon.withdraw()
+    (record,) = [record for record in caplog.records if record.name.startswith("altegio_loyalty.delivery")]
+    fields = (record.operation, record.location, record.attempt)
+    assert fields == (operation.pk, salon.location.pk, 1)
+
+
+def test_each_record_of_delivery_about_an_operation__has_these_fields() -> None:
+    """Also those that only a rare accident writes."""
+    for path in (REPOSITORY / "altegio_loyalty" / "delivery").glob("*.py"):
+        for call in re.findall(
+            r"logger\.(?:warning|exception|info|error)\(.*?\)\n", path.read_text(), re.DOTALL
+        ):
+            assert "log_fields" in call or "report.stopped" in call, (path.name, call)

@@ -130,7 +130,8 @@ class Claim:
                 break
             # Not its words: a database may quote the whole row there.
             why = type(failure).__name__
-            logger.warning("The result of operation %s is written once more: %s", self.operation.pk, why)
+            text = "The result of operation %s is written once more: %s"
+            logger.warning(text, self.operation.pk, why, extra=self.operation.log_fields)
             if database.is_about_text(failure):
                 columns = self._within(columns, next(charsets, database.OLD_CHARSETS[-1]))
             time.sleep(pause)

@@ -121,4 +121,5 @@ def end_applies(cancel: LoyaltyOperation) -> None:
         family(cancel).filter(pk__in=[row.pk for row in before]).update(undone_at=timezone.now())
     except (DatabaseError, InterfaceError):
         # The cancel is recorded, and the order of the log says the same.
-        logger.warning("What operation %s took back could not be marked.", cancel.pk, exc_info=True)
+        text = "What operation %s took back could not be marked."
+        logger.warning(text, cancel.pk, exc_info=True, extra=cancel.log_fields)

@@ -68,7 +68,8 @@ def send(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
         line.note()
         return None
     if not claim.mark_sent(seen.amount):
-        logger.warning("Operation %s was taken over before it was sent; nothing was sent.", operation.pk)
+        text = "Operation %s was taken over before it was sent; nothing was sent."
+        logger.warning(text, operation.pk, extra=operation.log_fields)
         operation.refresh_from_db(using=database.alias())
         return None
     failure = _post(claim, client, order)
@@ -166,14 +167,14 @@ def _post(claim: Claim, client: Vendor, order: Order) -> exceptions.ApiError | N
         return error
     effect = kinds.effect_on(reply.visit, order)
     if not claim.record(**transitions.succeeded(timezone.now(), own_effect(operation, effect, explained))):
-        logger.warning(
-            "Operation %s was done, but its lease had ended; a look-up will find it.", operation.pk
-        )
+        text = "Operation %s was done, but its lease had ended; a look-up will find it."
+        logger.warning(text, operation.pk, extra=operation.log_fields)
     try:
         bills.keep_figures(operation.visit_id, reply.visit)
     except (DatabaseError, InterfaceError):
         # The result is recorded; what the list of visits shows may be old.
-        logger.warning("The figures of visit %s could not be kept.", operation.visit_id, exc_info=True)
+        text = "The figures of visit %s could not be kept."
+        logger.warning(text, operation.visit_id, exc_info=True, extra=operation.log_fields)
     return None
 
 

@@ -158,9 +158,8 @@ class Sweep:
             return _work_on(operation)
         except (DatabaseError, InterfaceError):
             # One bad row must not stop the others; a database that is gone stops the next query of the loop.
-            logger.exception(
-                "Operation %s could not be worked on; it is taken up again when its lease ends.", operation.pk
-            )
+            text = "Operation %s could not be worked on; it is taken up again when its lease ends."
+            logger.exception(text, operation.pk, extra=operation.log_fields)
             return None
 
     def _must_stop(self, error: exceptions.ApiError | None) -> bool:

@@ -253,7 +253,8 @@ def _write_and_send(operation: LoyaltyOperation, visit: Visit | None, using: str
             send_and_look_up(Claim(operation, began), for_person=True)
         except (DatabaseError, InterfaceError):
             # The row is written, and the object says what it says: being sent, until its lease ends and it is looked up.
-            logger.exception("What became of operation %s could not be written down.", operation.pk)
+            text = "What became of operation %s could not be written down."
+            logger.exception(text, operation.pk, extra=operation.log_fields)
             database.reconnect()
     if operation.status == Status.UNCONFIRMED:
         tasks.ring(operation.pk)

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import DatabaseError, InterfaceError
+
+from altegio_loyalty import watch
+
+
+class Command(BaseCommand):
+    help = "How the work stands. Exit 0: all is well; 1: a person is needed; 2: the work stands still."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        held: list[str] = []
+        try:
+            state, held = watch.look(), watch.held()
+        except (DatabaseError, InterfaceError):
+            state = {"status": watch.STANDS_STILL, "database": "away"}
+        if options["json"]:
+            self.stdout.write(json.dumps({**state, "held": held}, cls=DjangoJSONEncoder))
+        else:
+            lines = [
+                f"{name.replace('_', ' ')}: {value}" for name, value in state.items() if value is not None
+            ]
+            self.stdout.write("\n".join([*lines, *held]))
+        sys.exit(watch.STATUSES.index(state["status"]))
