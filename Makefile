@@ -2,6 +2,7 @@
 # make test     sets everything up and runs the tests
 # make chaos    attacks the promise with real processes: make chaos ARGS="--database postgres --broker redis --seed 7"
 # make mutants  changes the app carelessly and names what no test noticed: make mutants ARGS="--sample 60 --seed 7 delivery"
+# make hosts    installs the wheel into some 25 host sites and walks each: make hosts ARGS="Wagtail MariaDB"
 # make docs     builds the site of the docs into var/docs, a warning being an error
 # They need only Python 3.11 or newer. They keep all they make in .venv, .venv-docs and var.
 
@@ -28,7 +29,7 @@ if [ -z "$$found" ]; then \
 fi
 endef
 
-.PHONY: help demo venv test chaos mutants docs clean
+.PHONY: help demo venv test chaos mutants hosts docs clean
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
@@ -52,6 +53,10 @@ chaos: venv
 mutants:
 	@$(FIND_PYTHON); "$$found" project/demo/bootstrap.py .venv requirements-mutants.txt
 	@exec .venv/bin/python -m tests.mutants $(ARGS)
+
+# The wheel in other people's sites.
+hosts: venv
+	@exec .venv/bin/python -m tests.hosts $(ARGS)
 
 docs:
 	@$(FIND_PYTHON); "$$found" project/demo/bootstrap.py .venv-docs requirements-docs.txt

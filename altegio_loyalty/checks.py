@@ -3,6 +3,7 @@
 altegio_loyalty.E001  an unknown or bad key of ALTEGIO_LOYALTY
 altegio_loyalty.E002  ENCRYPTION_KEYS holds something that is not a Fernet key
 altegio_loyalty.E003  API_URL names a version of the API that is not known
+altegio_loyalty.E004  the log and the people who work with it are in two databases
 altegio_loyalty.W001  the lease can end before the two calls of one attempt do
 altegio_loyalty.W002  (deploy) the tokens are encrypted with a key derived from SECRET_KEY
 altegio_loyalty.W003  (deploy) the API is called without TLS
@@ -17,12 +18,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
+from django.db import router
 
 from altegio_loyalty import conf, tasks
 from altegio_loyalty.client.versions import VERSIONS, version_of
 from altegio_loyalty.fields import key_ring
+from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.throttle import PATIENCE
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -54,7 +58,18 @@ def _check_sound(settings: conf.LoyaltySettings) -> Iterator[checks.CheckMessage
     try:
         key_ring()
     except ImproperlyConfigured as error:
-        yield checks.Error(str(error), id="altegio_loyalty.E002")
+        yield checks.Error(
+            str(error),
+            hint="Name Fernet keys in ALTEGIO_LOYALTY['ENCRYPTION_KEYS'], the one that encrypts first.",
+            id="altegio_loyalty.E002",
+        )
+    ours, theirs = (router.db_for_write(model) for model in (LoyaltyOperation, get_user_model()))
+    if ours != theirs:
+        yield checks.Error(
+            f"The log of loyalty operations is in the database {ours!r}, and the users are in {theirs!r}.",
+            hint=f"No key leads from one to the other. Have your router send altegio_loyalty to {theirs!r}.",
+            id="altegio_loyalty.E004",
+        )
     longest = 2 * settings.TOTAL_TIMEOUT + PATIENCE
     if longest >= settings.LEASE_SECONDS:
         yield checks.Warning(
@@ -94,5 +109,6 @@ def _check_safe(settings: conf.LoyaltySettings) -> Iterator[checks.CheckMessage]
     if api.scheme == "http" and api.hostname not in _LOOPBACK:
         yield checks.Warning(
             "ALTEGIO_LOYALTY['API_URL'] is not https: the tokens travel in the clear.",
+            hint="Begin API_URL with https://.",
             id="altegio_loyalty.W003",
         )

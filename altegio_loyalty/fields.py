@@ -145,6 +145,10 @@ class Kept(Secret):
         return Kept, (self._name,)
 
 
+class _LeftOut(Value):
+    """What a copy keeps of a token: nothing. Whatever is made from it keeps the token of its row."""
+
+
 class _SecretAttribute(DeferredAttribute):
     def __get__(self, instance: Any, cls: Any = None) -> Any:
         value, field = super().__get__(instance, cls), cast("EncryptedTextField", self.field)
@@ -188,8 +192,14 @@ class EncryptedTextField(_Text):
     def place_in(self, instance: models.Model) -> str:
         return self.place(instance.__dict__.get(self.model._meta.pk.attname))
 
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:
+        value = super().pre_save(model_instance, add)
+        # A copy that counts its own rows, such as a history's: bound to no row, a token would be anybody's.
+        is_copy = add and self.model._meta.auto_field is not None and not self.place_in(model_instance)
+        return _LeftOut(MASK) if is_copy and value else value
+
     def from_db_value(self, value: str | None, expression: object, connection: object) -> Secret:
-        return Secret(stored=value or "")
+        return Kept(self.attname) if value == MASK else Secret(stored=value or "")
 
     def to_python(self, value: object) -> Any:
         """A dump holds what is stored, so that it shows no token and can be loaded again."""
@@ -226,12 +236,12 @@ class EncryptedTextField(_Text):
         if isinstance(value, (Case, Cast)):  # as `bulk_update` makes them
             sources = value.get_source_expressions()
             return all(self.is_expression(one.result if isinstance(one, When) else one) for one in sources)
-        is_safe, given = isinstance(value, Kept), type(value)
+        is_safe, given = isinstance(value, (Kept, _LeftOut)), type(value)
         if given is F:
             is_safe = value.name == self.name
         elif given is Col:
             is_safe = value.target == self
-        elif issubclass(given, Value):
+        elif issubclass(given, Value) and given is not _LeftOut:
             is_safe = value.value in (None, "") or isinstance(value._output_field_or_none, EncryptedTextField)
         if not is_safe:
             raise FieldError(

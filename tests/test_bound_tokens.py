@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from django.core import serializers
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 from django.db.models import F
+from django.test.utils import isolate_apps
 
 from altegio_loyalty.client.crypto import KeyRing
 from altegio_loyalty.exceptions import UndecryptableToken
-from altegio_loyalty.fields import Secret, key_ring
+from altegio_loyalty.fields import EncryptedTextField, Secret, key_ring
 from altegio_loyalty.models import Location
 from tests.test_fields import NEW, OLD, PARTNER, USER, column, decrypted, use_keys
 
@@ -282,3 +283,35 @@ def test_an_update__changes_no_row_that_is_no_longer_meant(
 def test_an_update_of_no_row__changes_none(location: Location) -> None:
     assert Location.objects.filter(pk=2).update(partner_token="new") == 0
     assert_it_is_read()
+
+
+# A copy of the row in a table of its own, as histories keep it
+
+
+@pytest.mark.django_db(transaction=True)
+@isolate_apps("tests")
+def test_a_history_keeps_no_token__and_what_is_made_from_it_keeps_its_rows(location: Location) -> None:
+    class Past(models.Model):  # noqa: DJ008
+        id = models.PositiveBigIntegerField()
+        partner_token = EncryptedTextField(blank=True, default="")
+        number = models.AutoField(primary_key=True)
+
+        class Meta:
+            app_label = "tests"
+
+    with connection.schema_editor() as editor:
+        editor.create_model(Past)
+    try:
+        Past.objects.create(id=location.pk, partner_token=location.partner_token)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT partner_token FROM tests_past")
+            assert cursor.fetchone() == ("[hidden]",)
+        past = Past.objects.get()
+        Location(id=past.id, title="As it was", partner_token=past.partner_token).save(
+            update_fields=["title", "partner_token"]
+        )
+    finally:
+        with connection.schema_editor() as editor:
+            editor.delete_model(Past)
+    assert Location.objects.get().title == "As it was"
+    assert Location.objects.get().partner_token.reveal() == PARTNER

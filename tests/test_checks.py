@@ -53,6 +53,19 @@ def test_e002_a_key_that_is_no_fernet_key(settings: Any, keys: list[str]) -> Non
     assert "generate_key" in check_settings()[0].msg
 
 
+class Apart:
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return "loyalty" if model._meta.app_label == "altegio_loyalty" else None
+
+
+def test_e004_a_log_in_another_database_than_the_people(settings: Any) -> None:
+    """Before the first withdrawal fails for it."""
+    settings.DATABASE_ROUTERS = [Apart()]
+    assert ids(settings) == ["E004"]
+    assert "'loyalty'" in check_settings()[0].msg
+    assert "router" in (check_settings()[0].hint or "")
+
+
 @pytest.mark.parametrize("version", ["v3", "v01", "V1", ""])
 def test_e003_a_version_of_the_api_that_is_not_known(settings: Any, version: str) -> None:
     assert ids(settings, API_URL=f"https://api.alteg.io/api/{version}") == ["E003"]
