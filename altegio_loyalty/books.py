@@ -19,8 +19,7 @@ from altegio_loyalty import bills, database, exceptions, kinds, moments, policy,
 from altegio_loyalty.client import AltegioClient, Order, VisitDetails
 from altegio_loyalty.client.types import Malformed, to_id
 from altegio_loyalty.conf import get_settings
-from altegio_loyalty.daybooks import DAYS_BACK
-from altegio_loyalty.delivery.drift import judge_reading
+from altegio_loyalty.delivery.drift import judge_reading, time_to_settle
 from altegio_loyalty.delivery.explained import is_done, not_undone, taken_by
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import BooksItem, BooksOfDay, Location, LoyaltyOperation, Visit
@@ -31,6 +30,8 @@ Result = TypeVar("Result")
 Rows = list[Mapping[str, Any]]
 logger = logging.getLogger(__name__)
 
+#: So many days back is tried again what could not be compared.
+DAYS_BACK = 7
 AGAIN_AFTER = datetime.timedelta(hours=1)
 #: How long one run may go on, in seconds, and how many open items it reads again, those read longest ago first.
 LONGEST_RUN, MOST_READ_AGAIN = 300.0, 100
@@ -103,11 +104,11 @@ class _Evening:
         except exceptions.ApiError as error:
             is_ours, self.is_stopped = isinstance(error, exceptions.Throttled), True
             books.problem = _GOES_ON if is_ours else policy.reason_of(error).stored(300)
-        now, is_known = timezone.now(), books.problem not in ("", _GOES_ON)
+        now = timezone.now()
         books.checked_at = None if books.problem else now
-        books.next_try_at = now + AGAIN_AFTER if is_known else None
+        books.next_try_at = now if books.problem == _GOES_ON else now + AGAIN_AFTER
         books.save()
-        if books.checked_at or (is_known and not had_problem):
+        if books.checked_at or (books.problem != _GOES_ON and not had_problem):
             signals.books_checked.send_robust(BooksOfDay, books=books)
 
     def _why_not(self, day: datetime.date) -> str:
@@ -225,7 +226,7 @@ class _Evening:
         before = [(row.pk, row.status) for row in known]
         judge_reading(visit_id, details, known, read_at)
         bills.keep_figures(visit_id, details)
-        after, settled = self._known(visit_id), read_at - _time_to_settle()
+        after, settled = self._known(visit_id), read_at - time_to_settle()
         sides = _sides(details, after)
         lags = any(row.finished_at and row.finished_at > settled for row in after)
         has_changed = before != [(row.pk, row.status) for row in after]
@@ -257,13 +258,9 @@ class _Evening:
         self.items.filter(visit_id=visit_id, closed_at=None, read_at__lt=now).update(closed_at=now)
 
 
-def _time_to_settle() -> datetime.timedelta:
-    return datetime.timedelta(seconds=get_settings().SETTLE_SECONDS)
-
-
 def _time_to_arrive() -> datetime.timedelta:
     """How long after its end a call can still take effect, its longest duration included."""
-    return _time_to_settle() + datetime.timedelta(seconds=get_settings().TOTAL_TIMEOUT)
+    return time_to_settle() + datetime.timedelta(seconds=get_settings().TOTAL_TIMEOUT)
 
 
 def _by_visit(rows: Mapping[int, Mapping[str, Any]]) -> dict[int, Rows]:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
 from decimal import Decimal
 
 from django.db import models
+from django.template.loader import render_to_string
 from django.utils import timezone
-from django.utils.formats import date_format
 
-from altegio_loyalty.moments import today
 from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.texts import gettext_lazy, ngettext
-from altegio_loyalty.wording import points, reason
-
-#: So many days back is tried again by itself what could not be compared.
-DAYS_BACK = 7
+from altegio_loyalty.texts import gettext_lazy
+from altegio_loyalty.wording import points
 
 
 class Verdict(models.IntegerChoices):
@@ -48,24 +43,7 @@ class BooksOfDay(models.Model):
         constraints = [models.UniqueConstraint(fields=["location", "day"], name="altegio_books_once")]
 
     def __str__(self) -> str:
-        log, there = self.sides
-        counts = self.operation_count, self.visit_count
-        figures = {
-            "day": date_format(self.day, "j E"),
-            "operations": ngettext("%(n)s operation", "%(n)s operations", counts[0]) % {"n": counts[0]},
-            "visits": ngettext("%(n)s visit", "%(n)s visits", counts[1]) % {"n": counts[1]},
-            "points": points(log),
-            "altegio": points(there),
-            "reason": reason(self.problem),
-        }
-        if self.checked_at is None:
-            return _("Books of %(day)s could not be checked: %(reason)s") % figures
-        text = _("Books of %(day)s: %(operations)s on %(visits)s, %(points)s points on both sides.")
-        if log != there:
-            text = _(
-                "Books of %(day)s: %(operations)s on %(visits)s, %(points)s points here, %(altegio)s in Altegio."
-            )
-        return text % figures
+        return render_to_string("altegio_loyalty/books_of_day.txt", {"books": self}).strip()
 
     @property
     def sides(self) -> tuple[Decimal, Decimal]:
@@ -75,17 +53,7 @@ class BooksOfDay(models.Model):
 
     @property
     def open_items(self) -> list[BooksItem]:
-        return [item for item in self.items.all() if item.is_open]
-
-    @property
-    def is_tried_again(self) -> bool:
-        """Whether a later run compares the day by itself."""
-        return self.day >= today(self.location.zone) - datetime.timedelta(days=DAYS_BACK)
-
-    @property
-    def tried_again_at(self) -> datetime.datetime | None:
-        """When at the soonest, where that is not at once."""
-        return self.next_try_at if self.is_tried_again else None
+        return [item for item in self.items.all() if item.closed_at is None]
 
     @property
     def verdict(self) -> Verdict:
@@ -94,18 +62,11 @@ class BooksOfDay(models.Model):
         return Verdict.AT_ODDS if self.open_items else done
 
 
-class ItemQuerySet(models.QuerySet["BooksItem"]):
-    def open(self) -> ItemQuerySet:
-        """Those that still need somebody; one that has an operation is closed with it as well."""
-        return self.filter(closed_at=None, operation__closed_at=None)
-
-
 class BooksItem(models.Model):
     """A card's points on a visit, or a promotion of it, of which log and Altegio say different things.
 
     Open until both agree, or a person closes it with a reason; while both say the same as then, it stays closed.
-    `operation` is that of the log which bears the mark "to be looked at"; None where the log knows of none. It was found
-    by the books of a day, and `location` is theirs.
+    `operation` is that of the log which bears the mark "to be looked at"; None where the log knows of none.
     """
 
     location = models.ForeignKey("altegio_loyalty.Location", models.CASCADE, related_name="books_items")
@@ -119,14 +80,11 @@ class BooksItem(models.Model):
     operation = models.ForeignKey(
         "altegio_loyalty.LoyaltyOperation", models.SET_NULL, null=True, related_name="+"
     )
-    found_at = models.DateTimeField(default=timezone.now)
     read_at = models.DateTimeField(default=timezone.now)
     closed_at = models.DateTimeField(null=True, blank=True, db_index=True)
     #: Empty where both sides agreed by themselves.
     closed_by_login = models.CharField(max_length=254, blank=True, default="")
     reason = models.CharField(max_length=400, blank=True, default="")
-
-    objects = ItemQuerySet.as_manager()
 
     class Meta:
         default_permissions = ()
@@ -137,11 +95,6 @@ class BooksItem(models.Model):
         text = _("visit %(visit)s, card %(card)s: %(log)s by the log, %(altegio)s by Altegio")
         sides = {"log": points(self.by_log), "altegio": points(self.by_altegio)}
         return text % {"visit": self.visit_id, "card": self.card_id, **sides}
-
-    @property
-    def is_open(self) -> bool:
-        """As in `ItemQuerySet.open`."""
-        return self.closed_at is None and (self.operation is None or self.operation.closed_at is None)
 
     @property
     def is_odd(self) -> bool:

@@ -73,7 +73,7 @@ def _changes_of(details: VisitDetails, rows: list[LoyaltyOperation], read_at: da
     suspects = not_undone(row for row in rows if row.finished_at and (is_done(row) or _may_come_late(row)))
     done = list(filter(is_done, suspects))
     # A reading may lag behind: what it does not show yet is not gone.
-    is_settled = all(row.finished_at and row.finished_at < read_at - _time_to_settle() for row in done)
+    is_settled = all(row.finished_at and row.finished_at < read_at - time_to_settle() for row in done)
     if done and not effect.is_there:
         if is_settled:
             yield from ((row, {"undone_at": read_at, "discrepancy": ""}) for row in done)
@@ -83,7 +83,7 @@ def _changes_of(details: VisitDetails, rows: list[LoyaltyOperation], read_at: da
         explained = effect.amount if done else Decimal(0)
     text = odds(effect.amount, explained) if is_settled else beyond_the_log(effect.amount, explained)
     cancels = (row.finished_at for row in rows if is_done(row) and not row.traits.is_apply)
-    if text and any(moment and moment >= read_at - _time_to_settle() for moment in cancels):
+    if text and any(moment and moment >= read_at - time_to_settle() for moment in cancels):
         return  # it may not show yet what was taken back moments ago
     if text and suspects:
         if suspects[-1].discrepancy != text:
@@ -92,7 +92,7 @@ def _changes_of(details: VisitDetails, rows: list[LoyaltyOperation], read_at: da
         yield from ((row, {"discrepancy": ""}) for row in rows if row.discrepancy and not _took_too_much(row))
 
 
-def _time_to_settle() -> datetime.timedelta:
+def time_to_settle() -> datetime.timedelta:
     return datetime.timedelta(seconds=get_settings().SETTLE_SECONDS)
 
 

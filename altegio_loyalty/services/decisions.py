@@ -101,21 +101,21 @@ def close_operation(
         operation, transitions.closed(timezone.now()), only_if=only_if, attempts=[decision]
     ):
         raise OperationNotAllowed(_("There is nothing to close, or it changed meanwhile; look at it again."))
+    for item in BooksItem.objects.filter(operation=operation.pk, closed_at=None):
+        close_books_item(item, reason=reason, by=by)
     return operation
 
 
-def close_books_item(item: BooksItem, *, reason: str, by: Person | None = None) -> BooksItem:
-    """Close an item of the books: it needs nobody any more, unless a later reading shows that either side has changed.
+def close_books_item(item: BooksItem, *, reason: str, by: Person | None = None) -> None:
+    """Close an item of the books, open or not: it comes back where a later reading shows that either side has changed.
 
-    Raises `OperationNotAllowed` where it is closed already, and `ValidationError` without a reason.
+    Raises `ValidationError` without a reason.
     """
     check_person("by", by)
     _refuse_no_reason(reason)
-    who = {"closed_by_login": login_of(by) or _A_PROGRAM, "reason": clean(reason.strip(), 400)}
-    if not BooksItem.objects.filter(pk=item.pk, closed_at=None).update(closed_at=timezone.now(), **who):
-        raise OperationNotAllowed(_("There is nothing to close, or it changed meanwhile; look at it again."))
-    item.refresh_from_db()
-    return item
+    item.closed_at, item.closed_by_login = timezone.now(), login_of(by) or _A_PROGRAM
+    item.reason = clean(reason.strip(), 400)
+    item.save(update_fields=["closed_at", "closed_by_login", "reason"])
 
 
 def _refuse_no_reason(reason: str) -> None:

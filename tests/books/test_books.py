@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
-from django.core.management import CommandError, call_command
+from django.core.management import call_command, execute_from_command_line
 from django.utils import timezone
 
 from altegio_loyalty import books, signals, tasks, throttle
@@ -318,9 +318,9 @@ def test_command__ends_with_what_was_found(salon: Salon) -> None:
 @pytest.mark.parametrize("arguments", [("--day", "soon"), ("--day", "2026-01-01", "--location", "77")])
 @pytest.mark.usefixtures("salon")
 def test_command__with_what_is_not_there__could_not_be_checked(arguments: tuple[str, ...]) -> None:
-    with pytest.raises(CommandError) as raised:
-        call_command("check_altegio_books", *arguments)
-    assert raised.value.returncode == 2
+    with pytest.raises(SystemExit) as raised:
+        execute_from_command_line(["manage.py", "check_altegio_books", *arguments])
+    assert raised.value.code == 2
 
 
 def test_day_that_is_not_over__could_not_be_checked(salon: Salon) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-from typing import Any
-
 import pytest
 from django.test import Client
 from django.utils import timezone
 
+from altegio_loyalty import services
 from altegio_loyalty.models import BooksItem, BooksOfDay
-from tests.books.test_books import a_day_goes_by, compare
+from tests.books.test_books import a_day_goes_by, compare, yesterday
 from tests.delivery.salon import Salon
 
 pytestmark = pytest.mark.django_db
@@ -49,32 +47,26 @@ def test_item__is_closed_with_a_reason_and_by_whom(item: BooksItem, admin_client
     assert (item.closed_by_login, item.reason) == ("admin", "taken at the till")
     shown = answer.content.decode()
     assert "Nothing is at odds in the days that were compared." in shown
-    again = admin_client.post(f"{PAGE}{item.pk}/", {"reason": "twice"}, follow=True)
-    assert "There is nothing to close" in again.content.decode()
 
 
-def test_item_of_an_operation__is_closed_with_it(item: BooksItem, salon: Salon) -> None:
-    operation = salon.withdraw()
-    BooksItem.objects.update(operation=operation)
-    assert BooksItem.objects.open().exists()
-    type(operation).objects.update(closed_at=timezone.now())
-    assert not BooksItem.objects.open().exists()
-    assert not BooksItem.objects.get().is_open
+def test_item_of_an_operation__is_closed_with_it(salon: Salon) -> None:
+    visit = salon.visit()
+    operation = salon.withdraw(visit)
+    a_day_goes_by()
+    salon.ledger.withdraw(visit, salon.card, 25)
+    [item] = compare().open_items
+    operation.refresh_from_db()
+    services.close_operation(operation, reason="known")
+    item.refresh_from_db()
+    assert (item.operation, item.reason) == (operation, "known")
+    assert not compare(yesterday()).open_items
 
 
-@pytest.mark.parametrize(
-    ("columns", "says"),
-    [
-        ({"next_try_at": timezone.now()}, "tried again at"),
-        ({"next_try_at": None}, "goes on with the next run"),
-        ({"day": datetime.date(2026, 1, 1)}, "no longer tried by itself"),
-    ],
-)
 def test_day_that_could_not_be_checked__says_when_it_is_tried_again(
-    item: BooksItem, admin_client: Client, columns: dict[str, Any], says: str
+    item: BooksItem, admin_client: Client
 ) -> None:
     BooksItem.objects.all().delete()
-    BooksOfDay.objects.update(checked_at=None, **columns)
+    BooksOfDay.objects.update(checked_at=None, next_try_at=timezone.now())
     shown = page(admin_client)
-    assert says in shown
+    assert "tried again with the next run after" in shown
     assert "<td>could not be checked</td>" in shown

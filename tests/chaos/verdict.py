@@ -183,7 +183,7 @@ def named() -> set[Difference]:
     """What the open items say."""
     return {
         (item.visit_id, item.card_id, item.program_id, item.by_log, item.by_altegio)
-        for item in BooksItem.objects.open()
+        for item in BooksItem.objects.filter(closed_at=None)
     }
 
 

@@ -11,7 +11,6 @@ from altegio_loyalty import services
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.decisions import RESOLVE
 from altegio_loyalty.admin.pages import Page
-from altegio_loyalty.exceptions import OperationNotAllowed
 from altegio_loyalty.models import BooksItem, BooksOfDay
 from altegio_loyalty.texts import gettext as _
 
@@ -25,10 +24,10 @@ class BooksPage(Page):
     def show(self) -> HttpResponse:
         """The days, newest first, below what is at odds in any of them."""
         days = visible_to(self.request.user, BooksOfDay.objects.order_by("-day", "location"))
-        items = visible_to(self.request.user, BooksItem.objects.open().order_by("-found_at"))
+        items = visible_to(self.request.user, BooksItem.objects.filter(closed_at=None).order_by("-pk"))
         context = {
             "title": _("Books"),
-            "days": days.select_related("location").prefetch_related("items__operation")[:MOST_ROWS],
+            "days": days.select_related("location").prefetch_related("items")[:MOST_ROWS],
             "items": items.select_related("location", "books", "operation")[:MOST_ROWS],
             "item_count": items.count(),
             "may_close": self.request.user.has_perm(RESOLVE),
@@ -46,6 +45,4 @@ class BooksPage(Page):
             messages.success(self.request, _("Closed: %(item)s.") % {"item": item})
         except ValidationError as error:
             messages.error(self.request, " ".join(error.messages))
-        except OperationNotAllowed as error:
-            messages.error(self.request, str(error))
         return HttpResponseRedirect(self.address("loyaltyoperation_books"))

@@ -16,15 +16,13 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--day", help="this day, each location's own, as YYYY-MM-DD")
+        parser.add_argument(
+            "--day", type=datetime.date.fromisoformat, help="this day, each location's own, as YYYY-MM-DD"
+        )
         parser.add_argument("--location", type=int, help="this location alone, by its ID")
 
-    def handle(self, *args: Any, day: str | None, location: int | None, **options: Any) -> None:
-        try:
-            date = datetime.date.fromisoformat(day) if day else None
-        except ValueError:
-            raise CommandError(f"{day} is no day. Write it as 2026-01-31.", returncode=2) from None
-        found = books.check(day=date, location_id=location, seconds=float("inf"))
+    def handle(self, *args: Any, day: datetime.date | None, location: int | None, **options: Any) -> None:
+        found = books.check(day=day, location_id=location, seconds=float("inf"))
         if day and not found:
             raise CommandError("There is no such location.", returncode=2)
         for each in found:
