@@ -70,3 +70,16 @@ def test_day_that_could_not_be_checked__says_when_it_is_tried_again(
     shown = page(admin_client)
     assert "tried again with the next run after" in shown
     assert "<td>could not be checked</td>" in shown
+
+
+def test_card_of_another_client__is_named_before_anything_is_given_back_to_it(
+    salon: Salon, admin_client: Client
+) -> None:
+    """The visit was made somebody else's in Altegio, and his cards are what is read."""
+    visit = salon.visit()
+    salon.withdraw(visit)
+    bob = salon.ledger.add_client(name="Bob")
+    salon.ledger.add_card(bob, balance="50")
+    salon.ledger.change_client(visit, bob)
+    shown = admin_client.get(f"/admin/altegio_loyalty/visit/{visit.id}/change/", {"read": 1}).content.decode()
+    assert f"card {salon.card.id}, none of this client&#x27;s cards" in shown

@@ -109,7 +109,10 @@ class Offers:
             if card.id == card_id:
                 ending = f" ···{card.number[-4:]}" if card.number else ""
                 return f"{isolated(card.title) or _('Card')}{isolated(ending)}"
-        return _("card %(id)s") % {"id": card_id}
+        # Another client's, as where the visit was made somebody else's in Altegio: before points go there, it is said.
+        is_known = self.cards.cards and not self.cards.error and not self.cards.unreadable_count
+        text = _("card %(id)s, none of this client's cards") if is_known else _("card %(id)s")
+        return text % {"id": card_id}
 
     def _program_name(self, program_id: int) -> str:
         """The promotion by its title and percent; its id where Altegio did not show the cards."""
