@@ -9,7 +9,7 @@ import datetime
 import json
 import types
 import typing
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -19,12 +19,15 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from altegio_loyalty.client import VisitDetails
-from altegio_loyalty.client.types import LARGEST_AMOUNT, Cards
-from altegio_loyalty.models import LoyaltyOperation, OperationAttempt, Visit
+from altegio_loyalty.client.types import LARGEST_AMOUNT, Card, Cards
+from altegio_loyalty.models import LONGEST_TITLE, LoyaltyOperation, OperationAttempt, Visit
+from altegio_loyalty.redaction import clean
 from altegio_loyalty.states import Status
 
 #: What was read no longer ago than this is shown again instead of being read anew.
 READING_IS_FRESH = datetime.timedelta(seconds=5)
+#: So long a form goes by what its visit's page showed, and a balance by what was read before the call.
+READING_IS_RECENT = datetime.timedelta(minutes=1)
 #: In letters of JSON; what is larger is not kept.
 _LARGEST = 100_000
 
@@ -74,13 +77,39 @@ def noting(visits: QuerySet[Visit]) -> QuerySet[Visit]:
 
 def keep(visit: Visit, details: VisitDetails, cards: Cards, read_at: datetime.datetime) -> None:
     """Note what a reading begun at `read_at` showed of the visit, fetched before by `noting`, and of its client's cards."""
-    figures, after = _figures(details, read_at), getattr(visit, "newest_attempt", 0) or 0
-    bill = Bill(details, cards, visit.client_id, after, read_at, timezone.now())
+    after = getattr(visit, "newest_attempt", 0) or 0
+    _write(visit, Bill(details, cards, visit.client_id, after, read_at, timezone.now()))
+
+
+def keep_answer(operation: LoyaltyOperation, details: VisitDetails, call: OperationAttempt) -> None:
+    """Note what the answer to the operation's call showed.
+
+    It shows no card: the balance is what follows from a reading moments before the call, else it is not known.
+    """
+    visit, card_id, now = operation.visit, operation.card_id, timezone.now()
+    if (known := last_shown(visit)) is None:
+        keep_figures(visit.pk, details)
+        return
+    is_recent = known.read_at <= now <= known.read_at + READING_IS_RECENT
+    is_known = is_recent and not (known.details.doubt or details.doubt)
+    moved = known.details.withdrawn(card_id) - details.withdrawn(card_id)
+
+    def after_it(card: Card) -> Card:
+        balance = card.balance + moved if is_known and card.balance is not None else None
+        return replace(card, balance=balance) if card.id == card_id else card
+
+    cards = replace(known.cards, cards=tuple(map(after_it, known.cards.cards)))
+    after = call.pk if is_known and call.pk else 0
+    _write(visit, replace(known, details=details, cards=cards, after=after, read_at=now, kept_at=now))
+
+
+def _write(visit: Visit, bill: Bill) -> None:
     text = json.dumps(asdict(bill), cls=DjangoJSONEncoder)
-    figures["shown"] = text if len(text) <= _LARGEST else ""
+    figures = {**_figures(bill.details, bill.read_at), "shown": text if len(text) <= _LARGEST else ""}
     # A slow reading does not replace what was read, or answered, after it had begun.
-    is_newest = Q(read_at__isnull=True) | Q(read_at__lte=read_at)
-    Visit.objects.filter(is_newest, pk=visit.pk).update(**figures)
+    is_newest = Q(read_at__isnull=True) | Q(read_at__lte=bill.read_at)
+    if Visit.objects.filter(is_newest, pk=visit.pk).update(**figures):
+        visit.shown, visit.read_at = figures["shown"], bill.read_at
 
 
 def last_shown(visit: Visit) -> Bill | None:
@@ -92,17 +121,26 @@ def last_shown(visit: Visit) -> Bill | None:
     return bill if bill.client_id == visit.client_id else None
 
 
-def fresh(visit: Visit) -> Bill | None:
-    """What was read in the last seconds, unless something was sent on the visit, or for one of its cards, since."""
-    bill, now = last_shown(visit), timezone.now()
-    if bill is None or not bill.kept_at <= now < bill.kept_at + READING_IS_FRESH:
-        return None
+def titles(visit: Visit | None, card_id: int, program_id: int | None) -> tuple[str, str]:
+    """What the card, with the end of its number, and the promotion are called, as last shown; empty where unknown."""
+    bill = last_shown(visit) if visit else None
+    cards = bill.cards.cards if bill else ()
+    card = next((f"{card.title} ···{card.number[-4:]}" for card in cards if card.id == card_id), "")
+    programs = (program for card in cards for program in card.programs)
+    program = next((program.title for program in programs if program.id == program_id), "")
+    return clean(card.strip(" ·"), LONGEST_TITLE), clean(program, LONGEST_TITLE)
+
+
+def is_fresh(visit: Visit, bill: Bill, within: datetime.timedelta = READING_IS_FRESH) -> bool:
+    """Whether it was read so short a time ago, and nothing was sent since on the visit, or for one of its cards."""
+    if not bill.kept_at <= timezone.now() < bill.kept_at + within:
+        return False
     operations = LoyaltyOperation.objects.using(router.db_for_write(LoyaltyOperation))
     touching = operations.filter(Q(visit=visit.pk) | Q(card_id__in=[card.id for card in bill.cards.cards]))
     later = OperationAttempt.objects.filter(operation=OuterRef("pk"), pk__gt=bill.after)
     # A call that is on its way, or in doubt, may take effect at any moment.
     may_move = Q(status__in=(Status.SENDING, Status.UNCONFIRMED)) | Exists(later)
-    return None if touching.filter(may_move).exists() else bill
+    return not touching.filter(may_move).exists()
 
 
 def _formed(form: Any, value: Any) -> Any:

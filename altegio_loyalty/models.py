@@ -26,7 +26,7 @@ from altegio_loyalty.querysets import ATTENTION, OperationQuerySet, is_over
 from altegio_loyalty.states import OPEN, CallOutcome, Ending, Kind, Purpose, Status
 from altegio_loyalty.wording import isolated, sentence_of
 
-LONGEST_LOGIN = 254
+LONGEST_LOGIN, LONGEST_TITLE = 254, 200
 _positive = MinValueValidator(1)
 _TOKEN_FIELDS = frozenset({"partner_token", "user_token"})
 #: Who may ask for an operation of each kind: the permission bears the kind's own name.
@@ -242,6 +242,9 @@ class LoyaltyOperation(models.Model):
     record_id = models.PositiveBigIntegerField(_("appointment ID"))
     card_id = models.PositiveBigIntegerField(_("card ID"), db_index=True)
     program_id = models.PositiveBigIntegerField(_("promotion ID"), null=True, blank=True)
+    #: What they were called when it was asked for, as far as that was shown; the card with the end of its number.
+    card_title = models.CharField(_("card"), max_length=LONGEST_TITLE, blank=True, default="")
+    program_title = models.CharField(_("promotion"), max_length=LONGEST_TITLE, blank=True, default="")
     amount = models.DecimalField(_("points asked"), max_digits=12, decimal_places=2, null=True, blank=True)
     applied_amount = models.DecimalField(_("applied"), max_digits=12, decimal_places=2, null=True, blank=True)
     returned_amount = models.DecimalField(
@@ -288,6 +291,8 @@ class LoyaltyOperation(models.Model):
     fence = models.PositiveIntegerField(default=0)
     #: When something is due; for an operation being sent the end of the lease; NULL once settled.
     next_attempt_at = models.DateTimeField(_("next try at"), null=True, blank=True, db_index=True)
+    #: The end of the lease of the latest look-up: while that is also what is due next, somebody is looking.
+    look_ends_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(_("worth trying until"), null=True, blank=True)
     #: Written right before the POST of the current claim: without it nothing of this claim left the machine.
     sent_at = models.DateTimeField(_("sent at"), null=True, blank=True)
@@ -373,6 +378,11 @@ class LoyaltyOperation(models.Model):
     def log_fields(self) -> dict[str, int]:
         """What each log record about it says, as fields."""
         return {"operation": self.pk, "location": self.location_id, "attempt": self.attempt_count}
+
+    @property
+    def is_looked_up_now(self) -> bool:
+        """Whether somebody is on a look-up, so that what is due next is only the end of a lease."""
+        return self.next_attempt_at is not None and self.next_attempt_at == self.look_ends_at
 
     def make_open_key(self) -> str:
         return f"{self.visit_id}:{self.card_id}"

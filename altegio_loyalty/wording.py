@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
@@ -19,28 +19,8 @@ from altegio_loyalty.reasons import Reason
 from altegio_loyalty.states import Ending, Kind, Status
 from altegio_loyalty.texts import gettext as _
 
-
-class Told(Protocol):
-    """What a sentence needs to know of an operation of the log."""
-
-    kind: Any
-    status: Any
-    ending: Any
-    amount: Any
-    applied_amount: Any
-    returned_amount: Any
-    seen_before: Any
-    last_error: Any
-    next_attempt_at: Any
-    sent_at: Any
-    unanswered_at: Any
-    undone_at: Any
-    is_stopping: Any
-    location: Any
-
-    @property
-    def holds_card_until(self) -> datetime.datetime | None: ...
-
+#: An operation of the log; its model stands on this module, so it has no name here.
+Told = Any
 
 #: What changes the direction of the text that follows it.
 _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -192,16 +172,13 @@ def _rejected(operation: Told) -> str:
 
 
 def _points_already_taken(operation: Told) -> str:
-    return _(
-        "Not done again: the visit already shows %(there)s points taken from this card, "
-        "perhaps in Altegio's own screen."
-    ) % {"there": points(operation.seen_before)}
+    return _("Not done again: the visit already shows %(there)s points taken from this card.") % {
+        "there": points(operation.seen_before)
+    }
 
 
 def _promotion_already_applied(operation: Told) -> str:
-    return _(
-        "Not done again: the visit already shows this promotion, perhaps applied in Altegio's own screen."
-    )
+    return _("Not done again: the visit already shows this promotion.")
 
 
 def _pending(operation: Told) -> str:
@@ -212,11 +189,26 @@ def _pending(operation: Told) -> str:
         return _("Not done yet: %(reason)s It goes on when this location's tokens work.") % {"reason": why}
     if not operation.last_error:
         return _("Waiting to be sent.")
-    figures = {
+    zone = operation.location.zone
+    text = _("Not done yet, it goes on by itself at %(time)s: %(reason)s") % {
         "reason": reason(operation.last_error),
-        "time": clock(operation.next_attempt_at, operation.location.zone),
+        "time": clock(operation.next_attempt_at, zone),
     }
-    return _("Not done yet, it goes on by itself at %(time)s: %(reason)s") % figures
+    if operation.expires_at is None:
+        return text
+    until = clock(operation.expires_at, zone)
+    return (
+        text + " " + _("It is tried until %(time)s at the latest; then a person decides.") % {"time": until}
+    )
+
+
+def _sending(operation: Told) -> str:
+    ends_at = operation.next_attempt_at
+    if ends_at is not None and ends_at <= timezone.now():
+        return _("It is not written down what became of it; that is looked up by itself. Do not repeat it.")
+    return _("Being sent now. Without a result by %(time)s it is looked up by itself; do not repeat it.") % {
+        "time": clock(ends_at, operation.location.zone)
+    }
 
 
 def _unconfirmed(operation: Told) -> str:
@@ -243,7 +235,18 @@ def _unconfirmed(operation: Told) -> str:
         text = _("%(reason)s; we are checking whether it happened, and will not send it again.")
     else:
         text = _("%(reason)s; we are checking, do not repeat it.")
-    return text % {"reason": why.rstrip(".")}
+    text %= {"reason": why.rstrip(".")}
+    return f"{text} {_horizon(operation)}" if operation.location.is_working else text
+
+
+def _horizon(operation: Told) -> str:
+    """Until when a doubt lasts, and what to do at the till meanwhile."""
+    if operation.settles_at > timezone.now():
+        text = _("It is clear at %(time)s or soon after, if Altegio can be read then.")
+    else:
+        text = _("It is clear as soon as Altegio can be read.")
+    meanwhile = _("If the client cannot wait: look in Altegio, and take only what is left to pay there.")
+    return f"{text} {meanwhile}" % {"time": clock(operation.settles_at, operation.location.zone)}
 
 
 def _failed(operation: Told) -> str:
@@ -279,7 +282,7 @@ _ALREADY_THERE: Mapping[str, Callable[[Told], str]] = {
 kinds.one_for_each("wording", _ALREADY_THERE)
 _SENTENCES: Mapping[str, Callable[[Told], str]] = {
     Status.PENDING: _pending,
-    Status.SENDING: lambda operation: _("Being sent now."),
+    Status.SENDING: _sending,
     Status.UNCONFIRMED: _unconfirmed,
     Status.SUCCEEDED: _succeeded,
     Status.REJECTED: _rejected,

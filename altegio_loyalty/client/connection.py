@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import math
 import socket
 import struct
 import threading
@@ -79,6 +80,8 @@ class Exchange:
 
 class _Current(threading.local):
     exchange: Exchange | None = None
+    #: By when all calls of this thread must have ended, by the clock that stands still while a machine sleeps.
+    ends_at: float = math.inf
 
 
 #: The exchange that the connections of this thread are working on.

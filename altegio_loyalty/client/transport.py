@@ -173,7 +173,7 @@ class Transport:
                 headers={**_HEADERS, "Accept": self.media_type},
                 data=body,
                 timeout=(
-                    min(self.limits.connect_timeout, self.limits.total_timeout),
+                    min(self.limits.connect_timeout, exchange.seconds_left()),
                     self.limits.read_timeout,
                 ),
                 allow_redirects=False,
@@ -198,7 +198,7 @@ class Transport:
         window = total if send_within is None else min(send_within, total)
         now = time.monotonic()
         return Exchange(
-            ends_at=now + total,
+            ends_at=min(now + total, current.ends_at),
             send_before=now + window,
             send_before_clock=time.time() + window,
             bytes_left=self.limits.answer_bytes + FRAMING_BYTES,

@@ -170,7 +170,7 @@ def _post(claim: Claim, client: Vendor, order: Order) -> exceptions.ApiError | N
         text = "Operation %s was done, but its lease had ended; a look-up will find it."
         logger.warning(text, operation.pk, extra=operation.log_fields)
     try:
-        bills.keep_figures(operation.visit_id, reply.visit)
+        bills.keep_answer(operation, reply.visit, claim.log.rows[-1])
     except (DatabaseError, InterfaceError):
         # The result is recorded; what the list of visits shows may be old.
         text = "The figures of visit %s could not be kept."

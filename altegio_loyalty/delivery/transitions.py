@@ -50,10 +50,12 @@ def claimed_to_send(operation: LoyaltyOperation, now: Moment) -> Columns:
 
 def claimed_to_look(operation: LoyaltyOperation, now: Moment) -> Columns:
     """It stays in doubt while somebody looks, so that the doubt outlives a crash."""
+    ends_at = _after(now, get_settings().LEASE_SECONDS)
     return {
         "fence": operation.fence + 1,
         "lookup_count": operation.lookup_count + 1,
-        "next_attempt_at": _after(now, get_settings().LEASE_SECONDS),
+        "next_attempt_at": ends_at,
+        "look_ends_at": ends_at,
     }
 
 

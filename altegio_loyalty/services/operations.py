@@ -16,7 +16,7 @@ from typing import Any
 from django.db import DatabaseError, IntegrityError, InterfaceError, transaction
 from django.utils import timezone
 
-from altegio_loyalty import database, delivery, kinds, tasks
+from altegio_loyalty import bills, database, delivery, kinds, tasks
 from altegio_loyalty.client import Order
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery import transitions
@@ -222,6 +222,8 @@ def _request(
     validation.check_location(found)
     visit = Visit.objects.using(using).filter(pk=operation.visit_id).first()
     validation.check_visit(found, visit)
+    titles = bills.titles(visit, operation.card_id, operation.program_id)
+    operation.card_title, operation.program_title = titles
     _set_limits(operation)
     if deliver == "on_commit":
         return _write_for_commit(operation, visit, using)

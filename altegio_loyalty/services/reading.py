@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from django.utils import timezone
 
 from altegio_loyalty import bills, conf, exceptions, policy
 from altegio_loyalty.client import AltegioClient, Card, Record, VisitDetails
+from altegio_loyalty.client.connection import current
 from altegio_loyalty.client.types import Cards
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import Location, Visit
@@ -21,11 +24,13 @@ from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import in_words
 
 Result = TypeVar("Result")
+#: So long the calls for a page may go on together; with a wait for a turn, within the 30 that servers give a request.
+SECONDS_FOR_A_PAGE = 24.0
 
 
 @dataclass(frozen=True)
 class VisitReading:
-    """What Altegio showed of a visit, and when. `error` is empty, or says why `details` is None.
+    """What Altegio showed of a visit, and when. `error` is empty, or says why it could not be read now.
 
     `retry_after` says in how many seconds it can be asked again, where that is all that is missing.
     """
@@ -38,15 +43,17 @@ class VisitReading:
 
 @dataclass(frozen=True)
 class CardsReading:
-    """The client's cards now. `error` is empty, or says why they are unknown: no card and no answer differ.
+    """The client's cards. `error` is empty, or says why they could not be read now: no card and no answer differ.
 
-    `unreadable_count` counts the cards and promotions that are left out because nobody can read them.
+    `unreadable_count` counts the cards and promotions that are left out because nobody can read them; `read_at` says when
+    cards were read that are older than the visit's bill.
     """
 
     cards: tuple[Card, ...] = ()
     error: str = ""
     unreadable_count: int = 0
     retry_after: float | None = None
+    read_at: datetime.datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -57,14 +64,39 @@ class VisitFetch:
     error: str = ""
 
 
+def known_for_screen(
+    visit: Visit, within: datetime.timedelta = bills.READING_IS_FRESH
+) -> tuple[VisitReading, CardsReading, bool]:
+    """What was last shown of the visit and its cards, if anything, and whether that is as good as a reading now."""
+    bill = bills.last_shown(visit)
+    if bill is None:
+        return VisitReading(), CardsReading(), False
+    cards = CardsReading(bill.cards.cards, unreadable_count=bill.cards.unreadable_count)
+    return VisitReading(bill.details, read_at=bill.read_at), cards, bills.is_fresh(visit, bill, within)
+
+
 def read_for_screen(visit: Visit, *, by: Person | None = None) -> tuple[VisitReading, CardsReading]:
     """What Altegio shows of the visit and of its client's cards, for `by`; what was read seconds ago is not read again.
 
-    After a failed read no second one keeps anyone waiting. Endpoints: those of `read_visit`, `find_client`, `read_cards`.
+    What cannot be read is as last shown, if it ever was, with the error. After a failed read no second one keeps anyone
+    waiting. Endpoints: those of `read_visit`, `find_client`, `read_cards`.
     """
-    if bill := bills.fresh(visit):
-        cards = CardsReading(bill.cards.cards, unreadable_count=bill.cards.unreadable_count)
-        return VisitReading(bill.details, read_at=bill.read_at), cards
+    known, known_cards, is_fresh = known_for_screen(visit)
+    if is_fresh:
+        return known, known_cards
+    current.ends_at = time.monotonic() + SECONDS_FOR_A_PAGE
+    try:
+        details, cards = _read_both(visit, by)
+    finally:
+        current.ends_at = math.inf
+    if known.details is not None and cards.error:
+        if details.details is None:
+            details = replace(details, details=known.details, read_at=known.read_at)
+        cards = replace(known_cards, error=cards.error, retry_after=cards.retry_after, read_at=known.read_at)
+    return details, cards
+
+
+def _read_both(visit: Visit, by: Person | None) -> tuple[VisitReading, CardsReading]:
     turns = 2 if visit.client_id is not None else 1
     details = read_visit(visit.location, visit_id=visit.pk, record_id=visit.record_id, turns=turns, by=by)
     if details.details is None:

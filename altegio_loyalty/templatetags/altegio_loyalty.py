@@ -8,6 +8,7 @@ from django.utils.safestring import mark_safe
 
 from altegio_loyalty import conf, services, texts
 from altegio_loyalty.access import sees_no_location
+from altegio_loyalty.admin.looks import short_time
 from altegio_loyalty.wording import isolated, points, reason, zone_note
 
 register = template.Library()
@@ -15,6 +16,7 @@ register.filter(isolated)
 register.filter(points)
 register.filter(reason)
 register.filter(sees_no_location)
+register.filter(short_time)
 register.simple_tag(services.find_blocks)
 register.filter(zone_note)
 

@@ -57,7 +57,6 @@ def filled(salon: Salon, visits: list[Any], kind: str = PROMOTION, **changes: An
         data[f"visit{visit.pk}-choice"] = f"{value}|200.00" if kind == WITHDRAWAL else value
     if kind == PROMOTION:
         data["program"] = salon.program.id
-        data[f"title{salon.program.id}"] = "Birthday 10 %"
     if kind == WITHDRAWAL:
         data["how"] = "all"
     return {**data, **changes}
@@ -305,10 +304,12 @@ def test_the_batch_pages_need_the_right_to_see_visits(salon: Salon, receptionist
 
 
 def test_a_batch_is_found_again_by_whoever_asked_for_it(salon: Salon, receptionist: Client) -> None:
-    receptionist.post(form_of(PROMOTION), filled(salon, several(salon, 2)))
+    visits = several(salon, 2)
+    receptionist.get(form_of(PROMOTION), {"visit": [visit.pk for visit in visits]})
+    receptionist.post(form_of(PROMOTION), filled(salon, visits))
     mine = text_of(receptionist.get(reverse(RECENT)))
     assert batch_url() in mine
-    assert "Birthday 10 %" in mine
+    assert "Apply a promotion: Birthday" in mine
     assert batch_url() not in text_of(staff("view_visit", *KINDS).get(reverse(RECENT)))
     assert batch_url() in text_of(staff("view_visit", "resolve_operation").get(reverse(RECENT)))
 
@@ -321,8 +322,9 @@ def test_a_batch_of_nobody_is_not_found(receptionist: Client) -> None:
 def test_texts_of_a_batch_are_escaped(salon: Salon, receptionist: Client) -> None:
     visits = several(salon, 2)
     Visit.objects.update(client_name="<script>alert(1)</script>")
+    salon.ledger.books.programs[salon.program.id].title = "<img src=x>"
+    receptionist.get(form_of(PROMOTION), {"visit": [visit.pk for visit in visits]})
     data = filled(salon, visits)
-    data[f"title{salon.program.id}"] = "<img src=x>"
     page = text_of(receptionist.post(form_of(PROMOTION), data, follow=True))
     assert "<script>alert" not in page
     assert "<img src=x>" not in page

@@ -36,11 +36,12 @@ def desk(sign_in: Callable[..., Client]) -> Client:
 
 
 def page(visit: Visit) -> str:
-    return reverse("admin:altegio_loyalty_visit_change", args=[visit.pk])
+    """Read anew, as its script asks for it."""
+    return reverse("admin:altegio_loyalty_visit_change", args=[visit.pk]) + "?read=1"
 
 
 def form(visit: Visit, kind: str = "apply_card_withdrawal") -> str:
-    return f"{reverse('admin:altegio_loyalty_visit_operate', args=[kind])}?visit={visit.pk}"
+    return f"{reverse('admin:altegio_loyalty_visit_operate', args=[kind])}?visit={visit.pk}&read=1"
 
 
 def reads(salon: Salon) -> int:

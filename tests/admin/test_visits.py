@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import json
+import re
 import uuid
 from decimal import Decimal
 from typing import Any
@@ -10,12 +12,14 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from altegio_loyalty import services
+from altegio_loyalty.admin.desk.forms import AmountField
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, Visit
 from altegio_loyalty.sandbox import FAULTS
 from tests.delivery.test_recording import no_result_can_be_written
@@ -68,8 +72,14 @@ def receptionist() -> Client:
     return staff("view_visit", "view_loyaltyoperation", *KINDS)
 
 
-def page_of(visit: Visit) -> str:
+def known_page_of(visit: Visit) -> str:
+    """The page with what is known, as it comes up."""
     return reverse("admin:altegio_loyalty_visit_change", args=[visit.pk])
+
+
+def page_of(visit: Visit) -> str:
+    """The page as its script asks for it a moment later, read anew."""
+    return f"{known_page_of(visit)}?read=1"
 
 
 def form_of(kind: str) -> str:
@@ -199,7 +209,7 @@ def test_result_that_could_not_be_written__is_told_as_a_doubt(salon: Salon, rece
     with no_result_can_be_written():
         answer = receptionist.post(form_of("apply_card_withdrawal"), posted(salon, visit))
     shown = receptionist.get(answer["Location"]).content.decode()
-    assert "Whether it took effect is in doubt: do not repeat it." in shown
+    assert "it is looked up by itself; do not repeat it." in shown
     assert len(salon.sandbox.effects) == 1
 
 
@@ -211,7 +221,26 @@ def test_a_form_without_its_token_does_nothing(salon: Salon, receptionist: Clien
     assert posts(salon) == []
 
 
-@pytest.mark.parametrize("amount", ["", "0", "-1", "NaN", "1.001", "1e400", "99999999999999", "abc"])
+@pytest.mark.parametrize(
+    "amount",
+    [
+        "",
+        "0",
+        "-1",
+        "+1",
+        "NaN",
+        "1.001",
+        "1e400",
+        "1e2",
+        "99999999999999",
+        "abc",
+        "1,234",
+        "1.234",
+        "1,23,4",
+        "½",
+        "1 23",
+    ],
+)
 def test_a_bad_amount_comes_back_with_the_form(salon: Salon, receptionist: Client, amount: str) -> None:
     """The page says what is wrong, keeps what was chosen, and sends nothing."""
     visit = salon.visit()
@@ -221,6 +250,33 @@ def test_a_bad_amount_comes_back_with_the_form(salon: Salon, receptionist: Clien
     assert b"errorlist" in response.content
     assert b"Gold" in response.content
     assert posts(salon) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "amount"),
+    [
+        ("2,5", "2.5"),
+        ("2.5", "2.5"),
+        (" 1 234,50 ", "1234.5"),
+        ("1\u00a0234.5", "1234.5"),
+        ("1\u202f234", "1234"),
+        ("1'234", "1234"),
+        ("1,234.56", "1234.56"),
+        ("1.234,56", "1234.56"),
+        ("1,234,567", "1234567"),
+        ("007", "7"),
+    ],
+)
+@pytest.mark.parametrize("language", ["en", "de", "ru"])
+def test_an_amount_is_read_as_it_was_typed__in_every_language(typed: str, amount: str, language: str) -> None:
+    with translation.override(language):
+        assert AmountField(max_digits=12, decimal_places=2).clean(typed) == Decimal(amount)
+
+
+@pytest.mark.parametrize(("typed", "whole"), [("1,234", "1234"), ("12.345", "12345")])
+def test_an_amount_that_can_be_read_in_two_ways__is_asked_about(typed: str, whole: str) -> None:
+    with pytest.raises(ValidationError, match=f"{typed} can be read in two ways: write {whole}"):
+        AmountField().clean(typed)
 
 
 @pytest.mark.parametrize("choice", ["", "0", "-5", "1:2", "card", "9" * 40, "1;DROP"])
@@ -250,14 +306,14 @@ def test_no_answer_of_altegio_breaks_a_page(salon: Salon, receptionist: Client, 
         salon.sandbox.fail(fault)
     assert receptionist.get(page_of(visit)).status_code == 200
     for kind in KINDS:
-        assert receptionist.get(form_of(kind), {"visit": visit.pk}).status_code == 200
+        assert receptionist.get(form_of(kind), {"visit": visit.pk, "read": 1}).status_code == 200
 
 
 def test_with_altegio_down_the_ids_can_be_typed(salon: Salon, receptionist: Client) -> None:
     """Nobody can choose from what cannot be read; what is typed is kept and done when Altegio is back."""
     visit = salon.visit()
     salon.sandbox.stop()
-    page = receptionist.get(form_of("apply_card_withdrawal"), {"visit": visit.pk})
+    page = receptionist.get(form_of("apply_card_withdrawal"), {"visit": visit.pk, "read": 1})
     assert f'name="visit{visit.pk}-card_id"'.encode() in page.content
     data = {
         "token": uuid.uuid4().hex,
@@ -290,7 +346,7 @@ def test_a_visit_without_a_client_is_no_failure_of_altegio(salon: Salon, recepti
     """Altegio answered: there is nobody, and so no card. Nothing has to be typed for that."""
     there = salon.ledger.add_visit(salon.location.pk, None, lines=[("Haircut", "300")])
     visit = Visit.objects.create(id=there.id, record_id=there.record_id, location=salon.location)
-    for url in (page_of(visit), f"{form_of('apply_card_withdrawal')}?visit={visit.pk}"):
+    for url in (page_of(visit), f"{form_of('apply_card_withdrawal')}?visit={visit.pk}&read=1"):
         page = receptionist.get(url).content.decode()
         assert "This visit has no client in Altegio" in page
         assert "did not show them" not in page
@@ -331,8 +387,8 @@ def test_a_visit_is_found_by_its_number_and_its_appointments(salon: Salon, recep
     visit, other = salon.visit(), salon.visit(client_name="Somebody else")
     for number in (visit.pk, visit.record_id):
         page = receptionist.get(reverse(LIST), {"q": number}).content.decode()
-        assert page_of(visit) in page
-        assert page_of(other) not in page
+        assert known_page_of(visit) in page
+        assert known_page_of(other) not in page
 
 
 @pytest.mark.parametrize("day", ["today", "yesterday", "tomorrow", "week", "nonsense"])
@@ -340,7 +396,7 @@ def test_the_day_filter_has_an_answer_for_every_value(salon: Salon, receptionist
     visit = salon.visit()
     page = receptionist.get(reverse(LIST), {"day": day}, follow=True)
     assert page.status_code == 200
-    assert (page_of(visit) in page.content.decode()) == (day not in ("yesterday", "tomorrow"))
+    assert (known_page_of(visit) in page.content.decode()) == (day not in ("yesterday", "tomorrow"))
 
 
 def test_more_visits_than_a_person_can_wait_for_are_refused(salon: Salon, receptionist: Client) -> None:
@@ -384,7 +440,7 @@ def test_the_list_costs_the_same_however_long_it_is(
 
 def test_no_token_reaches_a_page(salon: Salon, receptionist: Client) -> None:
     visit = salon.visit()
-    for url in (page_of(visit), f"{form_of('apply_card_withdrawal')}?visit={visit.pk}", reverse(LIST)):
+    for url in (page_of(visit), f"{form_of('apply_card_withdrawal')}?visit={visit.pk}&read=1", reverse(LIST)):
         page = receptionist.get(url).content.decode()
         assert salon.sandbox.partner_token not in page
         assert salon.sandbox.user_token not in page
@@ -425,7 +481,7 @@ def test_when_altegio_is_away_the_page_shows_what_was_last_left_to_pay(
 def test_the_form_says_what_each_amount_leaves(salon: Salon, receptionist: Client) -> None:
     """All, half and round amounts, each with what stays on the card and what is left to pay."""
     visit = salon.visit()
-    page = text_of(receptionist.get(form_of("apply_card_withdrawal"), {"visit": visit.pk}))
+    page = text_of(receptionist.get(form_of("apply_card_withdrawal"), {"visit": visit.pk, "read": 1}))
     for amount, stays, left in (("300", "200", "0"), ("150", "350", "150"), ("200", "300", "100")):
         assert f"{stays} points stay on the card, {left} is left to pay." in page, amount
 
@@ -460,7 +516,7 @@ def test_another_card_that_was_used_is_a_warning(salon: Salon, receptionist: Cli
     visit = salon.visit()
     other = salon.ledger.add_card(salon.client, balance="50", title="Old")
     salon.ledger.withdraw(visit.pk, other.id, Decimal(20))
-    for url in (page_of(visit), f"{form_of('apply_card_withdrawal')}?visit={visit.pk}"):
+    for url in (page_of(visit), f"{form_of('apply_card_withdrawal')}?visit={visit.pk}&read=1"):
         assert "Another card was already used on this visit: Old" in text_of(receptionist.get(url))
 
 
@@ -495,9 +551,9 @@ def test_what_would_fail_beside_an_open_operation_is_not_offered(salon: Salon, r
     visit = salon.visit()
     waiting(salon, visit)
     page = text_of(receptionist.get(page_of(visit)))
-    assert "Another operation with this card is not finished" in page
+    assert "What was asked for with this card is not finished yet" in page
     assert "Withdraw up to" not in page
-    form = text_of(receptionist.get(form_of("apply_card_withdrawal"), {"visit": visit.pk}))
+    form = text_of(receptionist.get(form_of("apply_card_withdrawal"), {"visit": visit.pk, "read": 1}))
     assert "Not possible now" in form
 
 
@@ -524,7 +580,7 @@ def test_the_page_costs_the_same_however_long_its_history_is(
     salon.ledger.withdraw(visit.pk, salon.card.id, 70)
     for _ in range(40):
         waiting(salon, visit, status="succeeded", open_key=None, next_attempt_at=None)
-    url = page_of(visit) if what == "page" else f"{form_of('cancel_card_withdrawal')}?visit={visit.pk}"
+    url = page_of(visit) if what == "page" else f"{form_of('cancel_card_withdrawal')}?visit={visit.pk}&read=1"
     assert receptionist.get(url).status_code == 200
     with django_assert_max_num_queries(9):
         receptionist.get(url)
@@ -590,7 +646,7 @@ def test_a_bound_person_neither_sees_nor_acts_in_another_location(salon: Salon, 
     visit = salon.visit()
     client = elsewhere(salon)
     assert "Jane" not in text_of(client.get(page_of(visit), follow=True))
-    assert "Jane" not in text_of(client.get(form_of(kind), {"visit": visit.pk}, follow=True))
+    assert "Jane" not in text_of(client.get(form_of(kind), {"visit": visit.pk, "read": 1}, follow=True))
     client.post(form_of(kind), posted(salon, visit, kind))
     assert not LoyaltyOperation.objects.exists()
 
@@ -668,7 +724,7 @@ def test_titles_from_outside_turn_no_amount_around(salon: Salon, receptionist: C
     visit = salon.visit(client_name=f"{ARABIC} 7")
     pages = [text_of(receptionist.get(url)) for url in (reverse(LIST), page_of(visit))]
     pages += [
-        text_of(receptionist.get(form_of(kind), {"visit": visit.pk}))
+        text_of(receptionist.get(form_of(kind), {"visit": visit.pk, "read": 1}))
         for kind in ("apply_card_withdrawal", "apply_discount_program")
     ]
     for page in pages:
@@ -688,7 +744,10 @@ def test_titles_of_lines_and_locations_turn_no_amount_around(salon: Salon, recep
         id=there.id, location=salon.location, record_id=there.record_id, client_id=salon.client.id
     )
     form = form_of("apply_card_withdrawal")
-    pages = [text_of(receptionist.get(page_of(visit))), text_of(receptionist.get(form, {"visit": visit.pk}))]
+    pages = [
+        text_of(receptionist.get(page_of(visit))),
+        text_of(receptionist.get(form, {"visit": visit.pk, "read": 1})),
+    ]
     pages += [text_of(receptionist.get(form, {"visit": [visit.pk, salon.visit().pk]}))]
     for page in pages:
         assert "\u202e" not in page
@@ -697,3 +756,185 @@ def test_titles_of_lines_and_locations_turn_no_amount_around(salon: Salon, recep
         assert f"{ARABIC} 4" in page
     assert f"{ARABIC} 3" in pages[0]
     assert "<td>Gold</td>" in pages[0]
+
+
+# At once, with what is known
+
+
+def test_a_page_comes_up_without_asking_altegio(
+    salon: Salon, receptionist: Client, django_assert_max_num_queries: Any
+) -> None:
+    """With the last reading's age, and what tells its script to read."""
+    visit = salon.visit()
+    assert "Not read yet." in text_of(receptionist.get(known_page_of(visit)))
+    receptionist.get(page_of(visit))
+    Visit.objects.update(shown=aged(visit))
+    count = len(salon.sandbox.requests)
+    for url in (known_page_of(visit), f"{form_of('apply_card_withdrawal')}?visit={visit.pk}"):
+        with django_assert_max_num_queries(9):
+            page = text_of(receptionist.get(url))
+        assert "Gold" in page
+        assert "As of " in page
+        assert "data-altegio-read" in page
+    assert len(salon.sandbox.requests) == count
+
+
+def aged(visit: Visit) -> str:
+    """What was kept of it, as if that had been an hour ago."""
+    kept = json.loads(Visit.objects.get(pk=visit.pk).shown)
+    for name in ("read_at", "kept_at"):
+        moment = datetime.datetime.fromisoformat(kept[name])
+        kept[name] = (moment - datetime.timedelta(hours=1)).isoformat()
+    return json.dumps(kept)
+
+
+def test_a_withdrawal_from_the_list_costs_four_requests(salon: Salon, receptionist: Client) -> None:
+    """Two to read visit and cards; the form goes by them; look and call; the result goes by the call's own answer."""
+    visit = salon.visit()
+    receptionist.get(known_page_of(visit))
+    receptionist.get(page_of(visit))
+    form = text_of(receptionist.get(form_of("apply_card_withdrawal"), {"visit": visit.pk}))
+    assert "data-altegio-read" not in form
+    answer = receptionist.post(form_of("apply_card_withdrawal"), posted(salon, visit))
+    page = text_of(receptionist.get(answer["Location"]))
+    assert "data-altegio-read" not in page
+    assert "Done: 100 points taken." in page
+    assert "200 is left to pay, 400 points are on the card" in page
+    assert "100 points taken" in page
+    assert [request.method for request in salon.sandbox.requests] == ["GET", "GET", "GET", "POST"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "left", "card"), [("cancel_card_withdrawal", 300, 500), ("apply_discount_program", 200, 430)]
+)
+def test_the_balance_after_a_call__is_what_altegio_has(
+    salon: Salon, receptionist: Client, kind: str, left: int, card: int
+) -> None:
+    visit = salon.visit()
+    salon.ledger.withdraw(visit.pk, salon.card.id, Decimal(70))
+    receptionist.get(page_of(visit))
+    answer = receptionist.post(form_of(kind), posted(salon, visit, kind))
+    assert f"{left} is left to pay, {card} points are on the card" in text_of(
+        receptionist.get(answer["Location"])
+    )
+    assert salon.ledger.balance(salon.card.id) == card
+
+
+def test_a_balance_that_was_read_long_before_the_call__is_read_anew(
+    salon: Salon, receptionist: Client
+) -> None:
+    visit = salon.visit()
+    receptionist.get(page_of(visit))
+    Visit.objects.update(shown=aged(visit))
+    salon.ledger.set_balance(salon.card.id, "900")
+    answer = receptionist.post(form_of("apply_card_withdrawal"), posted(salon, visit))
+    page = text_of(receptionist.get(answer["Location"]))
+    assert "data-altegio-read" in page
+    assert "balance unknown" in page
+    assert "points are on the card" not in page
+
+
+def test_the_script_is_told_where_to_go(salon: Salon, receptionist: Client) -> None:
+    """A form that is sent by it stays on its page until there is an answer, so that nothing typed is lost."""
+    visit = salon.visit()
+    answer = receptionist.post(
+        form_of("apply_card_withdrawal"), posted(salon, visit), headers={"accept": "application/json"}
+    )
+    assert answer.json() == {"url": known_page_of(visit)}
+    assert len(salon.sandbox.effects) == 1
+
+
+# Altegio is away
+
+
+def test_with_altegio_away__what_it_showed_last_is_chosen_by_name(salon: Salon, receptionist: Client) -> None:
+    """And waits; nobody has to know Altegio's numbers."""
+    visit = salon.visit()
+    receptionist.get(page_of(visit))
+    Visit.objects.update(shown=aged(visit))
+    salon.sandbox.stop()
+    page = text_of(receptionist.get(page_of(visit)))
+    assert "This is what it showed at" in page
+    assert "Withdraw up to 300" in page
+    assert '<details class="altegio-advanced" open>' not in page
+    form = text_of(receptionist.get(form_of("apply_card_withdrawal"), {"visit": visit.pk, "read": 1}))
+    assert "All that card and bill allow" in form
+    assert '<details class="altegio-advanced" open>' not in form
+    answer = receptionist.post(form_of("apply_card_withdrawal"), posted(salon, visit))
+    told = text_of(receptionist.get(answer["Location"]))
+    assert "it goes on by itself at" in told
+    assert "It is tried until" in told
+    assert "Gold" in LoyaltyOperation.objects.get().card_title
+
+
+def test_with_the_cards_alone_away__they_are_as_last_shown(salon: Salon, receptionist: Client) -> None:
+    visit = salon.visit()
+    receptionist.get(page_of(visit))
+    Visit.objects.update(shown=aged(visit))
+    salon.sandbox.fail("status_500", path="client_cards")
+    page = text_of(receptionist.get(page_of(visit)))
+    assert "did not show them now. This is what it showed at" in page
+    assert "Withdraw up to 300" in page
+
+
+# Every sentence true
+
+
+def test_the_log_says_who_did_it_before(salon: Salon, receptionist: Client) -> None:
+    visit = salon.visit()
+    receptionist.post(form_of("apply_card_withdrawal"), posted(salon, visit))
+    LoyaltyOperation.objects.update(requested_by_login="anna")
+    waiting(
+        salon,
+        visit,
+        status="rejected",
+        ending="already_there",
+        open_key=None,
+        next_attempt_at=None,
+        seen_before=100,
+    )
+    page = text_of(receptionist.get(known_page_of(visit)))
+    assert re.search(r"It was asked for here at \d\d:\d\d:\d\d, by anna\.", page)
+
+
+def test_an_operation_is_told_with_its_card_and_promotion(salon: Salon, receptionist: Client) -> None:
+    visit = salon.visit()
+    receptionist.get(page_of(visit))
+    receptionist.post(form_of("apply_discount_program"), posted(salon, visit, "apply_discount_program"))
+    operation = LoyaltyOperation.objects.get()
+    assert (operation.card_title, operation.program_title) == (
+        f"Gold ···{salon.card.number[-4:]}",
+        "Birthday",
+    )
+    assert f"Birthday, {operation.card_title}" in text_of(receptionist.get(known_page_of(visit)))
+
+
+def test_a_full_payment_is_no_warning(salon: Salon, receptionist: Client) -> None:
+    visit = salon.visit()
+    salon.ledger.pay(visit.pk, "300")
+    page = text_of(receptionist.get(page_of(visit)))
+    assert "The visit is paid in full" in page
+    assert 'class="altegio-warning"><span aria-hidden="true">' not in page
+
+
+def test_a_countdown_shows_the_next_look__and_never_the_end_of_a_lease(
+    salon: Salon, receptionist: Client
+) -> None:
+    visit = salon.visit()
+    ends_at = timezone.now() + datetime.timedelta(seconds=120)
+    doubt = {"status": "unconfirmed", "unanswered_at": timezone.now(), "next_attempt_at": ends_at}
+    operation = waiting(salon, visit, **doubt)
+    assert "data-altegio-seconds" in receptionist.get(address("state", visit)).json()["waiting"]
+    LoyaltyOperation.objects.filter(pk=operation.pk).update(look_ends_at=ends_at)
+    waits = receptionist.get(address("state", visit)).json()["waiting"]
+    assert "data-altegio-seconds" not in waits
+    assert "is being asked right now what became of it" in waits
+
+
+def test_a_step_that_cannot_be_written_down__is_no_broken_page(salon: Salon, receptionist: Client) -> None:
+    visit = salon.visit()
+    waiting(salon, visit, next_attempt_at=timezone.now())
+    with no_result_can_be_written():
+        assert receptionist.post(address("step", visit)).status_code == 302
+    assert "do not repeat it" in text_of(receptionist.get(known_page_of(visit)))
+    assert len(salon.sandbox.effects) == 1

@@ -72,7 +72,8 @@ def test_a_receptionist_withdraws_a_part(desk: Any, log_in: Any) -> None:
     page.get_by_role("button", name="Withdraw 120 points").click()
     expect(verdict(page)).to_contain_text("Done: 120 points taken.")
     expect(page.locator("#altegio-live").get_by_text("120 points taken")).to_be_visible()
-    expect(page.get_by_text("380 points")).to_be_visible()
+    expect(verdict(page)).to_contain_text("200 is left to pay, 380 points are on the card, as of")
+    expect(page.locator("#altegio-live").get_by_text("380 points")).to_be_visible()
     assert desk.taken(visit) == 120
 
 

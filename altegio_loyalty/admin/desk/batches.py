@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, F, Min, Q, QuerySet
+from django.db.models import Count, F, Max, Min, Q, QuerySet
 from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.loader import render_to_string
 from django.urls import URLPattern
@@ -19,13 +19,13 @@ from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin import kinds
 from altegio_loyalty.admin.decisions import RESOLVE, Tally
 from altegio_loyalty.admin.desk.live import live_addresses, may_stop, may_take_step, stop_one, take_step
-from altegio_loyalty.admin.desk.several_visits import remembered_promotion
 from altegio_loyalty.admin.looks import look_of, status_badge
 from altegio_loyalty.admin.pages import ACTS, FOLDER, Page
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.states import OPEN, Status
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import ngettext
+from altegio_loyalty.wording import isolated
 
 #: So long one step may go on: short for the script, which shows the progress after each, longer for a form without it.
 SECONDS_OF_STEP, SECONDS_OF_LONG_STEP = 2.0, 10.0
@@ -38,9 +38,8 @@ def _operations_seen_by(page: Page) -> QuerySet[LoyaltyOperation]:
     return visible_to(page.request.user, database.operations().filter(batch__isnull=False))
 
 
-def _title(page: Page, kind: str, batch: uuid.UUID) -> str:
-    title, what = kinds.title_of(kind), remembered_promotion(page.request, batch)
-    return f"{title}: {what}" if what else title
+def _title(kind: str, promotion: str) -> str:
+    return f"{kinds.title_of(kind)}: {isolated(promotion)}" if promotion else kinds.title_of(kind)
 
 
 class Batch:
@@ -88,7 +87,7 @@ class Batch:
         first = self.operations[0]
         return {
             **self._progress(),
-            "title": _title(self.page, first.kind, self.id),
+            "title": _title(first.kind, first.program_title),
             "rows": self.rows,
             "first": first,
         }
@@ -127,6 +126,7 @@ class BatchPage(Page):
             .values("batch", "kind", by=F("requested_by_login"))
             .annotate(
                 asked_at=Min("created_at"),
+                promotion=Max("program_title"),
                 total=Count("pk"),
                 finished=Count("pk", filter=~Q(status__in=OPEN)),
                 done=Count("pk", filter=Q(status=Status.SUCCEEDED)),
@@ -136,7 +136,7 @@ class BatchPage(Page):
         listed = [
             {
                 **batch,
-                "title": _title(self, batch["kind"], batch["batch"]),
+                "title": _title(batch["kind"], batch["promotion"]),
                 "url": self.address("visit_batch", batch["batch"]),
             }
             for batch in batches

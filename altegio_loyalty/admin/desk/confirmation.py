@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -16,12 +15,11 @@ from altegio_loyalty import exceptions, kinds
 from altegio_loyalty.admin.desk.offers import OFFERS, Offers
 from altegio_loyalty.admin.kinds import TABLE
 from altegio_loyalty.admin.locations import currency_shown
-from altegio_loyalty.admin.looks import short_time
 from altegio_loyalty.admin.pages import Page, as_id
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.services.reading import read_for_screen
-from altegio_loyalty.states import Status
 from altegio_loyalty.texts import gettext as _
+from altegio_loyalty.wording import clock
 
 #: So many visits can be chosen at once.
 MOST_VISITS = 100
@@ -80,7 +78,7 @@ class Confirmation(Page):
         `token` and `what` tell one operation of the page from all others, however often the page is sent.
         """
         try:
-            operation = service(
+            service(
                 visit.location_id,
                 visit_id=visit.pk,
                 record_id=visit.record_id,
@@ -96,14 +94,11 @@ class Confirmation(Page):
             return _("Not begun: this site keeps a database transaction open around the page.")
         except exceptions.OperationInProgress as error:
             other = error.operation
-            about = f" {capfirst(other.get_kind_display())}: {other.sentence}" if other else ""
-            return _("Not begun: another operation with this card is not finished yet.") + about
-        if operation.status == Status.SENDING and operation.batch is None:
-            figures = {"time": short_time(operation.next_attempt_at, operation.location.zone)}
-            text = _(
-                "Whether it took effect is in doubt: do not repeat it. It is looked up by itself after %(time)s."
-            )
-            messages.warning(self.request, text % figures)
+            text = _("Not begun: another operation with this card is not finished yet.")
+            if other is None:
+                return text
+            who = f"{other.requested_by_login}, {clock(other.created_at, other.location.zone)}"
+            return f"{text} {capfirst(other.get_kind_display())} ({who}): {other.sentence}"
         return ""
 
     def shared_context(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -20,6 +21,39 @@ from altegio_loyalty.texts import gettext_lazy
 OTHER = "other"
 
 
+#: Digits alone or in groups of three with one mark between all of them, and decimals behind another mark.
+_AMOUNT = re.compile(
+    r"(?P<whole>[0-9]+|[1-9][0-9]{0,2}(?P<mark>[ .,])[0-9]{3}(?:(?P=mark)[0-9]{3})*)"
+    r"(?:(?!(?P=mark))[.,](?P<decimals>[0-9]+))?"
+)
+
+
+def plain_amount(typed: str) -> str:
+    """The amount that a person typed, with a point, whichever marks of decimals and thousands they write.
+
+    Raises `ValidationError` where it is no number, or nobody can say which one was meant.
+    """
+    found = _AMOUNT.fullmatch(re.sub(r"[\s'\u2019]", " ", typed.strip()))
+    if not found:
+        raise ValidationError(_("Write the points in digits, such as 120 or 99.50."))
+    whole, decimals = re.sub("[ .,]", "", found["whole"]), found["decimals"] or "0"
+    if re.fullmatch("[1-9][0-9]{0,2},[0-9]{3}", f"{whole},{decimals}") and not found["mark"]:
+        figures = {"typed": typed.strip(), "whole": whole + decimals}
+        raise ValidationError(
+            _("%(typed)s can be read in two ways: write %(whole)s, or no more than 2 decimals."),
+            params=figures,
+        )
+    return f"{whole}.{decimals}"
+
+
+class AmountField(forms.DecimalField):
+    """Points as a person types them: see `plain_amount`. A text field, since browsers read one for numbers as they like."""
+
+    def to_python(self, value: Any) -> Any:
+        text = "" if value is None else str(value).strip()
+        return super().to_python(plain_amount(text) if text else None)
+
+
 def parse_choice(kind: Kind, value: str) -> tuple[int, int | None] | None:
     """Card and promotion of a posted choice, "card" or "card:promotion"; None where it is neither."""
     card, colon, program = value.partition(":")
@@ -35,7 +69,7 @@ class OperationForm(forms.Form):
     part = forms.CharField(label=gettext_lazy("How much"), max_length=20, required=False)
     card_id = forms.IntegerField(label=gettext_lazy("Card ID"), min_value=1, max_value=LARGEST_ID)
     program_id = forms.IntegerField(label=gettext_lazy("Promotion ID"), min_value=1, max_value=LARGEST_ID)
-    amount = forms.DecimalField(
+    amount = AmountField(
         label=gettext_lazy("Points"),
         min_value=Decimal("0.01"),
         max_value=LARGEST_AMOUNT,
@@ -44,13 +78,7 @@ class OperationForm(forms.Form):
     )
 
     def __init__(
-        self,
-        posted: Any = None,
-        *,
-        visit: Visit,
-        kind: Kind,
-        offers: Offers | None = None,
-        choice: str = "",
+        self, posted: Any = None, *, visit: Visit, kind: Kind, offers: Offers | None = None, choice: str = ""
     ) -> None:
         super().__init__(posted, prefix=f"visit{visit.pk}")
         self.visit = visit

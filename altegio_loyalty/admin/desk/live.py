@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import logging
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
@@ -15,13 +17,17 @@ from django.urls import URLPattern
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from altegio_loyalty import database, exceptions, kinds, services
+from altegio_loyalty import bills, database, exceptions, kinds, services
 from altegio_loyalty.admin.decisions import DECISIONS, carry_out
+from altegio_loyalty.admin.desk.bill import Bill
 from altegio_loyalty.admin.looks import look_of, status_badge
 from altegio_loyalty.admin.pages import ACTS, FOLDER, Page, as_id
 from altegio_loyalty.models import LoyaltyOperation, Visit
-from altegio_loyalty.states import Status
+from altegio_loyalty.states import Ending, Status
 from altegio_loyalty.texts import gettext as _
+from altegio_loyalty.wording import clock, points
+
+logger = logging.getLogger(__name__)
 
 #: So many of a visit's operations are shown on its page; the log has all.
 OPERATIONS_SHOWN = 20
@@ -49,10 +55,15 @@ def stop_one(page: Page, operation: LoyaltyOperation) -> tuple[bool, str]:
 
 
 def take_step(operation: LoyaltyOperation) -> LoyaltyOperation | None:
-    """One step of delivery for a person who is looking; None where this site's transactions do not allow it."""
+    """One step of delivery for a person who is looking; None where this site's transactions or database do not allow it."""
     try:
         return services.deliver_now(operation.pk)
     except exceptions.TransactionOpen:
+        return None
+    except (DatabaseError, InterfaceError):
+        # The row says what is known, and whoever comes when its lease is over goes on from there.
+        logger.exception("A step of operation %s could not be written down.", operation.pk)
+        database.reconnect()
         return None
 
 
@@ -86,18 +97,18 @@ class VisitState:
         facts = [
             (
                 *(row.pk, row.status, row.fence, row.is_stopping, row.discrepancy, row.undone_at),
-                *(row.location.is_paused, row.location.is_active),
+                *(row.location.is_paused, row.location.is_active, row.is_looked_up_now),
             )
             for row in self.operations
         ]
-        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((facts, self.visit.read_at)).encode()).hexdigest()[:16]
 
     def context(self) -> dict[str, Any]:
         """What the templates of the page's parts need."""
         return {
             "verdicts": [
-                {"row": operation, "badge": status_badge(operation), "tone": look_of(operation).tone}
-                for operation in self.shown_results
+                {**self._told(row), "tone": look_of(row).tone, "till": self._till(row)}
+                for row in self.shown_results
             ],
             "waiting": [self._waiting(row) for row in self.open if kinds.is_known(row.kind)],
             "operations": [self._told(operation) for operation in self.operations],
@@ -107,10 +118,10 @@ class VisitState:
         }
 
     def _waiting(self, operation: LoyaltyOperation) -> dict[str, Any]:
-        """With the seconds until something is due; without, where nothing is or where it depends on more than time."""
-        is_timed = operation.status in (Status.PENDING, Status.UNCONFIRMED) and operation.location.is_working
+        """With the seconds until something is due; without, where it is on its way or depends on more than time."""
+        waits = operation.status in (Status.PENDING, Status.UNCONFIRMED) and not operation.is_looked_up_now
         seconds = None
-        if is_timed and operation.next_attempt_at is not None:
+        if waits and operation.location.is_working and operation.next_attempt_at is not None:
             seconds = max(0, round((operation.next_attempt_at - timezone.now()).total_seconds()))
         return {
             "row": operation,
@@ -119,11 +130,32 @@ class VisitState:
             "may_stop": may_stop(self.page, operation),
         }
 
+    def _till(self, operation: Any) -> str:
+        """What is left to pay and on the card, where Altegio was read after all that was done for the operation."""
+        shown = bills.last_shown(self.visit)
+        if shown is None or operation.is_open or not 0 < operation.last_event <= shown.after:
+            return ""
+        bill = Bill(shown.details)
+        balance = next((card.balance for card in shown.cards.cards if card.id == operation.card_id), None)
+        if bill.range is None or balance is None:
+            return ""
+        figures = {"card": points(balance), "time": clock(shown.read_at, operation.location.zone)}
+        text = _("%(left)s is left to pay, %(card)s points are on the card, as of %(time)s.")
+        return text % {"left": bill, **figures}
+
+    def _done_before(self, operation: LoyaltyOperation) -> LoyaltyOperation | None:
+        """What did it, from here, where the visit showed it already."""
+        mine = (operation.card_id, operation.program_id, operation.kind)
+        others = [row for row in self.operations if (row.card_id, row.program_id, row.kind) == mine]
+        was_there = operation.ending == Ending.ALREADY_THERE
+        return next((row for row in others if was_there and row.status == Status.SUCCEEDED), None)
+
     def _told(self, operation: LoyaltyOperation) -> dict[str, Any]:
         batch = operation.batch
         return {
             "row": operation,
             "badge": status_badge(operation),
+            "before": self._done_before(operation),
             "url": self.may_see_log and self.page.address("loyaltyoperation_change", operation.pk),
             "batch_url": batch and self.page.address("visit_batch", batch),
         }

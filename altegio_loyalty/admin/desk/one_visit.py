@@ -6,18 +6,22 @@ import uuid
 from functools import partial
 
 from django.contrib import messages
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse
 
 from altegio_loyalty.admin.desk.confirmation import Confirmation, busy_cards_of
 from altegio_loyalty.admin.desk.forms import OTHER, OperationForm
-from altegio_loyalty.admin.desk.offers import Offer
+from altegio_loyalty.admin.desk.offers import OFFERS, Offer
 from altegio_loyalty.admin.kinds import TABLE, why_nothing
+from altegio_loyalty.bills import READING_IS_RECENT
 from altegio_loyalty.models import Visit
-from altegio_loyalty.wording import decimals_of
+from altegio_loyalty.services.reading import known_for_screen, read_for_screen
 
 
 class OneVisit(Confirmation):
     """One request to the confirmation page of one visit."""
+
+    #: Whether what the form goes by was read moments ago.
+    is_fresh: bool
 
     def respond(self, visit: Visit) -> HttpResponse:
         """Show the form, or ask for what was chosen; the visit's page then shows what becomes of it."""
@@ -28,11 +32,17 @@ class OneVisit(Confirmation):
         if not form.is_valid():
             return self._form_page(self._form(visit), token)
         self._ask(form, token)
-        return HttpResponseRedirect(self.address("visit_change", visit.pk))
+        url = self.address("visit_change", visit.pk)
+        return self.answer(lambda: {"url": url}, url)
 
     def _form(self, visit: Visit) -> OperationForm:
-        offers = self.offers(visit, busy_cards_of([visit])[visit.pk])
-        posted = self.request.POST if self.request.method == "POST" else None
+        details, cards, self.is_fresh = known_for_screen(visit, READING_IS_RECENT)
+        is_posted = self.request.method == "POST"
+        if "read" in self.request.GET or (is_posted and details.details is None):
+            details, cards = read_for_screen(visit, by=self.request.user)
+            self.is_fresh = not details.error
+        offers = OFFERS[self.kind.name](details, cards, busy_cards_of([visit])[visit.pk])
+        posted = self.request.POST if is_posted else None
         choice = self.request.GET.get("choice", "")
         return OperationForm(posted, visit=visit, kind=self.kind, offers=offers, choice=choice)
 
@@ -43,14 +53,18 @@ class OneVisit(Confirmation):
             "form": form,
             "visit": form.visit,
             "offers": offers,
-            "smallest": "0.01" if decimals_of(form.visit.location.currency) else "1",
+            "is_fresh": self.is_fresh,
+            "to_read": not (self.is_fresh or offers.visit.error or form.is_bound),
+            "state_url": self.address("visit_state", form.visit.pk),
             "chosen": chosen,
             "others": self._other_cards(form),
             "nothing": why_nothing(self.kind, has_client=form.visit.client_id is not None),
             "warnings": offers.warnings(chosen),
             "token": token.hex,
             "other_value": OTHER,
-            "is_typing": form.types_ids or bool(offers.error) or "typed" in self.request.GET,
+            "is_typing": form.types_ids
+            or (bool(offers.error) and not offers.all)
+            or "typed" in self.request.GET,
         }
         return self.page("visit/operate.html", context)
 

@@ -1,4 +1,7 @@
-"""The page of a visit: what Altegio shows of it now, what can be done, and what was asked for so far."""
+"""The page of a visit: what Altegio shows of it, what can be done, and what was asked for so far.
+
+It comes up at once with what is known, and asks Altegio nothing; with `?read=1`, which its script asks for, it is read anew.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from altegio_loyalty.admin.locations import currency_shown
 from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.models import Visit
 from altegio_loyalty.moments import as_local
-from altegio_loyalty.services.reading import read_for_screen
+from altegio_loyalty.services.reading import known_for_screen, read_for_screen
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import isolated
 
@@ -31,7 +34,7 @@ class VisitPage(Page):
         self.visit = visit
 
     def respond(self, extra_context: dict[str, Any]) -> HttpResponse:
-        """The page, with Altegio read once for it."""
+        """The page."""
         state = VisitState(self, self.visit)
         context = {
             "title": self._title(),
@@ -61,48 +64,41 @@ class VisitPage(Page):
         return f"•••{phone[-4:]}" if len(phone) > 10 else "•••"
 
     def _live_context(self, state: VisitState) -> dict[str, Any]:
-        details, cards = read_for_screen(self.visit, by=self.request.user)
-        # What an operation of a newer release's kind explains, nobody here can say.
-        if details.details is not None and all(kinds.is_known(row.kind) for row in state.operations):
-            services.judge_reading(self.visit.pk, details.details, state.operations, details.read_at)
+        details, cards, is_fresh = known_for_screen(self.visit)
+        if "read" in self.request.GET:
+            details, cards = read_for_screen(self.visit, by=self.request.user)
+            is_fresh = not details.error
+            # What an operation of a newer release's kind explains, nobody here can say.
+            if is_fresh and details.details and all(kinds.is_known(row.kind) for row in state.operations):
+                services.judge_reading(self.visit.pk, details.details, state.operations, details.read_at)
         busy_cards = {operation.card_id for operation in state.open}
         of_cards = CardOffers(details, cards, busy_cards)
         all_offers = [offers(details, cards, busy_cards) for offers in OFFERS.values()]
+        more = (offers for offers in all_offers if offers.kind.is_apply and offers.kind != of_cards.kind)
+        typed = {kind: self._operate_url(kind, typed=1) for kind in kinds.TABLE}
         return {
+            "reading": details,
+            "of_cards": cards,
             "details": details.details,
+            "is_fresh": is_fresh,
+            "to_read": not is_fresh and not details.error,
             "bill": of_cards.bill,
-            "unreadable_cards": cards.unreadable_count,
-            "reading_error": details.error,
-            "cards_error": cards.error,
             "no_cards": why_nothing(of_cards.kind, has_client=self.visit.client_id is not None),
-            "warnings": [] if details.error else of_cards.warnings(of_cards.best),
+            "warnings": of_cards.warnings(of_cards.best) if details.details else [],
             "applied": self._choices(offers for offers in all_offers if not offers.kind.is_apply),
-            "cards": self._choices(
-                offers for offers in all_offers if offers.kind.is_apply and offers.kind.takes_amount
-            ),
-            "programs": self._choices(
-                offers for offers in all_offers if offers.kind.is_apply and not offers.kind.takes_amount
-            ),
-            "typed": [
-                {"label": TABLE[kind].button, "url": self._operate_url(kind, typed=1)}
-                for kind in kinds.TABLE
-                if self.may(kind)
-            ],
-            "read_at": details.read_at,
+            "cards": self._choices([of_cards]),
+            "programs": self._choices(more),
+            "typed": [{"label": TABLE[kind].button, "url": url} for kind, url in typed.items() if url],
         }
 
     def _choices(self, several: Iterable[Offers]) -> list[dict[str, Any]]:
         """The offers, each with its address where the person may choose it and it would not fail."""
+        every = [(offers.kind.name, offer) for offers in several for offer in offers.all]
         return [
-            {
-                "offer": offer,
-                "url": self._operate_url(offers.kind.name, choice=offer.value)
-                if self.may(offers.kind.name) and not offer.why_not
-                else "",
-            }
-            for offers in several
-            for offer in offers.all
+            {"offer": offer, "url": "" if offer.why_not else self._operate_url(kind, choice=offer.value)}
+            for kind, offer in every
         ]
 
     def _operate_url(self, kind: str, **query: Any) -> str:
-        return self.address("visit_operate", kind, visit=self.visit.pk, **query)
+        """Where this is asked for; empty for who may not."""
+        return self.address("visit_operate", kind, visit=self.visit.pk, **query) if self.may(kind) else ""

@@ -24,7 +24,7 @@ from django.template.response import TemplateResponse
 
 from altegio_loyalty import database, services
 from altegio_loyalty.admin.desk.confirmation import MOST_VISITS, Confirmation, busy_cards_of
-from altegio_loyalty.admin.desk.forms import parse_choice
+from altegio_loyalty.admin.desk.forms import parse_choice, plain_amount
 from altegio_loyalty.admin.desk.offers import Offer, Offers
 from altegio_loyalty.admin.pages import FOLDER, as_id
 from altegio_loyalty.client.types import CENT
@@ -42,8 +42,6 @@ MOST_OPERATIONS = 4 * MOST_VISITS
 #: So many problems are told one by one.
 MOST_PROBLEMS = 10
 ALL, HALF, SAME = "all", "half", "same"
-_SESSION_KEY = "altegio_loyalty_batches"
-_MOST_TITLES = 30
 
 
 @dataclass
@@ -117,7 +115,6 @@ class SeveralVisits(Confirmation):
         self._tell_problems()
         if not count:
             return self.to_list()
-        self._remember_promotion(batch)
         return HttpResponseRedirect(self.address("visit_batch", batch))
 
     def row(self) -> HttpResponse:
@@ -182,7 +179,7 @@ class SeveralVisits(Confirmation):
             self.problems.append(_("Choose the promotion first."))
         elif self.kind.takes_amount and how == SAME:
             try:
-                self.same = check_amount(self.posted.get("same", ""))
+                self.same = check_amount(plain_amount(self.posted.get("same", "")))
             except ValidationError as error:
                 self.problems += error.messages
         if self.problems:
@@ -264,16 +261,3 @@ class SeveralVisits(Confirmation):
         if more > 0:
             text = ngettext("%(count)s more was not begun.", "%(count)s more were not begun.", more)
             messages.warning(self.request, text % {"count": more})
-
-    def _remember_promotion(self, batch: uuid.UUID) -> None:
-        """Keep the promotion's title for the person who chose it: the log itself only knows Altegio's numbers."""
-        program = self.posted.get("program", "")
-        title = self.posted.get(f"title{program}", "")[:200]
-        if program and title:
-            titles = {**self.request.session.get(_SESSION_KEY, {}), batch.hex: title}
-            self.request.session[_SESSION_KEY] = dict(list(titles.items())[-_MOST_TITLES:])
-
-
-def remembered_promotion(request: HttpRequest, batch: uuid.UUID) -> str:
-    """The title of the promotion that was chosen; empty for another person's batch, or an old one."""
-    return str(request.session.get(_SESSION_KEY, {}).get(batch.hex, ""))

@@ -115,33 +115,79 @@
     /** A text of the templates with its figures. */
     const fill = (text, figures) => text.replace(/\{(\w+)\}/g, (_all, name) => figures[name]);
 
-    /* A form that is sent once */
+    /* A form that is sent once. Where it says what to tell when that fails, it is sent from here, and keeps what was typed */
 
-    const sendOnce = (form) => {
+    const setSent = (form, isSent) => {
         const button = form.querySelector("[data-altegio-submit]");
-        form.addEventListener("submit", (event) => {
-            if (form.dataset.isSent) {
-                event.preventDefault();
-                return;
-            }
+        if (!button || Boolean(form.dataset.isSent) === isSent) {
+            return;
+        }
+        if (isSent) {
             form.dataset.isSent = "yes";
             form.setAttribute("aria-busy", "true");
-            if (button) {
-                button.dataset.said = button.textContent;
-                button.setAttribute("aria-disabled", "true");
-                button.textContent = form.dataset.altegioOnce;
+            button.dataset.said = button.textContent;
+            button.setAttribute("aria-disabled", "true");
+            button.textContent = form.dataset.altegioOnce;
+        } else {
+            delete form.dataset.isSent;
+            form.removeAttribute("aria-busy");
+            button.removeAttribute("aria-disabled");
+            button.textContent = button.dataset.said;
+        }
+    };
+
+    /** Whoever signed in again, in another window, has another CSRF token. */
+    const renewToken = async (form) => {
+        const fresh = await askForPart(window.location.href, "[name=csrfmiddlewaretoken]");
+        form.querySelector("[name=csrfmiddlewaretoken]").value = fresh.value;
+    };
+
+    /** Send it, and go where the answer leads. The page's token makes it count once, however often it is sent. */
+    const post = async (form, page) => {
+        tell(page, "");
+        try {
+            const answer = await ask(form.action || window.location.href, { body: new FormData(form) });
+            if (answer.url) {
+                window.location.assign(answer.url);
+                return;
+            }
+            setSent(form, false);
+            tell(page, answer.error);
+        } catch (error) {
+            if (error instanceof SyntaxError) {
+                form.submit(); // no JSON: the page comes back with what is wrong, and nothing was asked for
+                return;
+            }
+            setSent(form, false);
+            if (!error.signedOut) {
+                tell(page, form.dataset.lost);
+                return;
+            }
+            try {
+                await renewToken(form);
+                tell(page, form.dataset.again);
+            } catch {
+                tell(page, form.dataset.signedOut);
+            }
+        }
+    };
+
+    const sendOnce = (form) => {
+        const page = document.getElementById("content-main");
+        form.addEventListener("submit", (event) => {
+            const isSent = Boolean(form.dataset.isSent);
+            if (isSent || form.dataset.lost) {
+                event.preventDefault();
+            }
+            if (isSent) {
+                return;
+            }
+            setSent(form, true);
+            if (form.dataset.lost) {
+                post(form, page);
             }
         });
-        window.addEventListener("pageshow", (event) => {
-            if (event.persisted && form.dataset.isSent) {
-                delete form.dataset.isSent;
-                form.removeAttribute("aria-busy");
-                if (button) {
-                    button.removeAttribute("aria-disabled");
-                    button.textContent = button.dataset.said;
-                }
-            }
-        });
+        window.addEventListener("pageshow", (event) => event.persisted && setSent(form, false));
     };
 
     document.querySelectorAll("[data-altegio-once]").forEach(sendOnce);
@@ -162,8 +208,12 @@
         ".altegio-page form[data-altegio-once] input[type=radio]:checked",
         ".altegio-page section[aria-labelledby=cards] a.button",
     ];
-    if (document.activeElement === document.body && window.matchMedia("(hover: hover)").matches) {
-        document.querySelector(MAIN.join())?.focus({ preventScroll: true });
-    }
-    window.altegioLoyalty = { ask, askForPart, csrfForm, fill, keepOn, put, say, tell, tellTrouble };
+    const focusMain = () => {
+        if (document.activeElement === document.body && window.matchMedia("(hover: hover)").matches) {
+            document.querySelector(MAIN.join())?.focus({ preventScroll: true });
+        }
+    };
+
+    focusMain();
+    window.altegioLoyalty = { ask, askForPart, csrfForm, fill, focusMain, keepOn, put, say, sendOnce, tell, tellTrouble };
 })();

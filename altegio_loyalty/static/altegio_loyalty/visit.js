@@ -1,8 +1,9 @@
-/* The pages of one visit: what is open is followed until its end, and amounts are reckoned before the click. */
+/* The pages of one visit: they come up with what is known, and read what must be read; what is open is followed until its
+   end, and amounts are reckoned before the click. */
 "use strict";
 
 (() => {
-    const { ask, askForPart, csrfForm, fill, keepOn, put, tell, tellTrouble } = window.altegioLoyalty;
+    const { ask, askForPart, csrfForm, fill, focusMain, keepOn, put, say, sendOnce, tell, tellTrouble } = window.altegioLoyalty;
 
     /* Countdowns */
 
@@ -17,17 +18,130 @@
         }
     };
 
+    /* What is read from Altegio, once the page is there */
+
+    const live = document.getElementById("altegio-live");
+    const status = document.getElementById("altegio-reading");
+    const FIGURES = "td, .altegio-list li, .altegio-lead > span:first-of-type, legend";
+
+    const textOf = (element) => element.textContent.trim().replace(/\s+/g, " ");
+
+    /** What is other than it was, where something was shown before; returns whether anything is. */
+    const markChanges = (before) => {
+        const changed = [...live.querySelectorAll(FIGURES)].filter((element) => !before.has(textOf(element)));
+        if (before.size) {
+            changed.forEach((element) => element.classList.add("altegio-changed"));
+        }
+        return Boolean(before.size && changed.length);
+    };
+
+    /** What is chosen or typed, by the field's name. */
+    const chosenIn = (form) => (form ? new FormData(form) : new FormData());
+
+    const choose = (form, chosen) => {
+        for (const field of form?.elements ?? []) {
+            const value = chosen.get(field.name);
+            if (field.type === "radio" && field.value === value) {
+                field.checked = true;
+            } else if (field.type === "text" && value) {
+                field.value = value;
+            }
+        }
+    };
+
+    /** What finds the same element again in what is put in its place. */
+    const selectorOf = (element) => {
+        if (element.type === "radio") {
+            return `[name="${element.name}"][value="${element.value}"]`;
+        }
+        const href = element.getAttribute("href");
+        return href ? `a[href="${CSS.escape(href)}"]` : element.id && `#${CSS.escape(element.id)}`;
+    };
+
+    /** The bill and the cards anew: at most one reading at a time. What the person chose meanwhile stays chosen. */
+    let reading = null;
+    const read = () => {
+        reading ??= readNow().finally(() => {
+            reading = null;
+            live.removeAttribute("aria-busy");
+        });
+        return reading;
+    };
+
+    const readNow = async () => {
+        live.setAttribute("aria-busy", "true");
+        say(status, status.dataset.reading);
+        const url = new URL(window.location.href);
+        url.searchParams.set("read", "1");
+        try {
+            const fresh = await askForPart(url.href, "#altegio-live");
+            const form = live.querySelector("form");
+            if (form?.dataset.isSent) {
+                return; // what was sent was chosen by what the page showed
+            }
+            const before = new Set([...live.querySelectorAll(FIGURES)].map(textOf));
+            const wasTouched = form?.dataset.isTouched;
+            const chosen = chosenIn(form);
+            const focused = live.contains(document.activeElement) ? selectorOf(document.activeElement) : "";
+            if (focused) {
+                document.activeElement.blur();
+            }
+            put(live, fresh.innerHTML);
+            if (wasTouched) {
+                choose(live.querySelector("form"), chosen);
+            }
+            bind(live, wasTouched);
+            (focused && live.querySelector(focused))?.focus({ preventScroll: true });
+            focusMain();
+            say(status, markChanges(before) ? status.dataset.changed : "");
+        } catch (error) {
+            say(status, "");
+            throw error;
+        }
+    };
+
+    const bind = (root, wasTouched = "") => {
+        for (const form of root.querySelectorAll("[data-altegio-once]")) {
+            form.dataset.isTouched = wasTouched;
+            form.addEventListener("input", () => {
+                form.dataset.isTouched = "yes";
+            });
+            form.addEventListener("submit", () => followSending(form));
+            if (root === live) {
+                sendOnce(form);
+            }
+        }
+        root.querySelectorAll("[data-altegio-amounts]").forEach(reckon);
+    };
+
+    /* What was sent and takes its time: what the log says of it, while the answer is on its way */
+
+    const followSending = async (form) => {
+        const verdicts = document.getElementById("altegio-verdicts");
+        if (form.dataset.isFollowed || !form.dataset.state) {
+            return;
+        }
+        form.dataset.isFollowed = "yes";
+        while (form.dataset.isSent) {
+            await new Promise((resolve) => {
+                setTimeout(resolve, 1500);
+            });
+            const state = form.dataset.isSent && (await ask(form.dataset.state).catch(() => null));
+            put(verdicts, state && state.open.length ? state.verdicts : "");
+        }
+        delete form.dataset.isFollowed;
+    };
+
     /* A visit whose operations are not finished */
 
     const follow = (page) => {
         const verdicts = page.querySelector("#altegio-verdicts");
         const waiting = page.querySelector("#altegio-waiting");
         const history = page.querySelector("#altegio-history");
-        const live = page.querySelector("#altegio-live");
         let version = page.dataset.version;
         let open = page.dataset.open ? page.dataset.open.split(",").map(Number) : [];
         let dueFor = 0;
-        let isStale = false;
+        let isStale = live.hasAttribute("data-altegio-read");
         let notStopped = "";
 
         const show = async (state) => {
@@ -38,19 +152,8 @@
             isStale = isStale || open.some((operation) => !state.open.includes(operation));
             open = state.open;
             if (isStale) {
-                await refresh();
+                await read();
                 isStale = false;
-            }
-        };
-
-        /** The bill and the cards anew, now that something has come of it. */
-        const refresh = async () => {
-            live.setAttribute("aria-busy", "true");
-            try {
-                const fresh = await askForPart(window.location.href, "#altegio-live");
-                put(live, fresh?.innerHTML);
-            } finally {
-                live.removeAttribute("aria-busy");
             }
         };
 
@@ -97,9 +200,18 @@
 
     /* An amount, and what it leaves */
 
+    /** As the server reads it: null for what it refuses or asks about. */
     const asCents = (text) => {
-        const match = /^(\d{1,10})(?:[.,](\d{1,2}))?$/.exec(text.trim());
-        return match ? Number(match[1]) * 100 + Number((match[2] || "").padEnd(2, "0")) : null;
+        const plain = text.trim().replace(/[\s'’]/g, " ");
+        const match = /^(\d{1,10}|[1-9]\d{0,2}(?:([ .,])\d{3})(?:\2\d{3})*)(?:([.,])(\d{1,2}))?$/.exec(plain);
+        if (!match || (match[2] && match[2] === match[3])) {
+            return null;
+        }
+        const [, whole, mark, point, cents = ""] = match;
+        if (mark && mark !== " " && !point && whole.split(mark).length === 2) {
+            return null;
+        }
+        return Number(whole.replace(/\D/g, "")) * 100 + Number(cents.padEnd(2, "0"));
     };
 
     const asPoints = (cents) => {
@@ -109,7 +221,7 @@
     };
 
     const reckon = (form) => {
-        const typed = form.querySelector("input[type=number]");
+        const typed = form.querySelector("input[type=text]");
         const other = form.querySelector("#altegio-other");
         const button = form.querySelector("[data-altegio-submit]");
         const after = form.querySelector("#altegio-after");
@@ -153,8 +265,17 @@
         show();
     };
 
-    document.querySelectorAll("[data-altegio-amounts]").forEach(reckon);
+    bind(document);
+    document.addEventListener("click", (event) => {
+        if (event.target.closest("[data-altegio-again]") && live) {
+            event.preventDefault();
+            read().catch((error) => tellTrouble(document.getElementById("content-main"), error));
+        }
+    });
     document.querySelectorAll("[data-altegio-follow]").forEach(follow);
+    if (live?.hasAttribute("data-altegio-read") && !document.querySelector("[data-altegio-follow]")) {
+        read().catch((error) => tellTrouble(document.getElementById("content-main"), error));
+    }
     countDown();
     setInterval(countDown, 500);
 })();

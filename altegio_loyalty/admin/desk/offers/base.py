@@ -93,11 +93,13 @@ class Offers:
 
     def warnings(self, offer: Offer | None) -> list[str]:
         """What a person should know before choosing this."""
-        text = _("Another operation on this visit is not finished; the amounts here may still change.")
+        text = _("What was asked for on this visit is not finished yet; the amounts here may still change.")
         return [*self.bill.notes(), *([text] if self.busy_cards else [])]
 
     def _why_busy(self, card_id: int) -> str:
-        return _("another operation with this card is not finished") if card_id in self.busy_cards else ""
+        return (
+            _("what was asked for with this card is not finished yet") if card_id in self.busy_cards else ""
+        )
 
     def _left_after(self, taken: Decimal) -> str:
         """What is left to pay once so much more is covered."""

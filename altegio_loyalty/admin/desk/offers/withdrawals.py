@@ -101,8 +101,6 @@ class CardOffers(Offers):
         details = self.visit.details
         if details is None:
             return
-        if self.bill.is_paid and not self.bill.over:
-            yield _("The visit is paid in full: there is nothing to take points for.")
         if offer is None or self.bill.is_paid:
             return
         used = {card_id for card_id in details.used_cards if details.withdrawn(card_id)}
