@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import itertools
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -254,3 +256,125 @@ def test_a_doubt_that_nobody_can_check_says_so(columns: Any, is_stopping: bool) 
     sentence = operation(APPLY, "unconfirmed", unanswered_at=NOW, is_stopping=is_stopping, **columns).sentence
     assert "nobody can check" in sentence
     assert "we are checking" not in sentence
+
+
+LONG_AGO, SOON = NOW, datetime.datetime(2126, 1, 1, tzinfo=datetime.UTC)
+
+
+def _works(row: LoyaltyOperation) -> bool:
+    return row.location.is_working
+
+
+def _was_sent(row: LoyaltyOperation) -> bool:
+    return row.unanswered_at is not None
+
+
+def _took(row: LoyaltyOperation, low: int, high: int) -> bool:
+    is_plain = row.status == "succeeded" and not row.ending and row.kind == APPLY
+    return is_plain and row.applied_amount is not None and low <= row.applied_amount <= high
+
+
+#: Each sentence, and what in the row makes it true: it is said then, and at no other time.
+WHEN_SAID: dict[str, Callable[[LoyaltyOperation], Any]] = {
+    "Waiting to be sent.": lambda row: row.status == "pending" and _works(row) and not row.last_error,
+    "goes on by itself at": lambda row: row.status == "pending" and _works(row) and row.last_error,
+    "at the latest; then a person decides": lambda row: (
+        row.status == "pending" and _works(row) and row.last_error and row.expires_at
+    ),
+    "goes on when it is switched on": lambda row: row.status == "pending" and not row.location.is_active,
+    "goes on when this location's tokens": lambda row: (
+        row.status == "pending" and row.location.is_active and row.location.is_paused
+    ),
+    "Being sent now. Without a result by": lambda row: (
+        row.status == "sending" and (row.next_attempt_at is None or row.next_attempt_at > timezone.now())
+    ),
+    "It is not written down what became of it": lambda row: (
+        row.status == "sending" and row.next_attempt_at is not None and row.next_attempt_at <= timezone.now()
+    ),
+    "stopped before anything was sent": lambda row: row.status == "unconfirmed" and not _was_sent(row),
+    "nobody can check": lambda row: row.status == "unconfirmed" and _was_sent(row) and not _works(row),
+    "we are checking, do not repeat it": lambda row: (
+        row.status == "unconfirmed" and _was_sent(row) and _works(row) and not row.is_stopping
+    ),
+    "will not send it again": lambda row: (
+        row.status == "unconfirmed" and _was_sent(row) and _works(row) and row.is_stopping
+    ),
+    "It is clear at": lambda row: (
+        row.status == "unconfirmed" and _was_sent(row) and _works(row) and row.settles_at > timezone.now()
+    ),
+    "It is clear as soon as": lambda row: (
+        row.status == "unconfirmed" and _was_sent(row) and _works(row) and row.settles_at <= timezone.now()
+    ),
+    "take only what is left to pay there": lambda row: (
+        row.status == "unconfirmed" and _was_sent(row) and _works(row)
+    ),
+    "Done: 100 points taken.": lambda row: _took(row, 100, 100),
+    "Less than asked": lambda row: _took(row, 1, 99),
+    "Nothing was taken (0 of": lambda row: _took(row, 0, 0),
+    "The visit shows more than was asked": lambda row: _took(row, 101, 10**9),
+    "does not show how many points were taken": lambda row: (
+        row.status == "succeeded" and row.kind == APPLY and not row.ending and row.applied_amount is None
+    ),
+    "a person confirmed that it happened": lambda row: row.ending == "decided_happened",
+    "Done: 30 points given back.": lambda row: (
+        row.status == "succeeded" and row.kind == CANCEL and not row.ending and row.returned_amount == 30
+    ),
+    "Done: the points are back": lambda row: (
+        row.status == "succeeded" and row.kind == CANCEL and not row.ending and row.returned_amount is None
+    ),
+    "Nothing to cancel": lambda row: row.kind == CANCEL and row.ending == "nothing_to_cancel",
+    "Not done again": lambda row: row.ending == "already_there",
+    "Refused by Altegio, nothing was changed": lambda row: row.status == "rejected" and not row.ending,
+    "Not done, and no longer tried": lambda row: row.status == "failed" and not row.ending,
+    "a person confirmed that it did not happen": lambda row: row.ending == "decided_did_not_happen",
+    "Its call may still arrive": lambda row: row.holds_card_until is not None,
+    "Stopped before it took effect": lambda row: row.status == "abandoned",
+    "It is no longer on the visit since": lambda row: row.status == "succeeded" and row.undone_at is not None,
+}
+
+
+def _open_rows() -> Any:
+    for status, place, error, until, sent, ends, stopping in itertools.product(
+        ("pending", "sending", "unconfirmed"),
+        ({}, {"is_paused": True}, {"is_active": False}),
+        ("", "Altegio did not answer."),
+        (None, SOON),
+        (None, LONG_AGO, SOON),
+        (LONG_AGO, SOON),
+        (False, True),
+    ):
+        moments = {
+            "expires_at": until,
+            "unanswered_at": sent,
+            "next_attempt_at": ends,
+            "is_stopping": stopping,
+        }
+        yield operation(APPLY, status, last_error=error, **moments, **place)
+
+
+def _ended_rows() -> Any:
+    for taken in (None, 0, 40, 100, 150):
+        yield operation(applied_amount=taken if taken is None else Decimal(taken))
+        yield operation(applied_amount=taken if taken is None else Decimal(taken), undone_at=NOW)
+    yield operation(ending="decided_happened")
+    yield operation(CANCEL, returned_amount=Decimal(30))
+    yield operation(CANCEL)
+    yield operation(CANCEL, ending="nothing_to_cancel")
+    for kind in (APPLY, PROMOTE):
+        yield operation(kind, "rejected", ending="already_there", seen_before=Decimal(40))
+        yield operation(kind, "rejected")
+        for ending, held, since in itertools.product(
+            ("", "decided_did_not_happen"), (None, "2:4"), (NOW, SOON)
+        ):
+            yield operation(kind, "failed", ending=ending, open_key=held, unanswered_at=since)
+    yield operation(APPLY, "abandoned")
+
+
+def test_each_sentence_is_said_when_the_row_makes_it_true__and_at_no_other_time() -> None:
+    said: set[str] = set()
+    for row in (*_open_rows(), *_ended_rows()):
+        told = {text for text in WHEN_SAID if text in row.sentence}
+        assert told, row.sentence
+        assert told == {text for text, is_true in WHEN_SAID.items() if is_true(row)}, row.sentence
+        said |= told
+    assert said == set(WHEN_SAID)

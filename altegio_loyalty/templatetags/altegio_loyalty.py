@@ -6,9 +6,10 @@ from django import template
 from django.utils.html import escape
 from django.utils.safestring import mark_safe
 
-from altegio_loyalty import conf, services, texts
+from altegio_loyalty import conf, services, texts, watch
 from altegio_loyalty.access import sees_no_location
 from altegio_loyalty.admin.looks import short_time
+from altegio_loyalty.models import Visit
 from altegio_loyalty.wording import isolated, points, reason, zone_note
 
 register = template.Library()
@@ -32,6 +33,12 @@ def renamed(text: str) -> str:
 def platform() -> str:
     """What the platform is called; for texts with something else in them."""
     return conf.get_settings().platform_name
+
+
+@register.simple_tag
+def notices_of(visit: Visit) -> list[str]:
+    """What the pages of visits say of Altegio and of this site's workers; the visit was fetched with `watch.facts`."""
+    return watch.notices(visit.location.zone, vars(visit))
 
 
 @register.filter

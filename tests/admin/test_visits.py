@@ -877,6 +877,17 @@ def test_with_the_cards_alone_away__they_are_as_last_shown(salon: Salon, recepti
     assert "Withdraw up to 300" in page
 
 
+@pytest.mark.parametrize("where", ["list", "page", "form"])
+def test_the_pages_say_since_when_altegio_is_away(salon: Salon, receptionist: Client, where: str) -> None:
+    visit = salon.visit()
+    salon.sandbox.stop()
+    for _ in range(3):
+        receptionist.get(page_of(visit))
+    form = f"{form_of('apply_card_withdrawal')}?visit={visit.pk}"
+    url = {"list": f"{reverse(LIST)}?day=all", "page": known_page_of(visit), "form": form}[where]
+    assert "No call to Altegio has worked since" in text_of(receptionist.get(url))
+
+
 # Every sentence true
 
 

@@ -16,7 +16,7 @@ from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.views.decorators.http import require_GET
 
-from altegio_loyalty import bills
+from altegio_loyalty import bills, watch
 from altegio_loyalty.access import is_bound, visible_to
 from altegio_loyalty.admin.desk import filters, searching
 from altegio_loyalty.admin.desk.batches import BatchPage
@@ -99,7 +99,7 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Visit]:
         visits: QuerySet[Visit] = super().get_queryset(request).select_related("location")
-        return visible_to(request.user, bills.noting(visits))
+        return visible_to(request.user, bills.noting(visits).annotate(**watch.facts()))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         # Where a visit is, only Altegio says: whoever is bound to locations could claim another one's for theirs.
