@@ -28,6 +28,7 @@ from altegio_loyalty import database, exceptions, policy, signals, throttle
 from altegio_loyalty.conf import ALERTS, get_settings
 from altegio_loyalty.models import Location, LoyaltyOperation, RequestBudget, WatchEntry
 from altegio_loyalty.moments import as_local, today
+from altegio_loyalty.querysets import OperationQuerySet
 from altegio_loyalty.states import Status
 from altegio_loyalty.texts import gettext_lazy as _
 
@@ -65,17 +66,22 @@ _SENTENCES = {
 def look(*, mails: bool = True) -> dict[str, Any]:
     """How the work stands: counts and moments, nothing personal; "status" is one of STATUSES. Tells, as `tell` does.
 
-    Raises `DatabaseError` or `InterfaceError` where the database is away.
+    Where the database is away, that is all there is, under "database".
     """
-    now, operations = timezone.now(), database.operations()
-    lasting = tell(mails=mails)
+    try:
+        return _figures(tell(mails=mails), database.operations())
+    except (DatabaseError, InterfaceError):
+        return {"status": STANDS_STILL, "database": "away"}
+
+
+def _figures(lasting: Lasting, operations: OperationQuerySet) -> dict[str, Any]:
     sweep = WatchEntry.objects.filter(code=SWEEP).order_by("-pk").first()
     figures: dict[str, Any] = operations.open().aggregate(
         open=Count("pk"),
         in_doubt=Count("pk", filter=Q(status=Status.UNCONFIRMED)),
         oldest_asked_at=Min("created_at"),
     )
-    figures |= operations.due(now).aggregate(due=Count("pk"), due_since=Min("next_attempt_at"))
+    figures |= operations.due(timezone.now()).aggregate(due=Count("pk"), due_since=Min("next_attempt_at"))
     figures |= {
         "needs_person": operations.needing_attention().count(),
         "paused_locations": sum(code == PAUSED for code, _location_id in lasting),
@@ -142,7 +148,7 @@ def _when(moment: datetime.datetime, zone: datetime.tzinfo | None) -> str:
 def heard(error: exceptions.ApiError | None) -> None:
     """Count the calls in a row, of all processes, that got no answer of Altegio's own. Raises what the database raises."""
     row, version = RequestBudget.objects.filter(host=throttle.api_host()), F("version") + 1
-    is_answer = error is None or error.http_status is not None
+    is_answer, is_news = error is None or error.http_status is not None, False
     if error and policy.is_unanswered(error):
         # A new version, so that no process goes on with the row as it remembers it.
         since = Coalesce("unanswered_since", timezone.now())
@@ -151,8 +157,6 @@ def heard(error: exceptions.ApiError | None) -> None:
     elif is_answer and throttle.may_have_failed():
         failed = row.filter(unanswered_count__gt=0)
         is_news = failed.update(unanswered_count=0, unanswered_since=None, version=version) > 0
-    else:
-        return
     if is_news:
         tell()
 
@@ -162,9 +166,8 @@ def note_sweep(began_at: datetime.datetime, report: Any) -> None:
     stopped = report.stopped if (failure := sys.exception()) is None else type(failure).__name__
     said = f"{socket.gethostname()}:{os.getpid()}: {report.did or 'nothing was due'}. {stopped}".strip()
     try:
-        entry = WatchEntry.objects.create(
-            code=SWEEP, began_at=began_at, ended_at=timezone.now(), said=said[:300]
-        )
+        swept = {"code": SWEEP, "began_at": began_at, "ended_at": timezone.now(), "said": said[:300]}
+        entry = WatchEntry.objects.create(**swept)
         WatchEntry.objects.filter(pk__lte=entry.pk - KEPT).exclude(ended_at=None).delete()
         tell(mails=True)
     except (DatabaseError, InterfaceError):
@@ -182,7 +185,7 @@ def tell(*, mails: bool = False) -> Lasting:
     lasting |= {(code, None): since for code, since in _outages({}).items()}
     with contextlib.suppress(exceptions.TransactionOpen):
         database.refuse_transaction(database.alias())
-        rows = WatchEntry.objects.filter(open_key__isnull=False).select_related("location")
+        rows = WatchEntry.objects.filter(open_key__isnull=False, code__in=ALERTS).select_related("location")
         known = {(entry.code, entry.location_id): entry for entry in rows}
         for code, location_id in lasting.keys() - known.keys():
             begun = {"code": code, "location_id": location_id, "began_at": lasting[code, location_id]}
@@ -209,10 +212,8 @@ def _announce(entry: WatchEntry) -> None:
 
 def _sentence(entry: WatchEntry) -> str:
     text = _SENTENCES[_ENDS[entry.code] if entry.ended_at else entry.code]
-    return text % {
-        "since": _when(entry.began_at, timezone.get_default_timezone()),
-        "location": entry.location,
-    }
+    since = _when(entry.began_at, timezone.get_default_timezone())
+    return text % {"since": since, "location": entry.location}
 
 
 def _mail(now: datetime.datetime) -> None:

@@ -263,6 +263,14 @@ def test_a_receiver_that_raises__disturbs_nothing(salon: Salon) -> None:
     assert operation.attempts.count() == 1
 
 
+def test_what_a_newer_release_tells__is_left_to_it(salon: Salon) -> None:
+    """During a deployment both look around."""
+    newer = {"code": "the_moon_is_full", "open_key": "the_moon_is_full:None", "began_at": timezone.now()}
+    WatchEntry.objects.create(**newer)
+    salon.sweep()
+    assert WatchEntry.objects.get(code="the_moon_is_full").ended_at is None
+
+
 # Mails
 
 

@@ -26,7 +26,7 @@ class AltegioCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Raises what the database raises: a scrape that failed says that it is away."""
+        """Raises what the database raises: zeros would say that nothing waits."""
         now, state = timezone.now(), watch.look(mails=False)
         state |= BooksOfDay.objects.aggregate(last_books_at=Max("checked_at"))
         budget = RequestBudget.objects.filter(host=throttle.api_host()).first() or RequestBudget()

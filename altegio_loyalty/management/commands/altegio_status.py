@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import DatabaseError, InterfaceError
 
 from altegio_loyalty import watch
 
@@ -18,11 +17,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print it as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        held: list[str] = []
-        try:
-            state, held = watch.look(), watch.held()
-        except (DatabaseError, InterfaceError):
-            state = {"status": watch.STANDS_STILL, "database": "away"}
+        state = watch.look()
+        held = [] if "database" in state else watch.held()
         if options["json"]:
             self.stdout.write(json.dumps({**state, "held": held}, cls=DjangoJSONEncoder))
         else:
