@@ -295,6 +295,7 @@ def test_a_history_keeps_no_token__and_what_is_made_from_it_keeps_its_rows(locat
         id = models.PositiveBigIntegerField()
         partner_token = EncryptedTextField(blank=True, default="")
         number = models.AutoField(primary_key=True)
+        objects: Any = models.Manager()
 
         class Meta:
             app_label = "tests"
