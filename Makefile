@@ -2,7 +2,7 @@
 # make test     sets everything up and runs the tests
 # make chaos    attacks the promise with real processes: make chaos ARGS="--database postgres --broker redis --seed 7"
 # make mutants  changes the app carelessly and names what no test noticed: make mutants ARGS="--sample 60 --seed 7 delivery"
-# make hosts    installs the wheel into some 25 host sites and walks each: make hosts ARGS="Wagtail MariaDB"
+# make hosts    installs the wheel into some 30 host sites and walks each: make hosts ARGS="Wagtail MariaDB"
 # make docs     builds the site of the docs into var/docs, a warning being an error
 # They need only Python 3.11 or newer. They keep all they make in .venv, .venv-docs and var.
 

@@ -66,14 +66,14 @@ def python_with(packages: tuple[str, ...], wheel: Path) -> str:
 def make_project(host: Host, python: str, folder: Path, database: str) -> None:
     """The host as its own tool makes it, and what it adds."""
     run([python, *host.start], folder)
-    settings = folder / (host.settings_module.replace(".", "/") + ".py")
-    with settings.open("a", encoding="utf-8") as file:
-        file.write(f"\n{database}\n{COMMON}\n{host.settings}\n")
-    if host.urls:
-        (folder / "mysite" / "urls.py").write_text(host.urls, encoding="utf-8")
     for path, text in host.files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
+    if host.urls:
+        (folder / "mysite" / "urls.py").write_text(host.urls, encoding="utf-8")
+    settings = folder / (host.settings_module.replace(".", "/") + ".py")
+    with settings.open("a", encoding="utf-8") as file:
+        file.write(f"\n{database}\n{COMMON}\n{host.settings}\n")
 
 
 def visit(host: Host, wheel: Path) -> str:
