@@ -6,15 +6,18 @@ import datetime
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 from urllib.parse import urlencode
 
 from django.core.management.base import OutputWrapper
+from django.template.loader import render_to_string
 from django.utils import timezone
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.client.types import Malformed, to_id, to_money
+from altegio_loyalty.conf import get_settings
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import Location, LoyaltyOperation
 from altegio_loyalty.redaction import MASK, redact, without_people
@@ -40,25 +43,24 @@ class FirstCalls:
 
         Raises `exceptions.ApiError` where Altegio is away, a limit is used up, or the location itself is not shown.
         """
-        path = f"{path}?{urlencode(query)}" if query else path
-        self._out.write(f"{len(self.made) + 1:4}  GET {path} … ", ending="")
+        call = f"GET {path}?{urlencode(query)}".rstrip("?")
+        self._out.write(f"{len(self.made) + 1:4}  {call} … ", ending="")
         self._out.flush()
-        made: dict[str, Any] = {"name": name, "call": f"GET {path}", "said": "", "body": None}
         line, failure, began = Line(self.location, for_person=True), None, time.monotonic()
+        answered: dict[str, Any]
         try:
             client, began = line.open(), time.monotonic()
-            answer = client.read(path)
-            made |= {
+            answer = client.read(path, query)
+            answered = {
                 "http_status": answer.http_status,
-                "is_wrapped": answer.meta is not None,
                 "body": answer.body,
+                "is_wrapped": answer.meta is not None,
             }
         except exceptions.ApiError as error:
-            failure = error
-            made |= {"http_status": error.http_status, "said": self._masked(str(error))}
+            failure, answered = error, {"http_status": error.http_status, "said": self._masked(str(error))}
         if not isinstance(failure, exceptions.Unauthorized):
             line.note(failure)
-        self._keep(made | {"seconds": round(time.monotonic() - began, 2)})
+        made = self._keep(name, call, seconds=round(time.monotonic() - began, 2), **answered)
         self._out.write(f"{made['http_status'] or 'no answer'} {made['said']}")
         if failure and (isinstance(failure, _AWAY) or name == "location"):
             raise failure
@@ -68,24 +70,16 @@ class FirstCalls:
         """What the calls of an operation came to. The log has only the beginning of an answer: its form alone is kept."""
         self._out.write(f"      {operation.sentence}")
         for call in operation.attempts.exclude(duration_ms=None):
-            what = f"{operation.kind} ({call.purpose})"
-            made: dict[str, Any] = {"name": what, "call": what, "said": "", "body": None}
-            made |= {"http_status": call.http_status, "seconds": (call.duration_ms or 0) / 1000}
-            self._keep(made | {"is_wrapped": call.answer.startswith('{"success"') if call.answer else None})
+            what, seconds = f"{operation.kind} ({call.purpose})", (call.duration_ms or 0) / 1000
+            form = {"is_wrapped": call.answer.startswith('{"success"')} if call.answer else {}
+            self._keep(what, what, http_status=call.http_status, seconds=seconds, **form)
 
-    def _keep(self, made: dict[str, Any]) -> None:
+    def _keep(self, name: str, call: str, **answered: Any) -> dict[str, Any]:
+        made = {"name": name, "call": call, "said": "", "body": None, "is_wrapped": None, **answered}
         self.made.append(made)
         self._file.write(json.dumps({**made, "body": without_people(made["body"])}) + "\n")
         self._file.flush()
-
-    def rows(self, name: str) -> list[Row]:
-        """The objects of each answer to this read."""
-        return [row for made in self.made if made["name"] == name for row in objects(made["body"])]
-
-    def show_withdrawal(self, card_id: int) -> bool:
-        """Whether a bill that was read has a withdrawal of the card, in whatever status."""
-        rows = [row for bill in self.rows("bill") for row in _rows(bill)]
-        return any((number(row, "type_id"), number(row, "card_id")) == (3, card_id) for row in rows)
+        return made
 
     def _masked(self, said: str) -> str:
         clients = [client for row in self.rows("records") for client in objects(row.get("client"))]
@@ -119,55 +113,54 @@ class FirstCalls:
         if client_id := next(filter(None, clients), 0):
             self.get("cards", f"/loyalty/client_cards/{client_id}")
 
-    def found(self) -> dict[str, Any]:
-        """What the report is made of."""
-        visits = self.rows("bill")
-        bills = [_rows(visit) for visit in visits]
-        rows = [*self.rows("rows"), *self.rows("chain"), *(row for bill in bills for row in bill)]
-        seen = {(number(row, "id"), str(row.get("status_id"))): row for row in rows}
-        return {
-            **{name: self.rows(name) for name in ("location", "rights", "chain", "cards", "visit")},
-            "made": self.made,
-            "slowest": max(self.made, key=lambda made: made["seconds"]),
-            "costs": [
-                word
-                for visit in visits
-                for line in objects(visit.get("items"))
-                if (word := _cost(visit, line))
-            ],
-            "bills": bills,
-            "left": [row for row in bills[-1] if row not in bills[0]] if bills else [],
-            "statuses": _grouped(seen.values(), lambda row: row.get("status_id")),
-            "types": _grouped(seen.values(), _type_of),
+    def rows(self, name: str) -> list[Row]:
+        """The objects of each answer to this read."""
+        return [row for made in self.made if made["name"] == name for row in objects(made["body"])]
+
+    @property
+    def bills(self) -> list[list[Row]]:
+        """The loyalty rows of each bill that was read."""
+        return [objects(bill.get("loyalty_transactions")) for bill in self.rows("bill")]
+
+    def show_withdrawal(self, card_id: int) -> bool:
+        """Whether a bill that was read has a withdrawal of the card, in whatever status."""
+        wanted = (3, card_id)
+        return any((number(row, "type_id"), number(row, "card_id")) == wanted for row in chain(*self.bills))
+
+    def report(self) -> str:
+        """What was found, and which setting follows."""
+        context: dict[str, Any] = {
+            name: self.rows(name) for name in ("location", "rights", "chain", "cards", "visit")
         }
+        rows = map(_shown, chain(self.rows("rows"), context["chain"], *self.bills))
+        context["rows"] = list({(number(row, "id"), row["status"]): row for row in rows}.values())
+        words = [_cost(bill, line) for bill in self.rows("bill") for line in objects(bill.get("items"))]
+        context |= {"costs": [word for word in words if word], "bills": self.bills, "made": self.made}
+        context["left"] = [row for row in chain(*self.bills[2:]) if row not in self.bills[0]]
+        context["read_timeout"] = get_settings().READ_TIMEOUT
+        return render_to_string("altegio_loyalty/first_calls.txt", context)
 
 
 def _cost(bill: Row, line: Row) -> str:
     """Whether the line's cost is the one before or after its promotions; empty where it has none, or does not say."""
     its_own = {"type_id": 1, "item_id": number(line, "item_id")}
-    rows = [row for row in _rows(bill) if {name: number(row, name) for name in its_own} == its_own]
+    rows = objects(bill.get("loyalty_transactions"))
     try:
-        cut = sum(to_money(row.get("amount")) for row in rows)
+        cut = sum(
+            to_money(row.get("amount"))
+            for row in rows
+            if {name: number(row, name) for name in its_own} == its_own
+        )
         first, cost = (to_money(line.get(name)) for name in ("first_cost", "cost"))
     except Malformed:
         return ""
     return {first: "before", first - cut: "after"}.get(cost, "neither") if cut else ""
 
 
-def _type_of(row: Row) -> Any:
-    return row.get("type_id") or next((kind.get("id") for kind in objects(row.get("type"))), None)
-
-
-def _grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[str, list[Row]]:
-    """The rows by what they show, whatever that is: a number, a text, or nothing."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(str(key(row)), []).append(row)
-    return dict(sorted(groups.items()))
-
-
-def _rows(bill: Row) -> list[Row]:
-    return objects(bill.get("loyalty_transactions"))
+def _shown(row: Row) -> Row:
+    """A loyalty row with its status and type as texts, whatever they are: a number, a text, or nothing."""
+    kind = row.get("type_id") or next((each.get("id") for each in objects(row.get("type"))), None)
+    return {**row, "status": str(row.get("status_id")), "kind": str(kind)}
 
 
 def objects(body: Any) -> list[Row]:

@@ -8,9 +8,8 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from django.template.loader import render_to_string
 
-from altegio_loyalty import conf, database, exceptions, services
+from altegio_loyalty import database, exceptions, services
 from altegio_loyalty.management.ending import endings_noted
 from altegio_loyalty.management.first_calls import FirstCalls
 from altegio_loyalty.models import LoyaltyOperation
@@ -38,10 +37,8 @@ class Command(BaseCommand):
             self._run(options)
         except (KeyboardInterrupt, EOFError):
             raise CommandError("Stopped.", returncode=130) from None
-        except ValidationError as error:
-            raise CommandError(" ".join(error.messages)) from None
-        except (exceptions.AltegioLoyaltyError, OSError) as error:
-            raise CommandError(str(error)) from None
+        except (ValidationError, exceptions.AltegioLoyaltyError, OSError) as error:
+            raise CommandError(" ".join(getattr(error, "messages", [str(error)]))) from None
 
     def _run(self, options: dict[str, Any]) -> None:
         location = validation.find_location(options["location"], database.alias())
@@ -49,13 +46,9 @@ class Command(BaseCommand):
         validation.check_settings()
         validation.check_location(location)
         if location.is_paused:
-            raise CommandError(
-                "The location is paused. Enter new tokens in the admin, or press “Test connection”."
-            )
+            raise CommandError("The location is paused: enter new tokens, or press “Test connection”.")
         if test and options["no_input"] and not options["take_one_point"]:
-            raise CommandError(
-                "With --no-input say --take-one-point as well: a point is taken and given back."
-            )
+            raise CommandError("With --no-input say --take-one-point too: a point is taken and given back.")
         name = options["output"] or f"altegio-{location.pk}-{datetime.now(UTC):%Y%m%d-%H%M%S}.jsonl"
         # For its owner alone, and never in the place of another one.
         with os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -64,8 +57,7 @@ class Command(BaseCommand):
             calls.make_all(*(test or (0, 0))[:2])
             if test:
                 self._try(calls, *test, is_agreed=options["no_input"])
-        context = {**calls.found(), "read_timeout": conf.get_settings().READ_TIMEOUT}
-        self.stdout.write(render_to_string("altegio_loyalty/first_calls.txt", context))
+        self.stdout.write(calls.report())
 
     def _try(
         self, calls: FirstCalls, visit_id: int, record_id: int, card_id: int, *, is_agreed: bool
@@ -77,9 +69,8 @@ class Command(BaseCommand):
             # Giving back takes no amount: it would give those points back as well.
             said = before.error or f"card {card_id} was used for that visit already."
             raise CommandError(f"Nothing was taken: {said}")
-        self.stdout.write(
-            f"1 point off card {card_id} on visit {visit_id}, and back: the client may get messages."
-        )
+        said = f"1 point off card {card_id} on visit {visit_id}, and back: the client may get messages."
+        self.stdout.write(said)
         if not is_agreed and input("Go on? [y/N] ").strip().lower() not in ("y", "yes"):
             raise CommandError("Nothing was taken.")
         where["card_id"] = card_id
