@@ -14,11 +14,11 @@ from altegio_loyalty.sandbox import statefile
 from altegio_loyalty.sandbox.access import Access
 from altegio_loyalty.sandbox.api import Api, operation_name
 from altegio_loyalty.sandbox.books import Effect
-from altegio_loyalty.sandbox.faults import Fault, FaultBoard
+from altegio_loyalty.sandbox.faults import FAULTS, Fault, FaultBoard
 from altegio_loyalty.sandbox.ledger import Ledger
 from altegio_loyalty.sandbox.limits import RateLimit
 from altegio_loyalty.sandbox.requestlog import ReceivedRequest
-from altegio_loyalty.sandbox.wire import PREFIX, RATE_LIMITED, Answer, Request, failure, put_in_envelope
+from altegio_loyalty.sandbox.wire import PREFIX, Answer, Request, failure, put_in_envelope
 
 KEPT_REQUESTS = 50_000
 
@@ -190,7 +190,7 @@ class Altegio:
             entry.fault = "down"
             return Outcome(entry)
         if self.limit and not self.limit.allows(request.ip):
-            return Outcome(entry, RATE_LIMITED)
+            return Outcome(entry, FAULTS["rate_limited"].instead)
         fault = self.faults.pick(f"{request.method} {request.path} {entry.operation}")
         if fault is None:
             return Outcome(entry, self._finished(self._carry_out(request), request))

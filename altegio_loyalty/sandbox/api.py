@@ -238,7 +238,7 @@ def chain_loyalty_transactions(api: Api, ids: Ids, request: Request) -> Answer:
     places = _numbers(request, "company_ids", books.locations) & {place.id for place in here}
     visit_ids = _numbers(request, "visit_ids", books.visits)
     rows = [
-        answers.chain_transaction(row, visit, ids["chain_id"])
+        answers.chain_transaction(books, row, visit)
         for visit in books.visits.values()
         if visit.id in visit_ids and visit.location_id in places
         for row in visit.rows

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 SERVICE = 1
@@ -169,6 +170,10 @@ class Visit:
         return self.record_ids[0]
 
     @property
+    def items(self) -> dict[int, Line]:
+        return {line.item_id: line for line in self.lines}
+
+    @property
     def in_force(self) -> list[Row]:
         """The rows that nobody undid."""
         return [row for row in self.rows if row.status_id == IN_FORCE]
@@ -209,3 +214,19 @@ class Books:
     visits: dict[int, Visit] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
     next_ids: dict[str, int] = field(default_factory=lambda: dict(FIRST_IDS))
+
+
+@dataclass
+class Rules:
+    """What the vendor leaves open. The defaults are the worst case for a caller who sends twice: it shows."""
+
+    repeat_withdrawal: Literal["add", "replace", "refuse"] = "add"
+    repeat_promotion: Literal["add", "refuse"] = "add"
+    undone_rows: Literal["vanish", "stay"] = "vanish"
+    """What a cancel does to the rows: in the samples they are gone; they might also stay, with another status."""
+    line_cost: Literal["before", "after"] = "before"
+    """Whether `cost` of a visit's line is before promotions, as in the samples, or after them, as the text says."""
+    chain_right: bool = True
+    """Whether the user belongs to the chain. If not, `groups` shows none and the chain's list is refused."""
+    any_company: bool = False
+    """Whether a location shows itself to anybody with a partner token, unless asked with `my=1`."""

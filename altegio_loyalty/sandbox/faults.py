@@ -7,24 +7,25 @@ that were switched on one after another, each with `times=1`, play one after ano
 from __future__ import annotations
 
 import itertools
+import json
 import random
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
-from altegio_loyalty.sandbox import wire
-from altegio_loyalty.sandbox.wire import Answer, Literal, failure
+from altegio_loyalty.sandbox.wire import Answer, Literal, encode
 
 NASTY_TEXT = "\u0000\ud800<script>alert(1)</script>"
-_HANGING = {"seconds": 60.0}
 _HEADERS = {"retry_after": "Retry-After", "location": "Location"}
-_REFUSED = "The whole server refuses connections (from Python only; no path, times or probability)."
 
 
 @dataclass(frozen=True)
 class FaultKind:
+    """A row of faults.json."""
+
     description: str
     effect: bool
     """Whether the request is carried out all the same; `fail(..., effect=…)` says otherwise where `can_choose`."""
@@ -34,29 +35,21 @@ class FaultKind:
     """False where the answer is made from the real one, so that there must be a real one."""
     instead: Answer | None = None
     """What is answered whatever the books say."""
-    change: Callable[..., Any] | None = None
-    """Makes another body of the real one, an error of the books' own as well; called with the parameters."""
 
 
-def _instead(description: str, answer: Answer | None = None, **parameters: Any) -> FaultKind:
-    return FaultKind(f"{description}; not carried out.", False, parameters, instead=answer)
+def _kind_of(description: str, effect: bool, *, instead: Any = None, **more: Any) -> FaultKind:
+    if instead and isinstance(instead["body"], str):
+        instead = {**instead, "body": instead["body"].encode()}
+    return FaultKind(description, effect, instead=instead and Answer(**instead), **more)
 
 
-def _spoilt(description: str, change: Callable[..., Any] | None = None, **parameters: Any) -> FaultKind:
-    return FaultKind(f"Carried out; {description}", True, parameters, can_choose=False, change=change)
-
-
-def _then(description: str, answer: Answer) -> FaultKind:
-    return FaultKind(description, True, instead=answer)
-
-
-def _page(status: int, title: str) -> Answer:
-    html = f"<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center></body></html>"
-    return Answer(status, html.encode(), content_type=wire.HTML)
+_ROWS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("faults.json").read_bytes())
+FAULTS = {name: _kind_of(**row) for name, row in _ROWS.items()}
+"""Every fault by name."""
 
 
 def _truncated(body: Any) -> bytes:
-    whole = wire.encode(body)
+    whole = encode(body)
     return whole[: len(whole) // 2]
 
 
@@ -94,50 +87,15 @@ def _changed(value: Any, change: Callable[[str, Any], Any], key: str = "") -> An
     return change(key, value)
 
 
-_EXPIRED = failure(402, "The location's licence has expired.")
-_PORTAL = _page(200, "Welcome to the hotel's network")
-_BROKEN = Answer(200, b'{"success":true,"data":{"loyalty_transactions":[{"id":1,}')
-_INVALID = wire.invalid({"record_id": ["The record cannot be changed."]})
-_UNAVAILABLE = Answer(503, b"Service Unavailable", content_type="text/plain")
-_ELSEWHERE = Answer(302, b"", content_type=wire.HTML)
-
-FAULTS: dict[str, FaultKind] = {
-    "cut_before": _instead("The connection is reset once the request was read"),
-    "cut_after": FaultKind("Carried out, then the connection is reset without an answer.", True),
-    "cut_mid_answer": _spoilt("the connection closes after half of the answer's bytes."),
-    "hang": FaultKind("Silence for some seconds, then carried out and answered.", True, _HANGING),
-    "hang_after": FaultKind("Carried out, then silence for some seconds, then a reset.", True, _HANGING),
-    "drip": _spoilt("the answer comes one byte at a time, some seconds apart.", seconds=0.05),
-    "late_effect": FaultKind("Reset at once; carried out some seconds later.", True, {"seconds": 2.0}, False),
-    "status_401": _instead("401, as after a changed password", wire.UNAUTHORIZED),
-    "status_402": _instead("402, the location's licence has expired", _EXPIRED),
-    "status_403": _instead("403, the user may not", wire.FORBIDDEN),
-    "status_404": _instead("404 without a message", wire.NOT_FOUND),
-    "status_422": _instead("422 with a map of fields", _INVALID),
-    "status_500": _instead("500 with the vendor's error body", failure(500, "An error occurred")),
-    "status_502_html": _instead("502 with a gateway's HTML page", _page(502, "502 Bad Gateway")),
-    "status_503": _instead("503 with plain text", _UNAVAILABLE, retry_after=None),
-    "rate_limited": _instead(
-        "429 whose message names a useless number of seconds", wire.RATE_LIMITED, retry_after=None
-    ),
-    "html": _instead("200 with an HTML page, as from a captive portal", _PORTAL),
-    "broken_json": _then("Carried out; 200 with something that only begins like JSON.", _BROKEN),
-    "truncated_json": _spoilt("a complete HTTP answer whose JSON stops half-way.", _truncated),
-    "empty": _then("Carried out; 200 with no body at all.", Answer(200, b"")),
-    "success_false": _instead("200 with success: false", failure(200, "An error occurred")),
-    "error_after_effect": _then("Carried out, then 500.", failure(500, "An error occurred")),
-    "string_ids": _spoilt("ids and amounts come as strings.", lambda body: _changed(body, _as_text)),
-    "bare": _spoilt("the data comes without its envelope."),
-    "huge": _spoilt("the answer is padded to some megabytes.", _huge, megabytes=8.0),
-    "redirect": _instead("302 to another host", _ELSEWHERE, location="http://127.0.0.1:9/somewhere-else"),
-    "nan": _spoilt("amounts and balances are NaN, Infinity and 1e999.", _nan),
-    "deep": _spoilt("the data is a list nested very deep.", _deep, levels=100_000),
-    "nul_text": _spoilt(
-        "texts hold NUL, a lone surrogate and a <script>.", lambda body: _changed(body, _nasty)
-    ),
-    "refuse_connections": FaultKind(_REFUSED, False, can_choose=False),
+_CHANGES: dict[str, Callable[..., Any]] = {
+    "truncated_json": _truncated,
+    "huge": _huge,
+    "deep": _deep,
+    "nan": _nan,
+    "string_ids": lambda body: _changed(body, _as_text),
+    "nul_text": lambda body: _changed(body, _nasty),
 }
-"""Every fault by name."""
+"""Another body instead of the real one, an error of the books' own as well; called with the fault's parameters."""
 
 
 @dataclass
@@ -191,7 +149,7 @@ class Fault:
 
     def spoil(self, answer: Answer) -> Answer:
         """The real answer, spoilt; an error of the books' own (404, 422, …) as well."""
-        change = FAULTS[self.name].change
+        change = _CHANGES.get(self.name)
         return replace(answer, body=change(answer.body, **self.parameters)) if change else answer
 
 

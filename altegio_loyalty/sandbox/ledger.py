@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Decimal
-from typing import Literal, TypeVar
+from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 from altegio_loyalty.sandbox.books import (
     CARD_WITHDRAWAL,
@@ -31,6 +31,7 @@ from altegio_loyalty.sandbox.books import (
     Payment,
     Program,
     Row,
+    Rules,
     Visit,
     money,
     total_of,
@@ -52,22 +53,6 @@ class NotInBooks(LookupError):
 
 class RefusedRepeat(ValueError):
     """The rules in force do not allow the same thing twice on one visit."""
-
-
-@dataclass
-class Rules:
-    """What the vendor leaves open. The defaults are the worst case for a caller who sends twice: it shows."""
-
-    repeat_withdrawal: Literal["add", "replace", "refuse"] = "add"
-    repeat_promotion: Literal["add", "refuse"] = "add"
-    undone_rows: Literal["vanish", "stay"] = "vanish"
-    """What a cancel does to the rows: in the samples they are gone; they might also stay, with another status."""
-    line_cost: Literal["before", "after"] = "before"
-    """Whether `cost` of a visit's line is before promotions, as in the samples, or after them, as the text says."""
-    chain_right: bool = True
-    """Whether the user belongs to the chain. If not, `groups` shows none and the chain's list is refused."""
-    any_company: bool = False
-    """Whether a location shows itself to anybody with a partner token, unless asked with `my=1`."""
 
 
 class Ledger:
@@ -105,8 +90,8 @@ class Ledger:
     ) -> Location:
         with self.change():
             new_id = self._new_id("location", id, self.books.locations)
+            ZoneInfo(timezone)  # an unknown one must fail here and not in the first answer
             location = Location(new_id, title, chain_id, timezone, currency)
-            location.zone  # noqa: B018  an unknown time zone must fail here and not in the first answer
             self.books.locations[location.id] = location
             return location
 
@@ -143,10 +128,10 @@ class Ledger:
         chain_id: int = DEFAULT_CHAIN,
     ) -> Card:
         with self.change():
-            owner = self.books.clients[_id(client)]
+            owner = self.books.clients[_id(client)].id
             linked = [self.books.programs[_id(program)].id for program in programs]
             card_id = self._new_id("card", id, self.books.cards)
-            card = Card(card_id, owner.id, chain_id, title, money(balance), linked)
+            card = Card(card_id, owner, chain_id, title, money(balance), linked)
             self.books.cards[card.id] = card
             return card
 
@@ -166,14 +151,10 @@ class Ledger:
         if starts_at.tzinfo is None:
             raise ValueError("starts_at needs a time zone.")
         with self.change():
-            visit = Visit(
-                id=self._new_id("visit", id, self.books.visits),
-                location_id=self.books.locations[_id(location)].id,
-                client_id=None if client is None else self.books.clients[_id(client)].id,
-                record_ids=[],
-                starts_at=starts_at,
-                attendance=attendance,
-            )
+            place = self.books.locations[_id(location)].id
+            owner = None if client is None else self.books.clients[_id(client)].id
+            visit_id = self._new_id("visit", id, self.books.visits)
+            visit = Visit(visit_id, place, owner, [], starts_at, attendance=attendance)
             self.add_record(visit, lines=lines, id=record_id)
             self.books.visits[visit.id] = visit
             return visit
@@ -184,7 +165,7 @@ class Ledger:
             visit = visit if isinstance(visit, Visit) else self.visit(visit)
             known = (record for other in self.books.visits.values() for record in other.record_ids)
             record_id = self._new_id("record", id, known)
-            new_lines = [self._line(record_id, spec) for spec in lines]
+            new_lines = [self._line(record_id, *spec) for spec in lines]
             visit.record_ids.append(record_id)
             visit.lines.extend(new_lines)
             return record_id
@@ -231,13 +212,16 @@ class Ledger:
             program = self._linked(card, program)
             if self.rules.repeat_promotion == "refuse" and _used(visit, card, program.id):
                 raise RefusedRepeat("This promotion was already applied to this visit.")
-            amounts = [money(line.cost * program.percent / 100) for line in visit.lines]
-            for line, amount in zip(visit.lines, amounts, strict=True):
-                if amount:
-                    visit.rows.append(self._row(PROMOTION_DISCOUNT, amount, card, line, program.id, by=by))
-            if total := sum(amounts, Decimal()):
-                self._note("apply_discount_program", visit, card, program.id, total, by)
-            return total
+            amounts = [(line, money(line.cost * program.percent / 100)) for line in visit.lines]
+            new = [
+                self._row(PROMOTION_DISCOUNT, cut, card, line, program.id, by=by)
+                for line, cut in amounts
+                if cut
+            ]
+            visit.rows += new
+            if new:
+                self._note("apply_discount_program", visit, card, program.id, total_of(new), by)
+            return total_of(new)
 
     def cancel_program(
         self, visit: Visit | int, card: Card | int, program: Program | int, *, by: str = SCREEN
@@ -245,8 +229,7 @@ class Ledger:
         """Takes the promotion back; says how much it had taken off (0: it was not applied)."""
         with self.change():
             visit, card = self._pair(visit, card)
-            program = self._linked(card, program)
-            return self._undo("cancel_discount_program", visit, card, program.id, by)
+            return self._undo("cancel_discount_program", visit, card, self._linked(card, program).id, by)
 
     def undo_row(self, visit: Visit | int, row_id: int, *, by: str = SCREEN) -> Decimal:
         """Takes one row of a withdrawal or promotion off the visit; says how much it was."""
@@ -261,15 +244,15 @@ class Ledger:
         """Another line takes the place of this one, whose rows go with it; says how much those were."""
         with self.change():
             visit = self.visit(_id(visit))
-            old = self._line_of(visit, item_id)
-            new = self._line(old.record_id, (title, cost, "product" if old.is_product else "service"))
+            old = _found(visit.items, item_id, "line")
+            new = self._line(old.record_id, title, cost, "product" if old.is_product else "service")
             visit.lines[visit.lines.index(old)] = new
             return self._take_off(visit, [row for row in visit.covering if row.item_id == item_id], by)
 
     def change_price(self, visit: Visit | int, item_id: int, cost: Amount) -> None:
         """Another price for a line; its rows stay as they are."""
         with self.change():
-            self._line_of(self.visit(_id(visit)), item_id).cost = _price(cost)
+            _found(self.visit(_id(visit)).items, item_id, "line").cost = _price(cost)
 
     def change_client(self, visit: Visit | int, client: Client | int) -> None:
         """The visit is somebody else's; its rows stay, with the card that they are of."""
@@ -310,8 +293,7 @@ class Ledger:
         return _found(self.books.visits, visit_id, "visit")
 
     def balance(self, card: Card | int) -> Decimal:
-        with self.lock:
-            return self.card(_id(card)).balance
+        return self.card(_id(card)).balance
 
     def left_to_pay(self, visit: Visit | int) -> Decimal:
         with self.lock:
@@ -320,20 +302,19 @@ class Ledger:
     def withdrawn(self, visit: Visit | int, card: Card | int) -> Decimal:
         """What the card has paid on the visit so far."""
         with self.lock:
-            rows = [row for row in self.visit(_id(visit)).in_force if row.is_withdrawal]
-            return total_of(row for row in rows if row.card_id == _id(card))
+            rows = self.visit(_id(visit)).in_force
+            return total_of(row for row in rows if row.is_withdrawal and row.card_id == _id(card))
 
     def discounted(self, visit: Visit | int, program: Program | int) -> Decimal:
         """What the promotion has taken off the visit so far."""
         with self.lock:
-            rows = [row for row in self.visit(_id(visit)).in_force if row.is_discount]
-            return total_of(row for row in rows if row.program_id == _id(program))
+            rows = self.visit(_id(visit)).in_force
+            return total_of(row for row in rows if row.is_discount and row.program_id == _id(program))
 
     @property
     def effects(self) -> list[Effect]:
         """Everything that really happened, in order."""
-        with self.lock:
-            return list(self.books.effects)
+        return list(self.books.effects)
 
     # Inside
 
@@ -349,17 +330,13 @@ class Ledger:
             raise NotInBooks(f"Program {_id(program)} is not linked to card {card.id}.")
         return _found(self.books.programs, _id(program), "program")
 
-    def _line(self, record_id: int, spec: LineSpec) -> Line:
-        title, cost, kind = spec if len(spec) == 3 else (*spec, "service")
+    def _line(self, record_id: int, title: str, cost: Amount, kind: str = "service") -> Line:
         if kind not in ("service", "product"):
             raise ValueError(f"A line is a service or a product, not {kind!r}.")
         price, item_id = _price(cost), self._new_id(kind)
         if kind == "service":
             return Line(item_id, SERVICE, title, price, record_id)
         return Line(item_id, PRODUCT, title, price, 0, self._new_id("sale"))
-
-    def _line_of(self, visit: Visit, item_id: int) -> Line:
-        return _found({line.item_id: line for line in visit.lines}, item_id, "line")
 
     def _row(
         self, type_id: int, amount: Decimal, card: Card, line: Line | None, program_id: int = 0, *, by: str

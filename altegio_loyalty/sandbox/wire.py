@@ -99,8 +99,6 @@ def failure(status: int, message: str = "", errors: dict[str, list[str]] | None 
 UNAUTHORIZED = failure(401, "Authentication needed.")
 FORBIDDEN = failure(403, "Access denied.")
 NOT_FOUND = failure(404)
-RATE_LIMITED = failure(429, "Request limit exceeded, try again in 0 seconds.")
-"""The number of seconds that it names is as unreliable as the vendor's."""
 
 
 def invalid(errors: dict[str, list[str]]) -> Answer:
