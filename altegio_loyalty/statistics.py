@@ -21,7 +21,7 @@ from django.db.models import Case, Count, F, FloatField, Func, IntegerField, Q, 
 from altegio_loyalty import kinds
 from altegio_loyalty.moments import start_of, today
 from altegio_loyalty.querysets import OperationQuerySet, by_zone, in_each_zone
-from altegio_loyalty.states import OPEN, Ending, Status
+from altegio_loyalty.states import Ending, Status
 
 #: The upper ends, in seconds, of the slots that times are counted in; one more slot holds what took longer.
 TIME_LIMITS = (0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 6 * 3600, 24 * 3600)
@@ -70,32 +70,6 @@ def _slot(lookup: str, limits: Sequence[Any]) -> Any:
         return Case(below, default=tree(middle + 1, high), output_field=IntegerField())
 
     return tree(0, len(limits))
-
-
-# What needs a person
-
-
-@dataclass
-class Attention:
-    """What needs a person, and what is not finished, of one location."""
-
-    needing: int = 0
-    open: int = 0
-
-
-def attention(rows: OperationQuerySet) -> dict[int, Attention]:
-    """By location id; locations without any of it are left out."""
-    needing, is_open = rows.needs_person(), Q(status__in=OPEN)
-    found: Any = (
-        rows.filter(attention__gt=0)
-        .order_by()
-        .values("location_id")
-        .annotate(
-            needing=Count("pk", filter=needing),
-            open=Count("pk", filter=is_open),
-        )
-    )
-    return {counted.pop("location_id"): Attention(**counted) for counted in found}
 
 
 # Points

@@ -65,6 +65,14 @@ def clock(moment: datetime.datetime | None, zone: datetime.tzinfo | None = None)
     return date_format(as_local(moment, zone), "H:i:s") if moment else "?"
 
 
+def exact_time(moment: datetime.datetime | None, location: Any = None) -> str:
+    """The date, the time with seconds and the zone, which is the location's, or without one the reader's."""
+    if moment is None:
+        return ""
+    zone = location.zone if location else timezone.get_current_timezone()
+    return f"{date_format(as_local(moment, zone), 'SHORT_DATE_FORMAT')} {clock(moment, zone)} {name_of(zone)}"
+
+
 def zone_note(location: Any) -> str:
     """The name of the location's time zone, after a space, where that is another than the reader's; else empty."""
     zone = location.zone

@@ -14,7 +14,6 @@ from django.utils import timezone
 
 from altegio_loyalty import statistics
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
-from altegio_loyalty.moments import start_of, today
 from altegio_loyalty.statistics import Moved, Period
 
 pytestmark = pytest.mark.django_db
@@ -194,34 +193,3 @@ def test_outcomes_and_times_are_one_query(here: Visit, django_assert_num_queries
     add(here)
     with django_assert_num_queries(1):
         outcomes()
-
-
-# What needs a person
-
-
-def needing() -> statistics.Attention | None:
-    return statistics.attention(LoyaltyOperation.objects.all()).get(1)
-
-
-def test_nothing_needs_a_person_in_a_log_of_successes(here: Visit) -> None:
-    add(here)
-    assert needing() is None
-
-
-def test_what_needs_a_person_and_what_is_not_finished_is_counted(here: Visit) -> None:
-    for status in Status.values:
-        add(here, status, created_at=timezone.now() - datetime.timedelta(days=400))
-    assert needing() == statistics.Attention(needing=1, open=3)
-
-
-def test_what_needs_a_person_is_one_query(here: Visit, django_assert_num_queries: Any) -> None:
-    add(here, Status.UNCONFIRMED)
-    with django_assert_num_queries(1):
-        needing()
-
-
-def test_a_site_without_time_zones_counts_its_own_days(settings: Any) -> None:
-    settings.USE_TZ = False
-    assert start_of(DAY) == datetime.datetime(2026, 3, 10)  # noqa: DTZ001 - as such a site has them
-    assert Period.of_days(7).last == today()
-    assert len(Period.of_days(7).days) == 7

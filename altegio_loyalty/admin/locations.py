@@ -42,7 +42,7 @@ def locations_of(request: HttpRequest) -> list[Location]:
     """The locations that the person may see, by title; read once for a request, without their tokens."""
     if not hasattr(request, "_altegio_locations"):
         rows = Location.objects.only(
-            "title", "is_active", "refused_at", "visits_read_at", "time_zone", "currency"
+            "title", "is_active", "refused_at", "refused_reason", "visits_read_at", "time_zone", "currency"
         )
         request._altegio_locations = list(visible_to(request.user, rows))  # type: ignore[attr-defined]
     locations: list[Location] = request._altegio_locations  # type: ignore[attr-defined]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import template
 from django.utils.html import escape
 from django.utils.safestring import mark_safe
 
 from altegio_loyalty import conf, services, texts, watch
-from altegio_loyalty.access import sees_no_location
+from altegio_loyalty.access import sees_no_location, visible_to
 from altegio_loyalty.admin.looks import short_time
-from altegio_loyalty.models import Visit
-from altegio_loyalty.wording import isolated, points, reason, zone_note
+from altegio_loyalty.models import LoyaltyOperation, Visit
+from altegio_loyalty.wording import exact_time, isolated, points, reason, zone_note
 
 register = template.Library()
+register.filter(exact_time)
 register.filter(isolated)
 register.filter(points)
 register.filter(reason)
@@ -45,6 +48,13 @@ def notices_of(visit: Visit) -> list[str]:
 def in_currency(amount: object, currency: str) -> str:
     """An amount in words, with the currency where one is named."""
     return f"{amount}\N{NO-BREAK SPACE}{currency}" if currency else str(amount)
+
+
+@register.filter
+def needing_count(user: Any) -> int:
+    """How many operations that the user may see need a person."""
+    seen: Any = visible_to(user, LoyaltyOperation.objects.needing_attention())
+    return int(seen.count())
 
 
 @register.filter

@@ -83,9 +83,13 @@ def press(browser: Client, decision: str, *operations: LoyaltyOperation, **field
 def choose(
     browser: Client, decision: str, *operations: LoyaltyOperation, query: str = "", **fields: Any
 ) -> Any:
-    """Run the action of the list on these rows."""
+    """Run the action of the list on these rows, and tick all of those that a retry asks about."""
     chosen = {"action": decision, "_selected_action": [o.pk for o in operations], **fields}
-    return browser.post(reverse(LIST) + query, chosen)
+    answer = browser.post(reverse(LIST) + query, chosen)
+    if decision == "retry" and answer.status_code == 200 and "fitting" in answer.context:
+        rows = answer.context["rows"]
+        return press(browser, decision, *(row["operation"] for row in rows), **fields)
+    return answer
 
 
 def said(response: Any) -> list[str]:

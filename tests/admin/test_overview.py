@@ -118,7 +118,7 @@ def test_who_is_bound_to_locations_sees_only_their_figures(log: Log, manager: Cl
     other = Location.objects.create(id=7, title="Harbour", refused_at=timezone.now(), refused_reason="no")
     LocationAccess.objects.create(location=other, user=get_user_model().objects.get(username="manager"))
     response = look(manager)
-    assert [call["look"].word for call in response.context["calls"]] == ["paused location"]
+    assert [call["look"].word for call in response.context["calls"]] == ["paused"]
     assert taken_of(response) == "0"
     assert response.context["outcomes"] == []
     assert "Main Street" not in text_of(response)
@@ -157,24 +157,20 @@ def test_an_empty_log_needs_nobody_and_says_so(manager: Client) -> None:
     assert "Nothing was asked for in these days." in text_of(response)
 
 
-def test_each_call_leads_to_as_many_operations_in_the_log(log: Log, manager: Client) -> None:
-    for _ in range(2):
-        log.add(Status.UNCONFIRMED)
-    for _ in range(3):
-        log.add(Status.FAILED)
-    log.add(Status.SUCCEEDED, discrepancy="More than the log explains.")
-    for old in (Status.FAILED, Status.SUCCEEDED):
-        log.add(old, discrepancy="Old", created_at=timezone.now() - datetime.timedelta(days=40))
-    for call in look(manager).context["calls"]:
-        assert manager.get(call["url"]).context["cl"].result_count == call["count"], call["look"].word
-
-
 def test_the_overview_says_that_nothing_runs_what_is_due(log: Log, manager: Client) -> None:
     due = timezone.now() - datetime.timedelta(hours=1)
     log.add(Status.PENDING, next_attempt_at=due)
     text = text_of(look(manager))
     assert "No worker was heard of since" in text
     assert "Nothing needs a person at the moment." not in text
+
+
+def test_what_needs_a_person_leads_to_the_inbox(log: Log, manager: Client) -> None:
+    log.add(Status.FAILED)
+    Location.objects.update(refused_at=timezone.now())
+    inbox = reverse("admin:altegio_loyalty_loyaltyoperation_inbox")
+    found = [(call["look"].word, call["count"], call["url"]) for call in look(manager).context["calls"]]
+    assert found == [("paused", 1, inbox), ("for a person", 1, inbox)]
 
 
 @pytest.mark.parametrize("columns", [{"is_active": False}, {"refused_at": timezone.now()}])
@@ -184,26 +180,6 @@ def test_what_waits_for_its_location_is_not_said_to_wait_for_a_worker(
     log.add(Status.PENDING, next_attempt_at=timezone.now() - datetime.timedelta(hours=1))
     Location.objects.update(**columns)
     assert "No worker was heard of" not in text_of(look(manager))
-
-
-def test_a_paused_location_is_named_with_what_waits_for_it(log: Log, manager: Client) -> None:
-    log.add(Status.PENDING)
-    Location.objects.update(refused_at=timezone.now(), refused_reason="The password was changed.")
-    (call,) = look(manager).context["calls"]
-    (named,) = call["locations"]
-    assert (named["title"], named["reason"], named["waiting_count"]) == (
-        "Main Street",
-        "The password was changed.",
-        1,
-    )
-    assert manager.get(named["log_url"]).context["cl"].result_count == 1
-
-
-def test_a_paused_location_links_to_its_page_only_for_who_may_see_it(log: Log, sign_in: SIGNED_IN) -> None:
-    Location.objects.update(refused_at=timezone.now())
-    page = reverse("admin:altegio_loyalty_location_change", args=[log.location.pk])
-    assert page not in text_of(look(sign_in(VIEW)))
-    assert page in text_of(look(sign_in(VIEW, "view_location")))
 
 
 # The period

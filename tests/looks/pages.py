@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -298,6 +299,40 @@ def verdict_without_a_reason(desk: Any, page: Any) -> None:
     page.get_by_role("button", name="It did not happen").click()
     page.locator(".submit-row [type=submit]").click()
     expect(page.get_by_text("This field is required.")).to_be_visible()
+
+
+def some_that_need_a_person(desk: Any) -> None:
+    """One given up, one at odds, and one in doubt in a paused location."""
+    some_history(desk)
+    now, old = timezone.now(), timezone.now() - timedelta(days=2)
+    flag = '{"code": "beyond_the_log", "there": "150", "explained": "120"}'
+    LoyaltyOperation.objects.filter(status="succeeded").update(discrepancy=flag)
+    given_up = withdraw(desk, desk.visit("Late"), "15")
+    columns = {"status": "failed", "open_key": None, "next_attempt_at": None, "created_at": old}
+    LoyaltyOperation.objects.filter(pk=given_up.pk).update(**columns, finished_at=now)
+    Location.objects.update(refused_at=now, refused_reason="The password was changed.")
+
+
+@_page
+def inbox(desk: Any, page: Any) -> None:
+    some_that_need_a_person(desk)
+    go(desk, page, "loyaltyoperation/inbox/")
+    expect(page.locator(".altegio-items > li")).to_have_count(3)
+
+
+@_page
+def empty_inbox(desk: Any, page: Any) -> None:
+    go(desk, page, "loyaltyoperation/inbox/")
+
+
+@_page
+def retry_of_many(desk: Any, page: Any) -> None:
+    some_that_need_a_person(desk)
+    go(desk, page, "loyaltyoperation/")
+    page.locator("#action-toggle").check()
+    page.locator("select[name=action]").select_option("retry")
+    page.locator("button[name=index]").first.click()
+    expect(page.get_by_text("can be tried again")).to_be_visible()
 
 
 # The overview

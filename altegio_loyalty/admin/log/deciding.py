@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import datetime
+from collections import defaultdict
+from decimal import Decimal
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import HttpResponse, HttpResponseRedirect
+from django.utils import timezone
 
 from altegio_loyalty import database
 from altegio_loyalty.admin.decisions import DECISIONS, Decision, DecisionForm, Tally, carry_out
+from altegio_loyalty.admin.locations import tell_apart
 from altegio_loyalty.admin.looks import status_badge
 from altegio_loyalty.admin.pages import Page, as_id
+from altegio_loyalty.conf import get_settings
 from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.moments import start_of, today
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import points
 
@@ -24,6 +33,15 @@ def asked_of(operation: LoyaltyOperation) -> str:
     if operation.amount is not None:
         return points(operation.amount, getattr(operation, "currency_shown", ""))
     return _("promotion %(id)s") % {"id": operation.program_id} if operation.program_id else ""
+
+
+def _age_of(operation: LoyaltyOperation) -> str:
+    """ "over" where the day of the visit is, "late" where the app itself would have given up by now; else empty."""
+    zone, starts_at, window = operation.location.zone, operation.visit.starts_at, get_settings().RETRY_WINDOW
+    if starts_at and starts_at < start_of(today(zone), zone):
+        return "over"
+    is_late = window and operation.created_at < timezone.now() - datetime.timedelta(seconds=window)
+    return "late" if is_late else ""
 
 
 class DecisionPage(Page):
@@ -39,8 +57,13 @@ class DecisionPage(Page):
             raise PermissionDenied
         return self.decide(decision, ids) or HttpResponseRedirect(self._back_url(ids))
 
-    def decide(self, decision: Decision, ids: list[int]) -> HttpResponse | None:
-        """Make the decision, or ask for the reason first where it needs one. None once there is nothing left to ask."""
+    def decide(
+        self, decision: Decision, ids: list[int], *, is_selection: bool = False
+    ) -> HttpResponse | None:
+        """Make the decision, or ask first: for the reason, or which of a selection are worth another try.
+
+        None once there is nothing left to ask.
+        """
         if len(set(ids)) > MOST_AT_ONCE:
             text = _("Choose %(most)s operations at the most.") % {"most": MOST_AT_ONCE}
             messages.error(self.request, text)
@@ -49,12 +72,15 @@ class DecisionPage(Page):
         allowed = [row for row in operations if decision.is_allowed(self.request.user, row.kind)]
         if operations and not allowed:
             raise PermissionDenied
+        if is_selection and decision.name == "retry" and any(map(decision.fits, allowed)):
+            return self._ask_which(decision, operations)
         reason = ""
         if decision.needs_reason and any(decision.fits(operation) for operation in allowed):
             form = DecisionForm(self.request.POST if "reason" in self.request.POST else None)
             form.fields["reason"].label = decision.asks
             if not form.is_valid():
-                return self._ask(decision, operations, form)
+                more = {"rows": self.rows(operations, decision), "form": form}
+                return self._question("decision", decision, operations, more)
             reason = form.cleaned_data["reason"]
         tally = Tally()
         if missing := len(set(ids)) - len(operations):
@@ -72,29 +98,61 @@ class DecisionPage(Page):
         rows = self.admin.get_queryset(self.request).using(database.alias())
         return list(rows.filter(pk__in=ids).order_by("pk"))
 
-    def _ask(
-        self, decision: Decision, operations: list[LoyaltyOperation], form: DecisionForm
+    def _ask_which(self, decision: Decision, operations: list[LoyaltyOperation]) -> HttpResponse:
+        """What a retry of these would do. Those whose client has most likely left are not chosen beforehand."""
+        rows = self.rows(operations, decision)
+        fitting = [row for row in rows if not row["why_not"]]
+        amounts: defaultdict[str, Decimal] = defaultdict(Decimal)
+        for row in fitting:
+            amounts[row["operation"].currency_shown] += row["operation"].amount or 0
+        more = {
+            "rows": rows,
+            "fitting": fitting,
+            "sums": ", ".join(points(amount, currency) for currency, amount in amounts.items() if amount),
+            "over_count": sum(row["age"] == "over" for row in fitting),
+        }
+        return self._question("retry", decision, operations, more)
+
+    def _question(
+        self, name: str, decision: Decision, operations: list[LoyaltyOperation], more: dict[str, Any]
     ) -> HttpResponse:
-        rows = [
+        context = {
+            "title": decision.label,
+            "decision": decision,
+            **more,
+            "decide_url": self.decide_url,
+            "back": self.request.POST.get("back", ""),
+            "cancel_url": self._back_url([operation.pk for operation in operations]),
+        }
+        return self.render(f"loyaltyoperation/{name}.html", context)
+
+    def rows(
+        self, operations: list[LoyaltyOperation], decision: Decision | None = None
+    ) -> list[dict[str, Any]]:
+        """The operations as the pages show them."""
+        tell_apart(self.request, operations)
+        return [
             {
                 "operation": operation,
                 "badge": status_badge(operation),
                 "asked": asked_of(operation),
+                "age": _age_of(operation),
                 "url": self.address("loyaltyoperation_change", operation.pk),
-                "why_not": decision.why_not(operation),
+                "visit_url": self.address("visit_change", operation.visit_id) if self._sees_visits else "",
+                "why_not": decision.why_not(operation) if decision else "",
+                "decisions": self.decisions_for(operation),
             }
             for operation in operations
         ]
-        context = {
-            "title": decision.label,
-            "decision": decision,
-            "rows": rows,
-            "form": form,
-            "decide_url": self.decide_url,
-            "goes_back_to_page": self.request.POST.get("back") == "page",
-            "cancel_url": self._back_url([operation.pk for operation in operations]),
-        }
-        return self.render("loyaltyoperation/decision.html", context)
+
+    def decisions_for(self, operation: LoyaltyOperation) -> list[Decision]:
+        """Those that fit the operation, and that the person may make."""
+        fitting = (decision for decision in DECISIONS.values() if decision.fits(operation))
+        return [decision for decision in fitting if decision.is_allowed(self.request.user, operation.kind)]
+
+    @property
+    def _sees_visits(self) -> bool:
+        return self.may("view_visit") or self.may("change_visit")
 
     @property
     def decide_url(self) -> str:
@@ -104,6 +162,8 @@ class DecisionPage(Page):
     def _back_url(self, ids: list[int]) -> str:
         if len(ids) == 1 and self.request.POST.get("back") == "page":
             return self._keeping_filters(self.address("loyaltyoperation_change", ids[0]))
+        if self.request.POST.get("back") == "inbox":
+            return self.address("loyaltyoperation_inbox")
         return self._keeping_filters(self.address("loyaltyoperation_changelist"))
 
     def _keeping_filters(self, url: str) -> str:

@@ -23,6 +23,7 @@ from altegio_loyalty.admin.log.attempts import AttemptInline
 from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE, DecisionPage, asked_of
 from altegio_loyalty.admin.log.export import export
 from altegio_loyalty.admin.log.filters import AskedFilter, AttentionFilter
+from altegio_loyalty.admin.log.inbox import InboxPage
 from altegio_loyalty.admin.looks import short_time, status_badge
 from altegio_loyalty.admin.overview.books import BooksPage
 from altegio_loyalty.admin.overview.page import OverviewPage
@@ -81,7 +82,7 @@ def _as_action(decision: Decision) -> Callable[..., HttpResponse | None]:
         if request.POST.get("select_across", "0") not in ("", "0"):
             chosen = queryset.values_list("pk", flat=True)[: MOST_AT_ONCE + 1]
         ids = [as_id(str(value)) or 0 for value in chosen]
-        return DecisionPage(model_admin, request).decide(decision, ids)
+        return DecisionPage(model_admin, request).decide(decision, ids, is_selection=True)
 
     decide.__name__ = decision.name
     return admin.action(description=decision.label)(decide)
@@ -277,6 +278,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         log = "loyaltyoperation"
         return [
             DecisionPage.at(self, "decide/", f"{log}_decide", DecisionPage.post, *ACTS),
+            InboxPage.at(self, "inbox/", f"{log}_inbox", InboxPage.show, require_GET),
             OverviewPage.at(self, "overview/", f"{log}_overview", OverviewPage.show, require_GET),
             OverviewPage.at(self, "overview/lift/", f"{log}_lift", OverviewPage.lift, *ACTS),
             OverviewPage.at(

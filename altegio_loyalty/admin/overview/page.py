@@ -27,10 +27,9 @@ from altegio_loyalty.models import Location, LoyaltyOperation
 from altegio_loyalty.moments import name_of
 from altegio_loyalty.querysets import by_zone
 from altegio_loyalty.states import Status
-from altegio_loyalty.statistics import Attention, Period
+from altegio_loyalty.statistics import Period
 from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.texts import gettext_lazy, ngettext
-from altegio_loyalty.wording import reason
+from altegio_loyalty.texts import gettext_lazy
 
 PERIODS = (7, 30, 90)
 #: Those of them that the log can be narrowed to.
@@ -38,8 +37,6 @@ DAYS_OF_LOG = (7, 30)
 USUAL_DAYS = 30
 MOST_DAYS = 366
 EARLIEST = datetime.date(2000, 1, 1)
-#: So many paused locations are named; of more, only their number.
-MOST_NAMED = 20
 
 
 class PeriodForm(forms.Form):
@@ -188,38 +185,25 @@ class OverviewPage(Page):
 
     def calls(self) -> list[dict[str, Any]]:
         """What needs a person now, in all of the person's locations, the most urgent first."""
-        by_location = statistics.attention(self.operations)
         calls = [
-            self._paused(by_location),
             self._call(
-                sum(found.needing for found in by_location.values()),
+                sum(row.is_active and row.is_paused for row in self.locations.values()),
+                Look(_("paused"), "‖", "bad"),
+                _("Locations whose tokens do not work; their operations wait until they do."),
+                self.address("loyaltyoperation_inbox"),
+            ),
+            self._call(
+                self.operations.needing_attention().count(),
                 Look(_("for a person"), "!", "bad"),
                 _("In doubt, given up or at odds with the visit, and nothing settles it by itself."),
-                attention="needed",
+                self.address("loyaltyoperation_inbox"),
             ),
         ]
         return [call for call in calls if call["count"]]
 
-    def _call(self, count: int, look: Look, text: str, **query: Any) -> dict[str, Any]:
-        """One thing that needs a person; the log, narrowed by the query, shows which operations."""
-        return {"count": count, "look": look, "text": text, "url": self.log(**query) if query else ""}
-
-    def _paused(self, by_location: dict[int, Attention]) -> dict[str, Any]:
-        paused = [row for row in self.locations.values() if row.is_active and row.is_paused]
-        named = [
-            {
-                "title": row.title,
-                "reason": reason(row.refused_reason),
-                "url": self.address("location_change", row.pk) if self.may("view_location") else "",
-                "waiting_count": by_location.get(row.pk, Attention()).open,
-                "log_url": self.log(location=row.pk, attention="open"),
-            }
-            for row in paused[:MOST_NAMED]
-        ]
-        look = Look(ngettext("paused location", "paused locations", len(paused)), "‖", "bad")
-        text = _("Their tokens did not work; their operations wait until they do.")
-        more = {"locations": named, "more_count": len(paused) - len(named)}
-        return {**self._call(len(paused), look, text), **more}
+    def _call(self, count: int, look: Look, text: str, url: str) -> dict[str, Any]:
+        """One thing that needs a person; the address shows which ones."""
+        return {"count": count, "look": look, "text": text, "url": url}
 
     # The period
 

@@ -1,0 +1,56 @@
+"""What needs a person: each thing with its age and cause, what the app still does about it, and what a person can do."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from django.db.models import Count, Max, Min, Q
+from django.http import HttpResponse
+from django.utils import timezone
+
+from altegio_loyalty import watch
+from altegio_loyalty.admin.locations import locations_of
+from altegio_loyalty.admin.log.deciding import DecisionPage
+from altegio_loyalty.states import OPEN, Status
+from altegio_loyalty.texts import gettext as _
+
+#: So many operations are shown; the log has the others.
+MOST_SHOWN = 50
+#: What is given up within this is counted apart.
+SOON = datetime.timedelta(minutes=10)
+
+
+class InboxPage(DecisionPage):
+    """What one person sees of it."""
+
+    def show(self) -> HttpResponse:
+        """The inbox: paused locations, what goes on by itself and until when, and what does not."""
+        rows: Any = self.admin.get_queryset(self.request)
+        # In this order the index leads to them on every database.
+        needing = list(rows.needing_attention().order_by("attention", "pk")[:MOST_SHOWN])
+        locations = locations_of(self.request)
+        works = Q(location__is_active=True, location__refused_at=None)
+        ends = works & Q(status=Status.PENDING)
+        soon = Q(expires_at__lte=timezone.now() + SOON)
+        queue = rows.filter(attention__gt=0).aggregate(
+            needing=Count("pk", filter=rows.needs_person()),
+            waiting=Count("pk", filter=Q(status__in=(Status.PENDING, Status.SENDING))),
+            in_doubt=Count("pk", filter=works & Q(status=Status.UNCONFIRMED)),
+            oldest=Min("created_at", filter=Q(status__in=OPEN)),
+            ending=Count("expires_at", filter=ends),
+            ending_soon=Count("expires_at", filter=ends & soon),
+            first_end=Min("expires_at", filter=ends),
+            last_end=Max("expires_at", filter=ends),
+        )
+        context = {
+            "notices": watch.notices(),
+            "title": _("What needs a person"),
+            "rows": self.rows(needing),
+            "queue": queue,
+            "paused": [row for row in locations if row.is_active and row.is_paused],
+            "may_see_locations": self.may("view_location"),
+            "decide_url": self.decide_url,
+            "log_url": self.address("loyaltyoperation_changelist"),
+        }
+        return self.render("loyaltyoperation/inbox.html", context)
