@@ -144,7 +144,7 @@
         let isStale = live.hasAttribute("data-altegio-read");
         let notStopped = "";
 
-        const show = async (state) => {
+        const show = (state) => {
             version = state.version;
             put(verdicts, state.verdicts);
             put(waiting, state.waiting);
@@ -152,14 +152,18 @@
             isStale = isStale || open.some((operation) => !state.open.includes(operation));
             open = state.open;
             if (isStale) {
-                await read();
                 isStale = false;
+                // Not awaited: what is open is followed meanwhile, however slow Altegio is.
+                read().catch((error) => {
+                    isStale = true;
+                    tellTrouble(page, error);
+                });
             }
         };
 
         /** A worker goes first. Where none has come after a moment, this page does the step itself. */
         const look = async () => {
-            if (!open.length && !isStale) {
+            if (!open.length && !isStale && !reading) {
                 return null;
             }
             const isOurs = dueFor >= 2;
@@ -167,7 +171,7 @@
             const body = isOurs ? csrfForm(page) : null;
             const state = await ask(`${url}?seen=${encodeURIComponent(version)}`, { body });
             dueFor = state.is_due && !isOurs ? dueFor + 1 : 0;
-            await show(state);
+            show(state);
             tell(page, notStopped);
             return document.hidden ? 15000 : 1500;
         };
@@ -179,7 +183,7 @@
                 const state = await ask(form.action, { body: new FormData(form) });
                 notStopped = state.problem;
                 tell(page, notStopped);
-                await show(state);
+                show(state);
             } catch (error) {
                 tellTrouble(page, error);
             } finally {
