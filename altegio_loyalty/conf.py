@@ -66,6 +66,8 @@ class LoyaltySettings:
     #: Who is told by mail of what holds the work up, and of its end; and of which of it.
     ALERT_EMAILS: tuple[str, ...] | list[str] = ()
     ALERTS: tuple[str, ...] | list[str] = ALERTS
+    #: How many operations it works on at a time, each on a thread with a database connection of its own.
+    SWEEP_THREADS: int = 8
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -93,6 +95,7 @@ _AT_LEAST_ONE = {
     "MAX_ANSWER_BYTES",
     "LEASE_SECONDS",
     "SWEEP_SECONDS",
+    "SWEEP_THREADS",
 }
 #: Settings of earlier releases, and why there are none any more.
 _GONE = {

@@ -441,6 +441,8 @@ class RequestBudget(models.Model):
     #: How many calls in a row got no answer of the platform's own, and since when; see `watch`.
     unanswered_count = models.PositiveIntegerField(default=0)
     unanswered_since = models.DateTimeField(null=True, blank=True)
+    #: Until when one sweep is the only one that waits for turns.
+    led_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         default_permissions = ()

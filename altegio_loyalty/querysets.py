@@ -9,8 +9,8 @@ from operator import or_
 from typing import Any
 
 from django.db import models
-from django.db.models import Case, DateTimeField, Exists, ExpressionWrapper, Max, OuterRef, Q, When
-from django.db.models.functions import Coalesce
+from django.db.models import Case, DateTimeField, Exists, ExpressionWrapper, F, Max, OuterRef, Q, When, Window
+from django.db.models.functions import Coalesce, RowNumber
 
 from altegio_loyalty import kinds
 from altegio_loyalty.conf import get_settings
@@ -72,6 +72,13 @@ class OperationQuerySet(models.QuerySet[Any]):
             location__refused_at__isnull=True,
         )
 
+    def in_turn(self) -> Any:
+        """Their numbers: one of each location in turn; there singles before those of a batch, and the oldest first."""
+        in_batch = Case(When(batch=None, then=0), default=1)
+        turn = Window(RowNumber(), [F("location_id")], [in_batch, F("next_attempt_at"), F("pk")])
+        ordered = self.annotate(in_batch=in_batch, turn=turn)
+        return ordered.order_by("turn", "in_batch", "next_attempt_at", "pk").values_list("pk", flat=True)
+
     def _known(self) -> OperationQuerySet:
         """A row of a kind that only a newer release knows is not touched."""
         return self.filter(kind__in=KNOWN_KINDS)
@@ -81,12 +88,8 @@ class OperationQuerySet(models.QuerySet[Any]):
         is_out = Q(next_attempt_at__lte=now) | Q(next_attempt_at__gt=_latest_end(now))
         return self._known().filter(is_out, status=Status.SENDING)
 
-    def out_of_time(self, now: datetime) -> OperationQuerySet:
-        """Known not to have happened, and too late to be worth anything."""
-        return self._known().filter(next_attempt_at__isnull=False, status=Status.PENDING, expires_at__lte=now)
-
     def running_out(self, now: datetime) -> OperationQuerySet:
-        """`out_of_time`, and what of a location that does not work has less than half of its time left."""
+        """What nobody tried in time, and what of a location that does not work has less than half of its time left."""
         half = now + timedelta(seconds=get_settings().RETRY_WINDOW / 2)
         waits = Q(status=Status.PENDING) | Q(status=Status.UNCONFIRMED)
         late = Q(status=Status.PENDING, expires_at__lte=now) | (

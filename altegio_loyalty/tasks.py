@@ -10,6 +10,7 @@ from celery import current_app, shared_task
 from django.db import transaction
 
 from altegio_loyalty import books, database, delivery
+from altegio_loyalty.conf import get_settings
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +30,11 @@ _broker = _Broker()
 @shared_task(name="altegio_loyalty.tasks.retry_due_operations", ignore_result=True)
 def retry_due_operations() -> None:
     """Run everything that is due. The one entry for Celery beat; twice at once is harmless."""
-    limit = sweep_limit()
-    # The other half is for the operation that is under way then: one that is cut stays in doubt until its lease ends.
-    delivery.run_due(None if limit is None else limit / 2)
+    longest, limit = get_settings().SWEEP_SECONDS, sweep_limit()
+    # The other half is for the operations that are under way then: one that is cut stays in doubt until its lease ends.
+    report = delivery.run_due(longest if limit is None else min(longest, limit / 2))
+    if report.is_cut_short and not current_app.conf.task_always_eager:
+        _publish(retry_due_operations)  # not only at beat's next stroke
 
 
 @shared_task(name="altegio_loyalty.tasks.check_books", ignore_result=True)
@@ -69,16 +72,19 @@ def ring(operation_id: int) -> None:
     conf = current_app.conf
     if not conf.broker_url and not conf.task_always_eager:
         return
+    _publish(deliver_operation, operation_id)
+
+
+def _publish(task: Any, *args: int) -> None:
     if time.monotonic() < _broker.silent_until:
         return
     try:
-        deliver_operation.apply_async((operation_id,), retry=True, retry_policy=_RETRY_ONCE_AT_ONCE)
+        task.apply_async(args, retry=True, retry_policy=_RETRY_ONCE_AT_ONCE)
     except Exception:
-        # Whatever the transport raises, and each has errors of its own: the operation is in the database already.
+        # Whatever the transport raises, and each has errors of its own: what is due is in the database already.
         _broker.silent_until = time.monotonic() + SILENCE_SECONDS
-        logger.warning(
-            "No worker could be told of operation %s; the next sweep takes it.", operation_id, exc_info=True
-        )
+        text = "No worker could be told of operation %s; the next sweep takes it."
+        logger.warning(text, *args or ("any",), exc_info=True)
 
 
 def ring_on_commit(operation_id: int, using: str, *, in_batch: bool) -> None:

@@ -9,9 +9,11 @@ Altegio's limits: 5 a second and 200 a minute (developer.alteg.io, "Rate limits"
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 import math
+import threading
 import time
 import zlib
 from typing import TypeAlias
@@ -45,7 +47,7 @@ _SPARE = "s"
 #: So long after an operation at the desk, or a reading for a person, somebody is taken to be there.
 _PRESENCE_MS = 15_000
 #: Spare requests come evenly, in bursts of so many: who comes to the desk waits for one of these and not for a minute's end.
-_BURST = 8
+_BURST = 4
 #: With fewer a minute, what comes free does so slower than a person waits: such a budget has nothing to spare.
 _SPARING = 60
 #: In eighths of the limits: what all but the desk may fill up to, and what each may have of its own.
@@ -59,7 +61,11 @@ _ALL, _BESIDE_THE_DESK, _BESIDE_ALL, _OF_BACKLOG, _OF_READINGS, _OF_ONE_PERSON, 
     2,
 )
 _BOOKING_TRIES = 50
-_YIELDING = 0.05
+_YIELDING = 0.02
+#: A sweep's threads wait one behind the other: among many that wait for the same moment, some would never be first.
+_line = threading.Lock()
+#: How long, in seconds, a sweep is taken to be at work that says nothing more: it may have been killed.
+_LEAD = datetime.timedelta(seconds=30)
 #: The row as this process wrote it last, and how far the database's clock is ahead of this process's steady one, in
 #: milliseconds: while nobody else has changed the row, a booking needs not read it.
 _last: dict[str, tuple[RequestBudget, int]] = {}
@@ -99,16 +105,20 @@ def take_turn(
         mark = _BOOKS
     elif reads_for is not None:
         mark = _READING + (f"{zlib.crc32(reads_for.encode()):08x}" if reads_for else "")
-    deadline = time.monotonic() + patience
     try:
-        while (missing := _book(api_host(), count, mark))[0] > 0:
-            wait, text = missing
-            if time.monotonic() + wait > deadline:
-                raise exceptions.Throttled(text.format(math.ceil(wait)), retry_after=wait)
-            # The backlog has time: a person who waits for the same moment comes first.
-            time.sleep(wait + (_YIELDING if mark == _BACKLOG else 0))
+        with _line if mark == _BACKLOG else contextlib.nullcontext():
+            _wait_and_book(count, mark, time.monotonic() + patience)
     except (DatabaseError, InterfaceError):
         logger.warning("The shared budget of requests could not be used; going on without it.", exc_info=True)
+
+
+def _wait_and_book(count: int, mark: str, deadline: float) -> None:
+    while (missing := _book(api_host(), count, mark))[0] > 0:
+        wait, text = missing
+        if time.monotonic() + wait > deadline:
+            raise exceptions.Throttled(text.format(math.ceil(wait)), retry_after=wait)
+        # The backlog has time: a person who waits for the same moment comes first.
+        time.sleep(wait + (_YIELDING if mark == _BACKLOG else 0))
 
 
 def _bounds(mark: str, count: int) -> list[Bound]:
@@ -174,11 +184,10 @@ def _book(host: str, count: int, mark: str) -> tuple[float, str]:
 
 def _read(host: str) -> tuple[RequestBudget, int]:
     """The row, and how far the database's clock is ahead, which is one for all hosts, of the steady one of this process."""
-    rows = RequestBudget.objects.filter(host=host).annotate(read_at=Now())
-    budget = rows.first()
-    if budget is None:
-        RequestBudget.objects.get_or_create(host=host)
-        budget = rows.get()
+    rows = RequestBudget.objects.using(router.db_for_write(RequestBudget)).annotate(read_at=Now())
+    budget, is_new = rows.get_or_create(host=host)
+    if is_new:
+        budget = rows.get(host=host)
     return budget, int((budget.read_at.timestamp() - time.monotonic()) * 1000)
 
 
@@ -254,3 +263,21 @@ def find_blocks() -> QuerySet[RequestBudget]:
 def lift_block() -> bool:
     """End the block; whether there was one."""
     return bool(find_blocks().update(blocked_until=None, version=F("version") + 1))
+
+
+def take_lead(held: datetime.datetime | None) -> datetime.datetime | None:
+    """Become, or stay, the one sweep that waits for turns, and until when; None where another one is.
+
+    It says who waits, so that no two worker slots do. Who may send is for the claims alone.
+    """
+    now = timezone.now()
+    budget = RequestBudget.objects.get_or_create(host=api_host())[0]
+    is_over = Q(led_until__isnull=True) | Q(led_until__lte=now) | Q(led_until__gt=now + 2 * _LEAD)
+    free = RequestBudget.objects.filter(is_over | Q(led_until=held), pk=budget.pk)
+    return now + _LEAD if free.update(led_until=now + _LEAD) else None
+
+
+def give_up_lead(held: datetime.datetime) -> None:
+    """Another sweep can go on at once. Where the database fails, when the lead ends by itself."""
+    with contextlib.suppress(DatabaseError, InterfaceError):
+        RequestBudget.objects.filter(led_until=held).update(led_until=None)

@@ -11,6 +11,7 @@ from typing import Any
 
 import environ
 from django.utils.translation import gettext_lazy as _
+from kombu import Queue
 
 from project.demo import stand_ins
 
@@ -119,6 +120,13 @@ CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or stand_ins.BROKER
 # A Redis that takes connections and says nothing would hold whoever publishes for ever; other brokers ignore these two.
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {"socket_connect_timeout": 2, "socket_timeout": 3}
 CELERY_TASK_DEFAULT_QUEUE = env.str("CELERY_QUEUE", default="altegio_loyalty")
+# What takes long has a queue of its own: nobody at the desk is behind a backlog. A worker that is given no -Q serves both.
+_sweeps = f"{CELERY_TASK_DEFAULT_QUEUE}_sweeps"
+CELERY_TASK_QUEUES = [Queue(CELERY_TASK_DEFAULT_QUEUE), Queue(_sweeps)]
+CELERY_TASK_ROUTES = {
+    "altegio_loyalty.tasks.deliver_operation": {"queue": CELERY_TASK_DEFAULT_QUEUE},
+    "altegio_loyalty.tasks.*": {"queue": _sweeps},
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # The database knows what is due, so a broker that is away must not keep a person waiting, and no answer is ever read.
 CELERY_BROKER_CONNECTION_TIMEOUT = 2

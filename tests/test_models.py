@@ -341,7 +341,7 @@ def test_only_what_certainly_did_not_happen_runs_out_of_time(
     visit: Visit, status: str, expires_at: Any, is_out: bool
 ) -> None:
     make(visit, "a", status=status, expires_at=expires_at, next_attempt_at=FUTURE)
-    assert LoyaltyOperation.objects.out_of_time(NOW).exists() is is_out
+    assert LoyaltyOperation.objects.running_out(NOW).exists() is is_out
 
 
 DECIDED = {"status": Status.FAILED, "ending": Ending.DECIDED_DID_NOT_HAPPEN}

@@ -127,16 +127,41 @@ def test_a_transaction_of_the_caller__is_left_alone(salon: Salon) -> None:
     assert visit.record_id == 2
 
 
-def end_of_a_sweep(monkeypatch: pytest.MonkeyPatch) -> float | None:
-    asked: list[float | None] = []
-    monkeypatch.setattr(delivery, "run_due", asked.append)
+def seconds_of_sweeps(monkeypatch: pytest.MonkeyPatch, *, is_cut_short: bool = False) -> list[float]:
+    """For how long each sweep is asked to run from here on."""
+    asked: list[float] = []
+
+    def run_due(seconds: float) -> delivery.Report:
+        asked.append(seconds)
+        return delivery.Report(is_cut_short=is_cut_short)
+
+    monkeypatch.setattr(delivery, "run_due", run_due)
+    return asked
+
+
+@pytest.mark.parametrize("is_cut_short", [True, False])
+def test_sweep_whose_time_is_over__is_asked_for_again_at_once(
+    monkeypatch: pytest.MonkeyPatch, is_cut_short: bool
+) -> None:
+    """The budget of the seconds until beat's next stroke is not lost; where nothing is left, nobody is asked."""
+    seconds_of_sweeps(monkeypatch, is_cut_short=is_cut_short)
+    published: list[Any] = []
+    monkeypatch.setattr(tasks, "_publish", lambda *task: published.append(task))
+    tasks.retry_due_operations()
+    assert published == [(tasks.retry_due_operations,)] * is_cut_short
+
+
+def end_of_a_sweep(monkeypatch: pytest.MonkeyPatch) -> float:
+    asked = seconds_of_sweeps(monkeypatch)
     tasks.retry_due_operations()
     return asked[0]
 
 
 def test_sweep__ends_before_the_time_limits_of_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one that is cut leaves an operation in doubt until its lease ends."""
-    assert end_of_a_sweep(monkeypatch) is None
+    assert end_of_a_sweep(monkeypatch) == 50
+    monkeypatch.setitem(current_app.conf, "task_time_limit", 600)
+    assert end_of_a_sweep(monkeypatch) == 50
     monkeypatch.setitem(current_app.conf, "task_time_limit", 60)
     assert end_of_a_sweep(monkeypatch) == 30
     monkeypatch.setitem(current_app.conf, "task_soft_time_limit", 40)
@@ -147,8 +172,7 @@ def test_sweep__ends_before_the_time_limits_of_its_task(monkeypatch: pytest.Monk
 
 def test_sweep__knows_the_limits_of_its_message(monkeypatch: pytest.MonkeyPatch) -> None:
     """As beat's entry sets them in its options."""
-    asked: list[float | None] = []
-    monkeypatch.setattr(delivery, "run_due", asked.append)
+    asked = seconds_of_sweeps(monkeypatch)
     task: Any = tasks.retry_due_operations
     task.push_request(timelimit=[20, 10])
     try:

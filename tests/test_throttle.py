@@ -139,7 +139,7 @@ def test_the_desks_share_is_back_as_soon_as_somebody_is_there(
         take_turn(count=2)
     came = clock.wall
     take_turn(count=2, **comes)
-    assert clock.wall - came < 3
+    assert clock.wall - came < 4.5
     with pytest.raises(Throttled):
         take_turn(count=2)
     for _ in range(4):  # and as long as somebody is there, the desk waits for nothing
@@ -150,8 +150,9 @@ def test_the_desks_share_is_back_as_soon_as_somebody_is_there(
 @pytest.mark.django_db
 def test_the_backlog_goes_on_some_seconds_after_the_desk_was_left(limits: Any, clock: Clock) -> None:
     take_turn(for_person=True)
+    assert turns_without_waiting() == 3
     clock.sleep(16)
-    assert turns_without_waiting() == 5
+    assert turns_without_waiting() == 4
 
 
 @pytest.mark.django_db

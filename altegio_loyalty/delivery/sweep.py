@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-import random
+import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, connections
 from django.utils import timezone
 
-from altegio_loyalty import database, exceptions, kinds, policy, watch
+from altegio_loyalty import database, exceptions, kinds, policy, throttle, watch
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import announce, claim_to_look, claim_to_send
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 #: So many failures of Altegio in a row, on different operations, are taken for an outage.
 OUTAGE_FAILURES = 3
+#: How many operations are put in turn at once, and for how many seconds that order holds.
+ROWS_AT_ONCE, ORDER_SECONDS = 500, 5.0
+_ANOTHER = "another sweep is at work"
 
 
 def deliver(operation_id: int, *, for_person: bool = False) -> LoyaltyOperation | None:
@@ -33,17 +37,23 @@ def deliver(operation_id: int, *, for_person: bool = False) -> LoyaltyOperation 
 
     May be called any number of times, by any number of workers at once. API failures do not raise.
     """
-    rows = database.operations().select_related("location")
-    operation: LoyaltyOperation | None = rows.filter(pk=operation_id).first()
+    operation = _read(operation_id)
     if operation is None or not kinds.is_known(operation.kind):
         return operation
     if operation.status == Status.SENDING:
         is_lost = is_over(operation.next_attempt_at, timezone.now())
         if not (is_lost and recover(operation)):
             return operation
-    if database.operations().due(timezone.now()).filter(pk=operation_id).exists():
+    if operation.is_due:
         # Nobody waits for each of a hundred: the desk's share of the budget is not for batches.
         _work_on(operation, for_person=for_person and operation.batch is None)
+    return operation
+
+
+def _read(operation_id: int) -> LoyaltyOperation | None:
+    operation: LoyaltyOperation | None = (
+        database.operations().select_related("location").filter(pk=operation_id).first()
+    )
     return operation
 
 
@@ -87,12 +97,15 @@ class Report:
 
 
 class Sweep:
-    """Runs what is due, pass by pass. In one pass an operation is sent at most once and looked up at most once."""
+    """Runs what is due, pass by pass. In one pass an operation is sent, or looked up, at most once.
+
+    Several threads take what is next in turn; none begins another operation once the sweep must stop, by whatever.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._ends_at = time.monotonic() + seconds
-        self._sent: set[int] = set()
-        self._looked_up: set[int] = set()
+        self._lead: datetime | None = None
+        self._lock = threading.Lock()
         self._failures_in_a_row = 0
         self.report = Report()
 
@@ -100,21 +113,69 @@ class Sweep:
         """Raises nothing that Altegio does; a database that fails does raise."""
         self._put_the_dead_in_doubt()
         self._give_up_the_late()
-        while self._makes_progress() and not self.report.stopped:
-            self._sent, self._looked_up = set(), set()
+        try:
+            while not self.report.stopped and self._makes_progress():
+                pass
+        finally:
+            self._end_lead()
         return self.report
+
+    def _end_lead(self) -> None:
+        if self._lead is not None:
+            throttle.give_up_lead(self._lead)
+            self._lead = None
 
     def _makes_progress(self) -> bool:
         """One pass; whether anything changed its state, so that more may be due by now."""
-        progress = False
-        for operation in self._due_in_turn():
-            before = operation.status
-            error = self._take(operation)
-            progress = progress or operation.status != before
-            self.report.state_of[operation.pk] = operation.status
-            if self._must_stop(error):
-                break
-        return progress
+        self._pass_began, self._has_changed = timezone.now(), False
+        self._seen: set[int] = set()
+        self._put_in_turn()
+        most, waiting = _most_threads(), len(self._turns)
+        if waiting and most > 1:
+            self._work_on_threads(min(most, waiting))
+        elif waiting:
+            self._work()
+        return self._has_changed
+
+    def _work_on_threads(self, threads: int) -> None:
+        """A signal or a time limit, which strikes the main thread alone, ends it between two operations."""
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                for each in [pool.submit(self._work_apart) for _ in range(threads)]:
+                    each.result()
+            except BaseException:
+                self.report.stopped = "it was interrupted"
+                raise
+
+    def _work_apart(self) -> None:
+        try:
+            self._work()
+        finally:
+            connections.close_all()
+
+    def _work(self) -> None:
+        while (operation_id := self._next()) is not None:
+            self._take(operation_id)
+
+    def _next(self) -> int | None:
+        with self._lock:
+            if not self._turns or time.monotonic() > self._order_ends_at:
+                self._put_in_turn()
+            if self.report.stopped or not self._turns:
+                return None
+            self._seen.add(self._turns[0])
+            return self._turns.popleft()
+
+    def _put_in_turn(self) -> None:
+        """The next operations, fairly; none where another sweep is at work already."""
+        due = database.operations().due(self._pass_began).in_turn()[:ROWS_AT_ONCE]
+        self._turns: deque[int] = deque(pk for pk in due if pk not in self._seen)
+        self._order_ends_at = time.monotonic() + ORDER_SECONDS
+        if self._turns:
+            self._lead = throttle.take_lead(self._lead)
+            if self._lead is None:
+                self.report.stopped = _ANOTHER
+                self._turns.clear()
 
     def _put_the_dead_in_doubt(self) -> None:
         for operation in database.operations().lease_ran_out(timezone.now()).select_related("location"):
@@ -127,42 +188,23 @@ class Sweep:
             elif _give_up(operation):
                 self.report.state_of[operation.pk] = operation.status
 
-    def _due_in_turn(self) -> Iterator[LoyaltyOperation]:
-        """One due operation of each location in turn, the longest waiting first, until none is left."""
-        turns = list(
-            database.operations()
-            .due(timezone.now())
-            .values_list("location_id", flat=True)
-            .distinct()
-            .order_by()
-        )
-        random.shuffle(turns)
-        while turns:
-            for location_id in list(turns):
-                operation = self._next_of(location_id)
-                if operation is None:
-                    turns.remove(location_id)
-                else:
-                    yield operation
-
-    def _next_of(self, location_id: int) -> LoyaltyOperation | None:
-        due = database.operations().due(timezone.now()).filter(location_id=location_id)
-        due = due.exclude(status=Status.PENDING, pk__in=self._sent)
-        due = due.exclude(status=Status.UNCONFIRMED, pk__in=self._looked_up)
-        return due.select_related("location").order_by("next_attempt_at", "pk").first()
-
-    def _take(self, operation: LoyaltyOperation) -> exceptions.ApiError | None:
-        done = self._looked_up if operation.status == Status.UNCONFIRMED else self._sent
-        done.add(operation.pk)
+    def _take(self, operation_id: int) -> None:
+        operation = _read(operation_id)  # anew: its location may have been switched off, or have other tokens
+        if operation is None or operation.status == Status.SENDING or not operation.is_due:
+            return
+        before, error = operation.status, None
         try:
-            return _work_on(operation)
+            error = _work_on(operation)
         except (DatabaseError, InterfaceError):
             # One bad row must not stop the others; a database that is gone stops the next query of the loop.
             text = "Operation %s could not be worked on; it is taken up again when its lease ends."
             logger.exception(text, operation.pk, extra=operation.log_fields)
-            return None
+        with self._lock:
+            self._has_changed = self._has_changed or operation.status != before
+            self.report.state_of[operation.pk] = operation.status
+            self._see_whether_to_stop(error)
 
-    def _must_stop(self, error: exceptions.ApiError | None) -> bool:
+    def _see_whether_to_stop(self, error: exceptions.ApiError | None) -> None:
         if isinstance(error, exceptions.RateLimited):
             self.report.stopped = "the budget of requests is used up"
         elif error is not None and policy.is_outage(error):
@@ -173,19 +215,26 @@ class Sweep:
             self._failures_in_a_row = 0
         if not self.report.stopped and time.monotonic() >= self._ends_at:
             self.report.stopped, self.report.is_cut_short = "the time of one sweep is over", True
-        return bool(self.report.stopped)
+            self._end_lead()  # another one need not wait for what this one has begun
+
+
+def _most_threads() -> int:
+    """Other connections see neither an open transaction, such as a TestCase's, nor a database in memory."""
+    connection = connections[database.alias()]
+    is_alone = connection.in_atomic_block or getattr(connection, "is_in_memory_db", bool)()
+    return 1 if is_alone else get_settings().SWEEP_THREADS
 
 
 def run_due(seconds: float | None = None) -> Report:
-    """Run everything that is due now, for SWEEP_SECONDS at the most, or `seconds` if that is less."""
+    """Run everything that is due now, for so many seconds, by default SWEEP_SECONDS; another one at once does nothing."""
     database.drop_old_connection()
-    longest = get_settings().SWEEP_SECONDS
-    sweep = Sweep(longest if seconds is None else min(seconds, longest))
+    sweep = Sweep(get_settings().SWEEP_SECONDS if seconds is None else seconds)
     started_at = timezone.now()
     try:
         report = sweep.run()
     finally:
         watch.note_sweep(started_at, sweep.report)
     if report.stopped:
-        logger.warning("The sweep stopped early: %s. The rest stays due.", report.stopped)
+        level = logging.DEBUG if report.stopped == _ANOTHER else logging.WARNING
+        logger.log(level, "The sweep stopped early: %s. The rest stays due.", report.stopped)
     return report

@@ -146,6 +146,7 @@ class Migration(migrations.Migration):
                 ("blocked_until", models.DateTimeField(blank=True, null=True)),
                 ("unanswered_count", models.PositiveIntegerField(default=0)),
                 ("unanswered_since", models.DateTimeField(blank=True, null=True)),
+                ("led_until", models.DateTimeField(blank=True, null=True)),
             ],
             options={
                 "default_permissions": (),

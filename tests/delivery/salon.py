@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from altegio_loyalty import delivery, services
-from altegio_loyalty.models import Location, LoyaltyOperation
+from altegio_loyalty.models import Location, LoyaltyOperation, RequestBudget
 from altegio_loyalty.sandbox import Sandbox
 
 Kind = LoyaltyOperation.Kind
@@ -32,6 +32,7 @@ QUICK: dict[str, Any] = {
     "RETRY_DELAY": 0,
     "SETTLE_SECONDS": 0,
     "LEASE_SECONDS": 60,
+    "SWEEP_THREADS": 1,
 }
 #: The faults that only a timeout ends: impatient, so that one costs a second.
 SLOW_FAULTS = {"hang", "hang_after", "drip"}
@@ -125,6 +126,7 @@ class Salon:
             if (moment := getattr(operation, name)) is not None:
                 moments[name] = moment - datetime.timedelta(seconds=seconds)
         LoyaltyOperation.objects.filter(pk=operation.pk).update(**moments)
+        RequestBudget.objects.update(led_until=None)  # nor is a sweep at work any more that was killed
         operation.refresh_from_db()
         return operation
 

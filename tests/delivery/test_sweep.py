@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import datetime
+import signal
+import threading
+import time
+import uuid
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from altegio_loyalty import delivery
-from altegio_loyalty.models import LoyaltyOperation
-from tests.delivery.salon import Salon, Status
+from altegio_loyalty import delivery, services, throttle
+from altegio_loyalty.delivery import sweep
+from altegio_loyalty.delivery.sweep import Sweep
+from altegio_loyalty.models import Location, LoyaltyOperation, RequestBudget
+from tests.delivery.salon import WITHDRAWAL, Salon, Status
 
 pytestmark = pytest.mark.django_db
 
@@ -148,3 +157,213 @@ def test_database_error_on_one_row__does_not_stop_the_others(salon: Salon) -> No
     salon.run_to_the_end(bad)
     assert bad.status == Status.SUCCEEDED
     salon.assert_nothing_is_told_wrongly()
+
+
+# The order
+
+
+def order_of(salon: Salon) -> list[int]:
+    salon.sweep()
+    return [effect.visit_id for effect in salon.sandbox.effects]
+
+
+def test_locations__take_turns_however_many_wait_in_one(
+    salon: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than are put in turn at once."""
+    monkeypatch.setattr(sweep, "ROWS_AT_ONCE", 4)
+    other = salon.add_location("Second Street")
+    for _ in range(9):
+        salon.age(salon.later(amount=1), 100)
+    late = [salon.later(salon.visit(location=other), amount=1) for _ in range(2)]
+    order = order_of(salon)
+    assert {order.index(operation.visit_id) for operation in late} <= {0, 1, 2, 3}
+    assert len(order) == 11
+
+
+def test_what_was_asked_for_singly__comes_before_a_batch(salon: Salon) -> None:
+    """Somebody may wait for it at the desk."""
+    batch = uuid.uuid4()
+    for _ in range(3):
+        there = salon.where(salon.visit())
+        salon.age(services.request_in_batch(WITHDRAWAL, salon.location, batch=batch, amount=1, **there), 100)
+    single = salon.later()
+    assert order_of(salon)[0] == single.visit_id
+
+
+def test_choice_of_what_is_due__is_the_same_statement_however_much_was_done(
+    salon: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list of what was done would grow with the pass, and no database takes one of any length."""
+    monkeypatch.setattr(sweep, "ROWS_AT_ONCE", 3)
+    for _ in range(10):
+        salon.later()
+    with CaptureQueriesContext(connection) as captured:
+        salon.sweep()
+    choices = [query["sql"] for query in captured.captured_queries if "ROW_NUMBER" in query["sql"]]
+    of_first_pass = choices[0]
+    assert choices.count(of_first_pass) == 5
+    assert salon.posts() == 10
+
+
+def test_location_that_is_switched_off_meanwhile__gets_nothing_more(
+    salon: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for what was put in turn before."""
+    for _ in range(3):
+        salon.later()
+    work_on = sweep._work_on
+
+    def work_and_switch_off(operation: LoyaltyOperation) -> Any:
+        error = work_on(operation)
+        Location.objects.update(is_active=False)
+        return error
+
+    monkeypatch.setattr(sweep, "_work_on", work_and_switch_off)
+    assert len(salon.sweep().state_of) == salon.posts() == 1
+
+
+# One at a time
+
+
+def led_until(seconds: float) -> None:
+    RequestBudget.objects.get_or_create(host=throttle.api_host())
+    RequestBudget.objects.update(led_until=timezone.now() + datetime.timedelta(seconds=seconds))
+
+
+def test_second_sweep__returns_at_once_with_a_reason(salon: Salon) -> None:
+    """It would wait for the same budget in another slot of the worker."""
+    salon.later()
+    led_until(20)
+    report = salon.sweep()
+    assert (report.stopped, report.is_cut_short, report.state_of) == ("another sweep is at work", False, {})
+    assert salon.sandbox.requests == []
+
+
+@pytest.mark.parametrize("seconds", [-0.1, 3600], ids=["killed", "of a clock that was wrong"])
+def test_sweep_that_says_nothing_more__is_followed_by_another(salon: Salon, seconds: float) -> None:
+    """It was killed, perhaps."""
+    salon.later()
+    led_until(seconds)
+    assert not salon.sweep().stopped
+    assert salon.posts() == 1
+
+
+def test_lead__ends_with_the_sweep(salon: Salon) -> None:
+    """And with one whose time is over."""
+    for _ in range(2):
+        salon.later()
+    for seconds in (0, 50):
+        delivery.run_due(seconds)
+        assert RequestBudget.objects.get().led_until is None
+
+
+def test_lead__is_kept_while_the_sweep_goes_on(salon: Salon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With each order of turns anew; where it was lost meanwhile, the sweep ends."""
+    monkeypatch.setattr(sweep, "ORDER_SECONDS", -1)
+    for _ in range(3):
+        salon.later()
+    seen: list[Any] = []
+
+    def note(operation: LoyaltyOperation) -> None:
+        seen.append(RequestBudget.objects.get().led_until)
+        if len(seen) == 2:
+            led_until(20)
+
+    monkeypatch.setattr(sweep, "_work_on", note)
+    assert salon.sweep().stopped == "another sweep is at work"
+    assert len(seen) == 2
+    assert seen[0] < seen[1]
+
+
+def test_message__is_not_held_up_by_a_sweep(salon: Salon) -> None:
+    """Whoever waits at the desk is not behind the backlog."""
+    operation = salon.later()
+    led_until(20)
+    delivery.deliver(operation.pk, for_person=True)
+    assert salon.posts() == 1
+
+
+# Several threads
+
+
+@pytest.fixture
+def crowd(altegio_sandbox: Any, settings: Any, transactional_db: None) -> Salon:
+    """A salon whose sweeps work on four at a time, with ten that wait."""
+    salon = Salon(altegio_sandbox, settings)
+    salon.configure(SWEEP_THREADS=4)
+    for _ in range(10):
+        salon.later(amount=1)
+    return salon
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads__do_each_operation_once(crowd: Salon) -> None:
+    """With the claims and fences of any number of workers."""
+    report = crowd.sweep()
+    assert set(report.state_of.values()) == {Status.SUCCEEDED}
+    assert (len(report.state_of), crowd.posts()) == (10, 10)
+    crowd.assert_nothing_is_told_wrongly()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads__work_at_the_same_time_each_with_a_connection_that_is_closed(
+    crowd: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a slow Altegio does not leave the budget unused."""
+    together, connections = threading.Barrier(2), {}
+
+    def meet(operation: LoyaltyOperation) -> None:
+        connections[threading.get_ident()] = connection.connection
+        together.wait(10)
+
+    monkeypatch.setattr(sweep, "_work_on", meet)
+    assert len(crowd.sweep().state_of) == 10
+    assert 2 <= len(connections) <= 4
+    assert connection.connection not in connections.values()
+    for each in connections.values():
+        with pytest.raises(Exception, match=r"closed|gone|2006"):
+            each.cursor().execute("SELECT 1")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_signal__ends_a_sweep_between_two_operations(crowd: Salon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Celery's soft time limit and Ctrl-C do: what is under way is finished, and nothing else begun."""
+    begun, finished = [], []
+    running = Sweep(50)
+
+    def strike_meanwhile(operation: LoyaltyOperation) -> None:
+        begun.append(operation.pk)
+        if len(begun) == 4:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        while not running.report.stopped:
+            time.sleep(0.01)
+        finished.append(operation.pk)
+
+    monkeypatch.setattr(sweep, "_work_on", strike_meanwhile)
+    with pytest.raises(KeyboardInterrupt):
+        running.run()
+    assert len(begun) == 4
+    assert sorted(finished) == sorted(begun)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_outage__stops_all_threads(crowd: Salon) -> None:
+    """What is under way is finished; nothing else is begun."""
+    crowd.fail("status_503")
+    assert crowd.sweep().stopped
+    assert 3 <= LoyaltyOperation.objects.filter(attempt_count=1).count() <= 3 + 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_database_that_is_gone__ends_all_threads_and_is_told(
+    crowd: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that fails does raise."""
+
+    def fail(operation_id: int) -> Any:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(sweep, "_read", fail)
+    with pytest.raises(OperationalError):
+        crowd.sweep()

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+import signal
+import threading
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -11,11 +14,10 @@ class Command(BaseCommand):
     help = "Run every loyalty operation that is due now, then exit. For sites on cron instead of Celery beat."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        done = delivery.Report(is_cut_short=True)
-        while done.is_cut_short:
-            report = delivery.run_due()
-            done.state_of |= report.state_of
-            done.stopped, done.is_cut_short = report.stopped, report.is_cut_short
+        if threading.current_thread() is threading.main_thread():
+            # As Ctrl-C: between two operations.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+        done = delivery.run_due(math.inf)
         if options["verbosity"]:
             worked = f"Worked on {len(done.state_of)} operations: {done.did}."
             lines = [worked if done.did else "Nothing was due."]
