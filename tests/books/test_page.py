@@ -38,6 +38,15 @@ def test_both_sides__stand_side_by_side(item: BooksItem, admin_client: Client) -
     assert "100 points here, 125 in Altegio." in shown
 
 
+def test_what_the_log_does_not_explain__needs_a_person_on_the_overview(
+    item: BooksItem, admin_client: Client
+) -> None:
+    overview = PAGE.removesuffix("books/")
+    assert "at odds by the books" in admin_client.get(overview).content.decode()
+    services.close_books_item(item, reason="known")
+    assert "at odds by the books" not in admin_client.get(overview).content.decode()
+
+
 def test_item__is_closed_with_a_reason_and_by_whom(item: BooksItem, admin_client: Client) -> None:
     admin_client.post(f"{PAGE}{item.pk}/", {"reason": "  "})
     item.refresh_from_db()

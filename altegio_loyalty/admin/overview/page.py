@@ -11,7 +11,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Subquery
+from django.db.models import Count, Q, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -102,6 +102,10 @@ class PeriodForm(forms.Form):
         return [str(message) for messages in self.errors.values() for message in messages]
 
 
+#: What the books found that no operation bears.
+_unknown = Count("books_items", filter=Q(books_items__closed_at=None, books_items__operation=None))
+
+
 class OverviewPage(Page):
     """What one person sees; each figure is asked for once, when it is needed."""
 
@@ -115,7 +119,9 @@ class OverviewPage(Page):
             name: Subquery(services.find_blocks().values(name)) for name in ("blocked_at", "blocked_until")
         }
         columns = ("title", "is_active", "refused_at", "refused_reason", "time_zone", "currency")
-        self.locations = seen.only(*columns).annotate(**block, **watch.facts()).in_bulk()
+        self.locations = (
+            seen.only(*columns).annotate(**block, **watch.facts()).annotate(unknown_count=_unknown).in_bulk()
+        )
         self.form = PeriodForm(request.GET, self.locations)
         self.period, self.days, self.location_id = self.form.chosen()
 
@@ -197,6 +203,12 @@ class OverviewPage(Page):
                 Look(_("for a person"), "!", "bad"),
                 _("In doubt, given up or at odds with the visit, and nothing settles it by itself."),
                 self.address("loyaltyoperation_inbox"),
+            ),
+            self._call(
+                sum(row.unknown_count for row in self.locations.values()),
+                Look(_("at odds by the books"), "!", "bad"),
+                _("The log does not explain them."),
+                self.address("loyaltyoperation_books"),
             ),
         ]
         return [call for call in calls if call["count"]]
