@@ -68,6 +68,8 @@ class LoyaltySettings:
     ALERTS: tuple[str, ...] | list[str] = ALERTS
     #: How many operations it works on at a time, each on a thread with a database connection of its own.
     SWEEP_THREADS: int = 8
+    #: After so many days without anything new on a visit, 30 at the least, prune_log deletes its operations; 0 keeps them.
+    KEEP_LOG_DAYS: int = 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"

@@ -304,6 +304,8 @@ class LoyaltyOperation(models.Model):
     last_error = models.CharField(_("last error"), max_length=500, blank=True, default="")
     created_at = models.DateTimeField(_("asked at"), default=timezone.now, db_index=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    #: Whether its count and points stand in `DaySum`; the figures of every other operation are read from the log.
+    is_summed = models.BooleanField(default=False, editable=False)
 
     objects = OperationQuerySet.as_manager()
 
@@ -319,6 +321,7 @@ class LoyaltyOperation(models.Model):
         indexes = [
             models.Index(fields=["status", "created_at"], name="altegio_op_status_created"),
             models.Index(fields=["location", "created_at"], name="altegio_op_location_created"),
+            models.Index(fields=["is_summed", "status"], name="altegio_op_summed_status"),
         ]
 
     def __str__(self) -> str:
@@ -426,6 +429,27 @@ class OperationAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_purpose_display()}: {self.get_outcome_display()}"
+
+
+class DaySum(models.Model):
+    """What a location's day adds up to: operations asked for on it, by time to done as `slot`, and points moved on it."""
+
+    location = models.ForeignKey(Location, models.PROTECT, related_name="+")
+    day = models.DateField()
+    kind = models.CharField(max_length=32)
+    status = models.CharField(max_length=16)
+    slot = models.PositiveSmallIntegerField()
+    asked_count = models.PositiveIntegerField(default=0)
+    taken = models.DecimalField(max_digits=18, decimal_places=2, default=0)
+    given_back = models.DecimalField(max_digits=18, decimal_places=2, default=0)
+    unknown_count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        default_permissions = ()
+        unique_together = [("location", "day", "kind", "status", "slot")]
+
+    def __str__(self) -> str:
+        return f"{self.location_id}, {self.day}: {self.kind}, {self.status}"
 
 
 class RequestBudget(models.Model):

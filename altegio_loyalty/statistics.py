@@ -1,8 +1,8 @@
 """What the log adds up to: what needs a person now, and points, outcomes and times of a period.
 
-Each function takes the operations that the person may see and asks the database once, whatever their number; points once
-for each time zone. A day is one of the operation's location, found by comparing moments: that needs no time-zone tables in
-the database.
+Each function asks the database once, whatever the size of the log. Most of it stands in the sums per day (`DaySum`, which
+`retention` writes); what is not yet among them is read from the log, in the same statement: what is being added up meanwhile
+counts once. A day is one of the operation's location, as known when it was added up. `seen` is what the person may see.
 """
 
 from __future__ import annotations
@@ -16,13 +16,20 @@ from decimal import Decimal
 from itertools import accumulate
 from typing import Any
 
-from django.db.models import Case, Count, F, FloatField, Func, IntegerField, Q, Sum, Value, When
+from django.db.models import Case, Count, DateField, DateTimeField, Q, Sum, Value, When
+from django.db.models.functions import Cast, Coalesce
 
 from altegio_loyalty import kinds
-from altegio_loyalty.moments import start_of, today
+from altegio_loyalty.models import DaySum, LoyaltyOperation
+from altegio_loyalty.moments import as_local, start_of, today
 from altegio_loyalty.querysets import OperationQuerySet, by_zone, in_each_zone
 from altegio_loyalty.states import Ending, Status
 
+#: What no state follows on, so that what such an operation adds up to stays.
+SETTLED = (Status.SUCCEEDED, Status.REJECTED, Status.ABANDONED)
+#: What `with_points` tells of an operation, and `DaySum` of a day.
+POINTS = ("taken", "given_back", "unknown_count")
+_NO_MOMENT = Cast(Value(None), DateTimeField())
 #: The upper ends, in seconds, of the slots that times are counted in; one more slot holds what took longer.
 TIME_LIMITS = (0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 6 * 3600, 24 * 3600)
 
@@ -59,19 +66,6 @@ def latest_today(locations: Iterable[Any]) -> datetime.date:
     return max(today(zone) for zone in by_zone(locations))
 
 
-def _slot(lookup: str, limits: Sequence[Any]) -> Any:
-    """The number of limits that the value fails, as a balanced tree: a year of days costs nine comparisons a row."""
-
-    def tree(low: int, high: int) -> Any:
-        if low == high:
-            return Value(low)
-        middle = (low + high) // 2
-        below = When(**{lookup: limits[middle]}, then=tree(low, middle))
-        return Case(below, default=tree(middle + 1, high), output_field=IntegerField())
-
-    return tree(0, len(limits))
-
-
 # Points
 
 
@@ -105,34 +99,42 @@ class Points:
             for sum_of in (self.total, self.by_day[day], self.by_location[location_id]):
                 sum_of.add(moved)
 
-    def taken_daily(self, location_id: int) -> list[Decimal]:
-        nothing = Moved()
-        return [self.cells.get((day, location_id), nothing).taken for day in self.by_day]
+
+_MOVING = [kind.name for kind in kinds.TABLE.values() if kind.moves_points]
+_MOVED = Q(kind__in=_MOVING, status=Status.SUCCEEDED)
+_UNKNOWN = _MOVED & Q(applied_amount=None, returned_amount=None) & ~Q(ending=Ending.NOTHING_TO_CANCEL)
 
 
-def points_by_day(rows: OperationQuerySet, period: Period) -> Points:
-    """Points that withdrawals took and that their cancels gave back, by the day on which that was asked for."""
-    moving = [kind for kind in kinds.TABLE.values() if kind.moves_points]
-    taking = Q(kind__in=[kind.name for kind in moving if kind.is_apply])
-    giving = Q(kind__in=[kind.name for kind in moving if not kind.is_apply])
-    unknown = (taking & Q(applied_amount=None)) | (
-        giving & Q(returned_amount=None) & ~Q(ending=Ending.NOTHING_TO_CANCEL)
+def _sums(seen: Q, period: Period, *by: str) -> Any:
+    return DaySum.objects.filter(seen, day__range=(period.first, period.last)).values(*by)
+
+
+def with_points(rows: OperationQuerySet) -> Any:
+    """With the points that each took and gave back, and `moved_at`, when they moved: when its last call left."""
+    return rows.annotate(
+        moved_at=Coalesce("sent_at", "unanswered_at", "finished_at", "created_at"),
+        taken=Case(When(_MOVED, then="applied_amount")),
+        given_back=Case(When(_MOVED, then="returned_amount")),
+        unknown_count=Case(When(_UNKNOWN, then=1), default=0),
     )
-    rows = period.narrow(rows).filter(taking | giving, status=Status.SUCCEEDED).order_by()
-    sums = {
-        "taken": Sum("applied_amount", filter=taking),
-        "given_back": Sum("returned_amount", filter=giving),
-        "unknown_count": Count("pk", filter=unknown),
-    }
-    cells, days, zones = {}, period.days, by_zone(period.locations)
-    for zone, ids in zones.items():
-        of_zone = rows.filter(location_id__in=ids) if len(zones) > 1 else rows
-        day = _slot("created_at__lt", [start_of(day, zone) for day in days[1:]])
-        for row in of_zone.annotate(day=day).values("day", "location_id").annotate(**sums):
-            moved = Moved(_amount(row["taken"]), _amount(row["given_back"]), row["unknown_count"])
-            if moved != Moved():
-                cells[days[row["day"]], row["location_id"]] = moved
-    return Points(period, cells)
+
+
+def points_by_day(seen: Q, period: Period) -> Points:
+    """Points that withdrawals took and that cancels gave back, of what the person may see, by the day they moved on."""
+    amounts = {"out": Sum("taken"), "back": Sum("given_back"), "unknown": Sum("unknown_count")}
+    summed = _sums(seen, period, "location_id", "day").annotate(**amounts)
+    fresh = LoyaltyOperation.objects.filter(seen, _MOVED, is_summed=False).order_by()
+    found = summed.values_list("location_id", "day", _NO_MOMENT, *amounts).union(
+        with_points(fresh).values_list("location_id", Cast(Value(None), DateField()), "moved_at", *POINTS),
+        all=True,
+    )
+    zones = {pk: zone for zone, ids in by_zone(period.locations).items() for pk in ids}
+    cells: defaultdict[tuple[datetime.date, int], Moved] = defaultdict(Moved)
+    for location_id, summed_day, moved_at, taken, given_back, unknown_count in found:
+        day = summed_day or as_local(moved_at, zones.get(location_id)).date()
+        if period.first <= day <= period.last:
+            cells[day, location_id].add(Moved(_amount(taken), _amount(given_back), unknown_count))
+    return Points(period, {cell: moved for cell, moved in cells.items() if moved != Moved()})
 
 
 def _amount(total: Decimal | None) -> Decimal:
@@ -143,22 +145,10 @@ def _amount(total: Decimal | None) -> Decimal:
 # Outcomes and times
 
 
-class _Seconds(Func):
-    """Seconds by which the first moment is later. Django's own difference is a Python function on SQLite, and slow."""
-
-    output_field = FloatField()
-    arity = 2
-    template = "EXTRACT(EPOCH FROM (%(expressions)s))"
-    arg_joiner = " - "
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        template = "ROUND((julianday(%(expressions)s)) * 86400.0, 3)"
-        return self.as_sql(compiler, connection, template=template, arg_joiner=") - julianday(", **context)
-
-    def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        # Its own difference is of the second moment less the first.
-        template = "TIMESTAMPDIFF(MICROSECOND, %(expressions)s) / -1000000.0"
-        return self.as_sql(compiler, connection, template=template, arg_joiner=", ", **context)
+def slot_of(status: str, asked_at: datetime.datetime, finished_at: datetime.datetime | None) -> int:
+    """The slot of the time until it was done; 0 for what was not."""
+    seconds = (finished_at - asked_at).total_seconds() if finished_at else 0
+    return bisect_left(TIME_LIMITS, seconds) if status == Status.SUCCEEDED else 0
 
 
 @dataclass(frozen=True)
@@ -166,18 +156,8 @@ class Outcomes:
     """How many operations of each kind are in which state, and how long those took that are done."""
 
     by_kind: Counter[tuple[str, str]]
+    by_status: Counter[str]
     times: list[int]
-
-    @property
-    def by_status(self) -> Counter[str]:
-        summed: Counter[str] = Counter()
-        for (_kind, status), count in self.by_kind.items():
-            summed[status] += count
-        return summed
-
-    @property
-    def count(self) -> int:
-        return self.by_kind.total()
 
     def slot_of_share(self, share: float) -> int | None:
         """The slot of time by whose end this share was done, such as 0.5 for the median; None if nothing was."""
@@ -185,20 +165,23 @@ class Outcomes:
         return bisect_left(summed, share * summed[-1]) if summed and summed[-1] else None
 
 
-def outcomes(rows: OperationQuerySet, period: Period) -> Outcomes:
-    """Of the operations that were asked for in the period, as they are now."""
-    found = (
-        period.narrow(rows)
-        .order_by()
-        .annotate(seconds=_Seconds(F("finished_at"), F("created_at")))
-        .annotate(slot=_slot("seconds__lte", TIME_LIMITS))
-        .values("kind", "status", "slot")
-        .annotate(operation_count=Count("pk"))
+def outcomes(seen: Q, period: Period) -> Outcomes:
+    """Of the operations that were asked for in the period, as they are now, and as far as the person may see them."""
+    log = period.narrow(LoyaltyOperation.objects.filter(seen, is_summed=False)).order_by()
+    summed = _sums(seen, period, "kind", "status", "slot").annotate(count=Sum("asked_count"))
+    settled = log.filter(status__in=SETTLED)
+    others = log.exclude(status__in=SETTLED).values("kind", "status").annotate(count=Count("pk"))
+    found = summed.values_list("kind", "status", "slot", "count", _NO_MOMENT, _NO_MOMENT).union(
+        settled.values_list("kind", "status", Value(0), Value(1), "created_at", "finished_at"),
+        others.values_list("kind", "status", Value(0), "count", _NO_MOMENT, _NO_MOMENT),
+        all=True,
     )
     by_kind: Counter[tuple[str, str]] = Counter()
+    by_status: Counter[str] = Counter()
     times = [0] * (len(TIME_LIMITS) + 1)
-    for row in found:
-        by_kind[row["kind"], row["status"]] += row["operation_count"]
-        if row["status"] == Status.SUCCEEDED:
-            times[row["slot"]] += row["operation_count"]
-    return Outcomes(by_kind, times)
+    for kind, status, slot, count, asked_at, finished_at in found:
+        by_kind[kind, status] += count
+        by_status[status] += count
+        if status == Status.SUCCEEDED:
+            times[slot_of(status, asked_at, finished_at) if asked_at else slot] += count
+    return Outcomes(+by_kind, +by_status, times)

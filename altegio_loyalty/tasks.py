@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from typing import Any
 
 from celery import current_app, shared_task
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import transaction
 
-from altegio_loyalty import books, database, delivery
+from altegio_loyalty import books, database, delivery, retention
 from altegio_loyalty.conf import get_settings
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,15 @@ def retry_due_operations() -> None:
     report = delivery.run_due(longest if limit is None else min(longest, limit / 2))
     if report.is_cut_short and not current_app.conf.task_always_eager:
         _publish(retry_due_operations)  # not only at beat's next stroke
+    retention.add_up()
+
+
+@shared_task(name="altegio_loyalty.tasks.prune_log", ignore_result=True)
+def prune_log() -> None:
+    """Delete what is older than KEEP_LOG_DAYS, where that is set. For beat, once a day; twice at once is harmless."""
+    database.drop_old_connection()
+    with contextlib.suppress(SoftTimeLimitExceeded):  # the next run takes the rest
+        list(retention.prune(get_settings().KEEP_LOG_DAYS) if get_settings().KEEP_LOG_DAYS else ())
 
 
 @shared_task(name="altegio_loyalty.tasks.check_books", ignore_result=True)

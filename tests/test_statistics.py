@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.db.models import Q
 from django.utils import timezone
 
 from altegio_loyalty import statistics
@@ -48,11 +49,11 @@ def add(visit: Visit, status: str = Status.SUCCEEDED, **columns: Any) -> Loyalty
 
 
 def points(first: datetime.date = DAY, last: datetime.date | None = None) -> statistics.Points:
-    return statistics.points_by_day(LoyaltyOperation.objects.all(), Period(first, last or first))
+    return statistics.points_by_day(Q(), Period(first, last or first))
 
 
 def outcomes() -> statistics.Outcomes:
-    return statistics.outcomes(LoyaltyOperation.objects.all(), Period(DAY, DAY))
+    return statistics.outcomes(Q(), Period(DAY, DAY))
 
 
 # Points
@@ -95,7 +96,31 @@ def test_points_are_apart_by_day_and_location(here: Visit) -> None:
     }  # fmt: skip
     assert [moved.taken for moved in found.by_day.values()] == [1, 0, 6]
     assert {pk: moved.taken for pk, moved in found.by_location.items()} == {1: 3, 2: 4}
-    assert found.taken_daily(1) == [1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("moments", "moved"),
+    [
+        ({"finished_at": at(2026, 3, 12, 9)}, 12),
+        ({"finished_at": at(2026, 3, 12, 9), "unanswered_at": at(2026, 3, 11, 9)}, 11),
+        (
+            {
+                "finished_at": at(2026, 3, 12, 9),
+                "unanswered_at": at(2026, 3, 11, 9),
+                "sent_at": at(2026, 3, 10, 23),
+            },
+            10,
+        ),
+    ],
+    ids=["done by then", "late effect of a call", "call that was looked up later"],
+)
+def test_points_belong_to_the_day_on_which_they_moved(
+    here: Visit, moments: dict[str, Any], moved: int
+) -> None:
+    """A retry on Thursday changes nothing of Monday, nor does a doubt that is settled days later."""
+    add(here, applied_amount=5, created_at=at(2026, 3, 9, 12), **moments)
+    found = points(datetime.date(2026, 3, 9), datetime.date(2026, 3, 13))
+    assert [day.day for day, _location in found.cells] == [moved]
 
 
 def test_an_empty_log_has_each_day_with_nothing() -> None:
@@ -106,9 +131,9 @@ def test_an_empty_log_has_each_day_with_nothing() -> None:
 
 def test_a_period_begins_at_midnight_and_ends_before_the_next(here: Visit) -> None:
     for moment in (at(2026, 3, 9, 23, 59, 59), at(2026, 3, 11, 0, 0)):
-        add(here, applied_amount=100, created_at=moment)
+        add(here, applied_amount=100, created_at=moment, finished_at=moment)
     for moment in (at(2026, 3, 10, 0, 0), at(2026, 3, 10, 23, 59, 59)):
-        add(here, applied_amount=1, created_at=moment)
+        add(here, applied_amount=1, created_at=moment, finished_at=moment)
     assert points().total.taken == 2
 
 
@@ -162,7 +187,7 @@ def test_outcomes_are_counted_by_kind_and_state(here: Visit) -> None:
     add(here, Status.PENDING)
     add(here, Status.FAILED, kind=Kind.APPLY_DISCOUNT_PROGRAM, finished_at=at(2026, 3, 10, 13))
     found = outcomes()
-    assert found.count == 3
+    assert found.by_status.total() == 3
     assert found.by_kind[Kind.APPLY_DISCOUNT_PROGRAM, Status.FAILED] == 1
     assert found.by_status == {Status.SUCCEEDED: 1, Status.PENDING: 1, Status.FAILED: 1}
 
@@ -186,7 +211,7 @@ def test_only_what_is_done_has_a_time(here: Visit) -> None:
 @pytest.mark.parametrize(("share", "slot"), [(0.5, 2), (0.95, 2), (0.96, 4), (1, 4)])
 def test_a_share_is_done_by_the_end_of_its_slot(share: float, slot: int) -> None:
     times = [0, 40, 55, 0, 5, *[0] * 12]
-    assert statistics.Outcomes(Counter(), times).slot_of_share(share) == slot
+    assert statistics.Outcomes(Counter(), Counter(), times).slot_of_share(share) == slot
 
 
 def test_outcomes_and_times_are_one_query(here: Visit, django_assert_num_queries: Any) -> None:

@@ -268,6 +268,7 @@ def test_the_words_of_the_models_are_russian(model: Any) -> None:
         "attempt_limit",
         "fence",
         "is_stopping",
+        "is_summed",
         "is_late",
         "credentials_version",
     }

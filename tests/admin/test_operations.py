@@ -51,7 +51,7 @@ class Log:
             "card_id": 9000 + number, "amount": Decimal(100), "status": status, "idempotency_key": f"key-{number}",
             "open_key": f"100:{9000 + number}" if is_open else None,
             "next_attempt_at": timezone.now() + datetime.timedelta(minutes=5) if is_open else None,
-            "finished_at": None if is_open else timezone.now(),
+            "finished_at": None if is_open else columns.get("created_at", timezone.now()),
             "last_error": "" if status == Status.SUCCEEDED else "It went wrong.",
             "sent_at": timezone.now() if status == Status.UNCONFIRMED else None,
         }  # fmt: skip

@@ -113,7 +113,8 @@ class OverviewPage(Page):
         super().__init__(admin, request)
         seen = visible_to(request.user, Location.objects.all())
         # Narrowed by the locations that the person sees, so that who may see what is asked once.
-        self.operations = LoyaltyOperation.objects.filter(location__in=seen.order_by())
+        self.seen = Q(location__in=seen.order_by())
+        self.operations = LoyaltyOperation.objects.filter(self.seen)
         # With the block by Altegio's limit, so that it costs no query of its own.
         block = {
             name: Subquery(services.find_blocks().values(name)) for name in ("blocked_at", "blocked_until")
@@ -179,12 +180,12 @@ class OverviewPage(Page):
     @cached_property
     def shown(self) -> tables.Shown:
         """The figures of the period, for the tables."""
-        rows = self.operations.filter(location_id=self.location_id) if self.location_id else self.operations
+        seen = self.seen & Q(location=self.location_id) if self.location_id else self.seen
         return tables.Shown(
             period=self.period,
             locations=self.locations,
-            points=statistics.points_by_day(rows, self.period),
-            outcomes=statistics.outcomes(rows, self.period),
+            points=statistics.points_by_day(seen, self.period),
+            outcomes=statistics.outcomes(seen, self.period),
         )
 
     # What needs a person
@@ -244,8 +245,8 @@ class OverviewPage(Page):
             "patterns": charts.PATTERNS,
             "sums": list(tables.sums(shown, period, lambda pk: self.with_choice(location=pk))),
             "outcomes": list(tables.outcome_rows(shown, self._log_of_status)),
-            "outcome_count": tables.grouped(shown.outcomes.count),
-            "outcomes_in_all": shown.outcomes.count,
+            "outcome_count": tables.grouped(shown.outcomes.by_status.total()),
+            "outcomes_in_all": shown.outcomes.by_status.total(),
             "kinds": list(tables.kinds_of(shown.outcomes).values()),
             "times": list(tables.time_rows(shown)),
             "times_in_words": tables.times_in_words(shown),

@@ -77,14 +77,13 @@ def amounts_of(moved: Moved) -> dict[str, str]:
     return {"taken": grouped(moved.taken), "back": grouped(moved.given_back), "net": grouped(moved.net)}
 
 
-def chart(points: Points, name: str, currency: str, period: str) -> str:
+def chart(points: Points, rows: list[dict[str, Any]], name: str, title: str, period: str) -> str:
     """The points by day, as a picture, with each day's in words for who points at its bar."""
-    days = []
-    for day, moved in points.by_day.items():
-        words = {"day": date_format(day, "DATE_FORMAT"), **amounts_of(moved)}
-        text = _("%(day)s: %(taken)s taken, %(back)s given back") % words
-        days.append(charts.Day(date_format(day, "j M"), moved.taken, moved.given_back, text))
-    title = ", ".join(filter(None, [_("Points taken and given back by day"), currency]))
+    text = _("%(day)s: %(taken)s taken, %(back)s given back")
+    days = [
+        charts.Day(date_format(day, "j M"), moved.taken, moved.given_back, text % row)
+        for (day, moved), row in zip(points.by_day.items(), rows, strict=True)
+    ]
     words = {**amounts_of(points.total), "period": period}
     description = _("%(taken)s points taken and %(back)s given back, %(period)s.") % words
     return charts.day_chart(days, name=name, title=title, description=description)
@@ -93,18 +92,18 @@ def chart(points: Points, name: str, currency: str, period: str) -> str:
 def sums(shown: Shown, period: str, url_of: Callable[[int], str]) -> Iterator[dict[str, Any]]:
     """What the points of each currency add up to."""
     for number, (currency, points) in enumerate(shown.by_currency().items()):
+        title = ", ".join(filter(None, [_("Points taken and given back by day"), currency]))
+        rows = [
+            {"day": date_format(day, "D j N Y"), "is_empty": moved == Moved(), **amounts_of(moved)}
+            for day, moved in points.by_day.items()
+        ]
         yield {
             "currency": currency,
             "total": amounts_of(points.total),
-            "chart": chart(points, f"altegio-days-{number}", currency, period),
-            "days": list(day_rows(points)),
+            "chart": chart(points, rows, f"altegio-days-{number}", title, period),
+            "days": rows[::-1],
             "locations": list(location_rows(shown, points, url_of)),
         }
-
-
-def day_rows(points: Points) -> Iterator[dict[str, Any]]:
-    for day, moved in reversed(points.by_day.items()):
-        yield {"day": date_format(day, "D j N Y"), "is_empty": moved == Moved(), **amounts_of(moved)}
 
 
 def location_rows(shown: Shown, points: Points, url_of: Callable[[int], str]) -> Iterator[dict[str, Any]]:
@@ -117,7 +116,9 @@ def location_rows(shown: Shown, points: Points, url_of: Callable[[int], str]) ->
             "url": url_of(location_id),
             "taken_bar": charts.share_bar(float(moved.taken), float(most)),
             "given_back_bar": charts.share_bar(float(moved.given_back), float(most), "given-back"),
-            "spark": charts.spark(points.taken_daily(location_id)),
+            "spark": charts.spark(
+                [points.cells.get((day, location_id), Moved()).taken for day in points.by_day]
+            ),
             **amounts_of(moved),
         }
     if others := ranked[MOST_LOCATIONS:]:
@@ -141,14 +142,10 @@ def kinds_of(outcomes: Outcomes) -> dict[str, str]:
     return _with_unknown(Kind, (kind for kind, _status in outcomes.by_kind))
 
 
-def _statuses_of(outcomes: Outcomes) -> dict[str, str]:
-    return _with_unknown(STATUSES, outcomes.by_status)
-
-
 def outcome_rows(shown: Shown, url_of: Callable[[str], str]) -> Iterator[dict[str, Any]]:
     """A row for each state that occurs, with its count for each kind of operation."""
-    by_status, whole = shown.outcomes.by_status, shown.outcomes.count
-    for status, title in _statuses_of(shown.outcomes).items():
+    by_status, whole = shown.outcomes.by_status, shown.outcomes.by_status.total()
+    for status, title in _with_unknown(STATUSES, shown.outcomes.by_status).items():
         if not by_status[status]:
             continue
         look = look_of_status(status)
@@ -236,7 +233,7 @@ def _outcomes_csv(shown: Shown) -> Table:
     outcomes, kinds = shown.outcomes, kinds_of(shown.outcomes)
     rows = (
         (title, *(outcomes.by_kind[kind, status] for kind in kinds), outcomes.by_status[status])
-        for status, title in _statuses_of(outcomes).items()
+        for status, title in _with_unknown(STATUSES, outcomes.by_status).items()
     )
     return (_("State"), *kinds.values(), _("All")), rows
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from altegio_loyalty import delivery, watch
+from altegio_loyalty import delivery, retention, watch
 
 
 class Command(BaseCommand):
@@ -18,6 +18,7 @@ class Command(BaseCommand):
             # As Ctrl-C: between two operations.
             signal.signal(signal.SIGTERM, signal.default_int_handler)
         done = delivery.run_due(math.inf)
+        retention.add_up()
         if options["verbosity"]:
             worked = f"Worked on {len(done.state_of)} operations: {done.did}."
             lines = [worked if done.did else "Nothing was due."]

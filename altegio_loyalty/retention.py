@@ -1,0 +1,93 @@
+"""What is kept of the log: sums per day for good, its rows as long as the site wants.
+
+An operation counts in `DaySum` or by its row, never both: what adds it to the sums marks the row in the same transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import IntegrityError
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from altegio_loyalty import database
+from altegio_loyalty.models import DaySum, Location, Visit
+from altegio_loyalty.moments import as_local
+from altegio_loyalty.querysets import KNOWN_KINDS
+from altegio_loyalty.states import Status
+from altegio_loyalty.statistics import POINTS, SETTLED, slot_of, with_points
+
+#: So many settled operations are added up at once; fewer wait, and pages read them from the log.
+SUMMED_AT_ONCE = 1000
+VISITS_AT_ONCE = 500
+#: Nothing younger is pruned: the overview, the books and whoever is at the desk go by it.
+FEWEST_DAYS = 30
+_KEY = ("location_id", "day", "kind", "status", "slot")
+
+
+def add_up() -> None:
+    """Add what is settled to the sums per day, if enough of it waits; nothing where another one adds to the same days."""
+    waiting = database.operations().filter(is_summed=False, status__in=SETTLED).order_by("status", "pk")
+    if waiting.order_by().values_list("pk")[SUMMED_AT_ONCE - 1 : SUMMED_AT_ONCE]:
+        with contextlib.suppress(IntegrityError), database.committed():
+            _add(waiting.select_for_update()[:SUMMED_AT_ONCE])
+
+
+def _add(rows: Any) -> None:
+    """Add rows, locked by the caller's transaction, to the sums of their days, and mark them."""
+    locations, table = Location.objects.using(rows.db).in_bulk(), DaySum.objects.using(rows.db)
+    sums: defaultdict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+    for row in (found := list(with_points(rows))):
+        zone, slot = locations[row.location_id].zone, slot_of(row.status, row.created_at, row.finished_at)
+        asked, moved = (as_local(at, zone).date() for at in (row.created_at, row.moved_at))
+        sums[row.location_id, asked, row.kind, row.status, slot]["asked_count"] += 1
+        if points := {name: getattr(row, name) for name in POINTS if getattr(row, name)}:
+            sums[row.location_id, moved, row.kind, row.status, slot].update(points)
+    days = table.filter(location_id__in={key[0] for key in sums}, day__in={key[1] for key in sums})
+    there = {tuple(getattr(row, name) for name in _KEY): row for row in days.select_for_update()}
+    for key in sums.keys() & there.keys():
+        sums[key].update({name: getattr(there[key], name) for name in ("asked_count", *POINTS)})
+    table.filter(pk__in=[there[key].pk for key in sums.keys() & there.keys()]).delete()
+    table.bulk_create(DaySum(**dict(zip(_KEY, key, strict=True)), **added) for key, added in sums.items())
+    database.operations().filter(pk__in=[row.pk for row in found]).update(is_summed=True)
+
+
+def prune(days: int, *, dry_run: bool = False) -> Iterator[int]:
+    """Delete the operations of visits on which nothing happened for so many days; yields the count of each batch.
+
+    Each batch is a transaction: whoever stops, or is stopped, leaves the log whole. A visit's operations go together, since
+    each explains the others. With `dry_run` they are only counted. Nothing younger than `FEWEST_DAYS` goes.
+    """
+    over, last = _over(timezone.now() - datetime.timedelta(days=max(days, FEWEST_DAYS))), 0
+    while visits := list(over.filter(pk__gt=last).order_by("pk")[:VISITS_AT_ONCE]):
+        rows, last, count = database.operations().filter(visit__in=visits), visits[-1], 0
+        if dry_run:
+            yield rows.count()
+            continue
+        with contextlib.suppress(IntegrityError), database.committed():
+            list(rows.select_for_update().values_list("pk"))
+            # Asked again behind the lock: somebody may have tried one again meanwhile.
+            rows = rows.filter(visit__in=list(over.filter(pk__in=visits)))
+            _add(rows.filter(is_summed=False))
+            rows.update(cancels=None)  # which would keep another row from being deleted
+            count = rows.filter(is_summed=True).delete()[1].get(rows.model._meta.label, 0)
+        yield count
+
+
+def _over(before: datetime.datetime) -> Any:
+    """The numbers of the visits whose operations can go: all are settled and old, and none can need a person.
+
+    Not of one that is, or was read, of late: whoever has it open may act on what is in force there, as the log explains it.
+    """
+    operations = database.operations().filter(visit=OuterRef("pk"))
+    over = Q(attention=None, open_key=None, finished_at__lt=before, created_at__lt=before)
+    over &= Q(kind__in=KNOWN_KINDS, status__in=(*SETTLED, Status.FAILED))
+    visits = Visit.objects.using(database.alias()).filter(Exists(operations), created_at__lt=before)
+    for name in ("starts_at", "read_at"):
+        visits = visits.filter(Q(**{name: None}) | Q(**{f"{name}__lt": before}))
+    return visits.exclude(Exists(operations.exclude(over))).values_list("pk", flat=True)
