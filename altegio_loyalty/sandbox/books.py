@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -186,6 +186,17 @@ class Visit:
     @property
     def cost(self) -> Decimal:
         return sum((line.cost for line in self.lines), Decimal())
+
+    def rows_of(self, card: Card, program_id: int) -> list[Row]:
+        """What the card pays here, or for a program's id what that promotion takes off by the card."""
+        return [row for row in self.covering if (row.card_id, row.program_id) == (card.id, program_id)]
+
+    def shares(self, amount: Decimal) -> list[tuple[Line, Decimal]]:
+        """The amount spread over the lines in proportion to their cost; the last line takes the remainder."""
+        priced = [line for line in self.lines if line.cost]
+        shares = [(amount * line.cost / self.cost).quantize(CENT, ROUND_DOWN) for line in priced[:-1]]
+        shares.append(amount - sum(shares, Decimal()))
+        return [(line, share) for line, share in zip(priced, shares, strict=True) if share]
 
     @property
     def left_to_pay(self) -> Decimal:

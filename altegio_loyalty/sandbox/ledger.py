@@ -10,13 +10,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from altegio_loyalty.sandbox.books import (
     CARD_WITHDRAWAL,
-    CENT,
     PRODUCT,
     PROGRAM_ACCRUAL,
     PROMOTION_DISCOUNT,
@@ -186,7 +185,7 @@ class Ledger:
             applied = money(min(Decimal(amount), card.balance, visit.left_to_pay))
             if applied <= 0:
                 return Decimal()
-            for line, share in _shares(visit.lines, applied):
+            for line, share in visit.shares(applied):
                 visit.rows.append(self._row(CARD_WITHDRAWAL, share, card, line, by=by))
             card.balance -= applied
             self._note("apply_card_withdrawal", visit, card, 0, applied, by)
@@ -210,7 +209,7 @@ class Ledger:
         with self.change():
             visit, card = self._pair(visit, card)
             program = self._linked(card, program)
-            if self.rules.repeat_promotion == "refuse" and _used(visit, card, program.id):
+            if self.rules.repeat_promotion == "refuse" and visit.rows_of(card, program.id):
                 raise RefusedRepeat("This promotion was already applied to this visit.")
             amounts = [(line, money(line.cost * program.percent / 100)) for line in visit.lines]
             new = [
@@ -348,7 +347,7 @@ class Ledger:
         return row
 
     def _undo(self, kind: str, visit: Visit, card: Card, program_id: int, by: str) -> Decimal:
-        gone = _used(visit, card, program_id)
+        gone = visit.rows_of(card, program_id)
         self._mark_undone(visit, gone)
         if gone:
             self._note(kind, visit, card, program_id, total_of(gone), by)
@@ -382,11 +381,6 @@ class Ledger:
         return new_id
 
 
-def _used(visit: Visit, card: Card, program_id: int) -> list[Row]:
-    """The rows in force of the card, or for a program's id of that promotion by the card; accruals are neither."""
-    return [row for row in visit.covering if (row.card_id, row.program_id) == (card.id, program_id)]
-
-
 def _price(cost: Amount) -> Decimal:
     if money(cost) < 0:
         raise ValueError("A line cannot cost less than nothing.")
@@ -402,12 +396,3 @@ def _found(table: dict[int, T], key: int, what: str) -> T:
         return table[key]
     except KeyError:
         raise NotInBooks(f"There is no {what} {key}.") from None
-
-
-def _shares(lines: list[Line], amount: Decimal) -> list[tuple[Line, Decimal]]:
-    """The amount spread over the lines in proportion to their cost; the last line takes the remainder."""
-    priced = [line for line in lines if line.cost]
-    total = sum((line.cost for line in priced), Decimal())
-    shares = [(amount * line.cost / total).quantize(CENT, rounding=ROUND_DOWN) for line in priced[:-1]]
-    shares.append(amount - sum(shares, Decimal()))
-    return [(line, share) for line, share in zip(priced, shares, strict=True) if share]
