@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django import template
@@ -55,6 +56,15 @@ def needing_count(user: Any) -> int:
     """How many operations that the user may see need a person."""
     seen: Any = visible_to(user, LoyaltyOperation.objects.needing_attention())
     return int(seen.count())
+
+
+@register.filter
+def laid_out(answer: str) -> str:
+    """A JSON answer with a line for each value; one that was cut stays as it is kept."""
+    try:
+        return json.dumps(json.loads(answer), indent=2, ensure_ascii=False)
+    except ValueError:
+        return answer
 
 
 @register.filter

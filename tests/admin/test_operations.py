@@ -307,6 +307,28 @@ def test_a_senseless_decision_is_a_bad_request(boss: Client, log: Log, fields: d
         assert boss.post(reverse(LIST), chosen).status_code == 400
 
 
+# What happened, in order
+
+
+def test_the_attempts_begin_with_who_asked_and_name_each_request(boss: Client, log: Log) -> None:
+    operation = log.add(Status.SUCCEEDED, requested_by_login="ann", idempotency_key="order-7")
+    sent = {"method": "POST", "path": "/visit/loyalty/apply_card_withdrawal/4564/9001"}
+    operation.attempts.create(purpose="send", outcome="ok", answer='{"success":true}', **sent)
+    html = " ".join(boss.get(page_of(operation)).content.decode().split())
+    asked, request = html.index("asked (ann)"), html.index("POST /visit/loyalty/apply_card_withdrawal")
+    assert asked < html.index("Key order-7.") < request
+    assert "&quot;success&quot;: true" in html[request:]
+
+
+def test_each_moment_of_the_attempts_has_seconds_and_a_zone(boss: Client, log: Log) -> None:
+    Location.objects.update(time_zone="Asia/Vladivostok")
+    at = datetime.datetime(2026, 3, 1, 12, 0, 5, tzinfo=datetime.UTC)
+    operation = log.add(Status.SUCCEEDED, created_at=at)
+    operation.attempts.create(purpose="look", outcome="ok", started_at=at)
+    html = boss.get(page_of(operation)).content.decode()
+    assert html.count("22:00:05 Asia/Vladivostok") == 2
+
+
 # Closing
 
 
