@@ -18,7 +18,8 @@ from altegio_loyalty.admin.desk import day_panel
 from altegio_loyalty.client import AltegioClient
 from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.sandbox import FAULTS
-from tests.admin.test_visit_list import find, known, messages_of, names, noon, operation_on, text_of
+from altegio_loyalty.services.reading import read_for_screen
+from tests.admin.test_visit_list import find, known, messages_of, names, noon, operation_on, refresh, text_of
 from tests.delivery.salon import Salon
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -110,7 +111,8 @@ def test_a_card_is_found_by_its_number_where_its_clients_page_was_opened(
 ) -> None:
     there = salon.visit()
     boss = sign_in("*")
-    assert find(boss, there.id).status_code == 200  # opens its page
+    assert find(boss, there.id).status_code == 200
+    read_for_screen(Visit.objects.get(pk=there.id))  # as its page does
     for typed in (salon.card.number, salon.card.number[-8:]):
         assert names(boss, q=typed) == ["Jane Doe"]
     assert names(boss, q="9" + salon.card.number[-8:]) == []
@@ -338,3 +340,27 @@ def test_a_search_takes_few_queries(salon: Salon, desk: Client, typed: str, most
     with CaptureQueriesContext(connection) as queries:
         text_of(desk, q=typed)
     assert len(queries) <= most, [q["sql"][:120] for q in queries]
+
+
+# A day without visits
+
+
+def test_a_day_never_read__read_and_empty__and_not_readable_are_three_sentences(
+    salon: Salon, desk: Client
+) -> None:
+    tomorrow = noon(1).date().isoformat()
+    for query in ({}, {"day": "tomorrow"}):
+        assert "This day is not read from Altegio yet" in text_of(desk, **query)
+    refresh(desk, salon.location)
+    refresh(desk, salon.location, day=tomorrow)
+    for query in ({}, {"day": "tomorrow"}):
+        assert "Read from Altegio: this day has no visits." in text_of(desk, **query)
+    assert "This day is not read from Altegio yet" in text_of(desk, day="yesterday")
+    salon.sandbox.stop()
+    refresh(desk, salon.location, day=noon(-1).date().isoformat())
+    assert "Altegio could not be read, so nobody here knows" in text_of(desk, day="yesterday")
+
+
+def test_a_paused_location_is_not_readable(salon: Salon, desk: Client) -> None:
+    Location.objects.update(refused_at=timezone.now())
+    assert "Altegio could not be read, so nobody here knows" in text_of(desk)

@@ -126,6 +126,10 @@ def test_no_page_of_a_batch_scrolls_sideways_at_360_px(desk: Any, log_in: Any) -
     desk.visits(3)
     page = log_in()
     choose_all(page, "Withdraw points")
+    page.get_by_label("All that card and bill allow").check()
+    expect(page.locator("#altegio-count")).to_have_text(
+        "Visits to be done: 3. Points to take: 600. Left to pay: 960 before, 360 after."
+    )
     page.set_viewport_size({"width": 360, "height": 780})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.get_by_role("button", name="Withdraw points").click()

@@ -18,9 +18,11 @@ from altegio_loyalty import database
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin import kinds
 from altegio_loyalty.admin.decisions import RESOLVE, Tally
+from altegio_loyalty.admin.desk.confirmation import MOST_VISITS
 from altegio_loyalty.admin.desk.live import live_addresses, may_stop, may_take_step, stop_one, take_step
 from altegio_loyalty.admin.looks import look_of, status_badge
 from altegio_loyalty.admin.pages import ACTS, FOLDER, Page
+from altegio_loyalty.kinds import TABLE
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.states import OPEN, Status
 from altegio_loyalty.texts import gettext as _
@@ -29,6 +31,8 @@ from altegio_loyalty.wording import isolated
 
 #: So long one step may go on: short for the script, which shows the progress after each, longer for a form without it.
 SECONDS_OF_STEP, SECONDS_OF_LONG_STEP = 2.0, 10.0
+#: Known not to have happened, and settled.
+NOT_DONE = (Status.REJECTED, Status.FAILED, Status.ABANDONED)
 #: So many batches are listed.
 MOST_BATCHES = 50
 
@@ -84,13 +88,24 @@ class Batch:
 
     def context(self) -> dict[str, Any]:
         """For the page."""
-        first = self.operations[0]
+        first, page = self.operations[0], self.page
+        back = next((kind.name for kind in TABLE.values() if kind.undoes == first.kind), "")
+        undone = [row.visit_id for row in self.operations if row.status in NOT_DONE]
+        done = [
+            row.visit_id for row in self.operations if row.status == Status.SUCCEEDED and not row.undone_at
+        ]
         return {
+            "again_url": undone and page.may(first.kind) and self._form_of(first.kind, undone),
+            "back_url": back and done and page.may(back) and self._form_of(back, done),
+            "back": kinds.title_of(back) if back else "",
             **self._progress(),
             "title": _title(first.kind, first.program_title),
             "rows": self.rows,
             "first": first,
         }
+
+    def _form_of(self, kind: str, visit_ids: list[int]) -> str:
+        return self.page.address("visit_operate", kind, visit=list(dict.fromkeys(visit_ids))[:MOST_VISITS])
 
     def as_json(self) -> dict[str, Any]:
         """For the page's script."""

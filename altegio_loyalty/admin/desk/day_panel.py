@@ -35,6 +35,8 @@ MOST_READ_BY_ITSELF = 10
 MOST_FOUND_IN = 3
 #: How long a person without scripts waits for the reading; what is left then is said not to have been read.
 SECONDS_TO_READ = 15.0
+#: In the person's session: whether days were read, by day and location, of which so many are kept.
+_READ, _MOST_MARKS = "altegio_loyalty_read", 50
 #: Fewer letters of a search say nothing of whom they mean.
 FEWEST_LETTERS = 3
 
@@ -88,7 +90,12 @@ class DayPanel(Page):
         paused = [location for location in readable if location.is_paused]
         is_stale = is_today and bool(readable) and not freshness.is_fresh
         is_search, working_count = bool(request.GET.get(filters.SEARCH)), len(readable) - len(paused)
+        kept = self.request.session.get(_READ, {})
+        marks = [kept.get(f"{filters.day_in(asked, one.zone)}:{one.pk}") for one in readable]
+        was_read_today = is_today and len(freshness.read) == freshness.count
         return {
+            "is_read": bool(readable) and (all(marks) or was_read_today),
+            "is_unreadable": not working_count or False in marks,
             "heading": filters.name_of_day(request),
             "zone": "" if is_spread else zone_note(locations[0]).strip(),
             "asked": asked,
@@ -98,7 +105,6 @@ class DayPanel(Page):
                 (name, value) for name, value in request.GET.items() if name not in (filters.DAY, "p", "e")
             ],
             "query": request.GET.urlencode(),
-            "any_day_query": self._any_day_query(),
             "refresh_url": self.address("visit_refresh") if day and readable else "",
             "batches_url": self.address("visit_batches"),
             "locations": readable,
@@ -113,15 +119,6 @@ class DayPanel(Page):
             "finds_by_itself": bool(chosen) or len(readable) <= MOST_FOUND_IN,
         }
 
-    def _any_day_query(self) -> str:
-        """The same search on all days, where it is narrowed to one."""
-        given = self.request.GET
-        if not given.get(filters.SEARCH, "").strip() or given.get(filters.DAY, "all") == "all":
-            return ""
-        query = given.copy()
-        query[filters.DAY] = "all"
-        return query.urlencode()
-
     # A day
 
     def refresh(self) -> HttpResponse:
@@ -133,6 +130,9 @@ class DayPanel(Page):
             readings.append(services.read_day(location, day, seconds=left, by=self.request.user))
             if readings[-1].is_outage:
                 break
+        marks = {f"{one.day}:{one.location.pk}": one.is_finished and not one.error for one in readings}
+        kept = {**self.request.session.get(_READ, {}), **marks}
+        self.request.session[_READ] = dict(list(kept.items())[-_MOST_MARKS:])
         problems = [told_of(reading) for reading in readings if reading.error or not reading.is_finished]
         read = _read_so_far(sum(reading.visit_count for reading in readings))
         clock = _clock(timezone.now(), locations[0])

@@ -110,12 +110,6 @@ class VisitLocationFilter(LocationFilter):
         return [(str(location.pk), location.title) for location in locations] if len(locations) > 1 else []
 
 
-def take(request: HttpRequest, name: str) -> bool:
-    """Whether the address has this word; it is none of the list's own, and out of it from then on."""
-    request.GET = given = request.GET.copy()  # type: ignore[assignment]
-    return given.pop(name, None) is not None
-
-
 def name_of_day(request: HttpRequest) -> str:
     """What the list shows, as a heading."""
     asked = asked_day(request)

@@ -32,7 +32,7 @@ from altegio_loyalty.models import Visit
 from altegio_loyalty.services.validation import check_amount
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import ngettext
-from altegio_loyalty.wording import decimals_of
+from altegio_loyalty.wording import decimals_of, points
 
 #: So many visits are read before the page comes up, and for no longer than this.
 MOST_READS = 20
@@ -70,10 +70,6 @@ class Row:
     def is_included(self) -> bool:
         return self.posted is None or f"{self.prefix}-include" in self.posted
 
-    @property
-    def typed_card(self) -> str:
-        return self.posted.get(f"{self.prefix}-card_id", "") if self.posted is not None else ""
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -93,9 +89,11 @@ class SeveralVisits(Confirmation):
         self.posted = request.POST
         #: What about the posted page cannot be understood, or was not begun.
         self.problems: list[str] = []
-        self.program = as_id(self.posted.get("program_id")) or as_id(self.posted.get("program"))
+        self.program = as_id(self.posted.get("program"))
         self.gives_promotion = self.kind.is_apply and self.kind.takes_program
         self.same: Decimal | None = None
+        #: What the visits before have left on each card.
+        self.balances: dict[int, Decimal] = {}
 
     def respond(self, visits: list[Visit]) -> HttpResponse:
         """Show the form, or ask for all that was chosen; the page of the batch then shows what becomes of it."""
@@ -148,8 +146,7 @@ class SeveralVisits(Confirmation):
             "problems": self.problems,
             "programs": programs,
             "program": self.posted.get("program", "") or preset,
-            "program_id": self.posted.get("program_id", ""),
-            "how": self.posted.get("how", ALL),
+            "how": self.posted.get("how", ""),
             "same": self.posted.get("same", ""),
             "unread_count": len(unread),
             "read_count": len(rows) - len(unread),
@@ -170,10 +167,7 @@ class SeveralVisits(Confirmation):
 
     def _choices(self, visits: list[Visit]) -> list[Choice]:
         how = self.posted.get("how")
-        typed = [self.posted.get(name, "").strip() for name in ("program_id", "program")]
-        if any(number and as_id(number) is None for number in typed):
-            self.problems.append(_("A promotion's number is a positive whole number."))
-        elif self.kind.takes_amount and how not in (ALL, HALF, SAME):
+        if self.kind.takes_amount and how not in (ALL, HALF, SAME):
             self.problems.append(_("Choose how many points."))
         elif self.gives_promotion and self.program is None:
             self.problems.append(_("Choose the promotion first."))
@@ -184,36 +178,19 @@ class SeveralVisits(Confirmation):
                 self.problems += error.messages
         if self.problems:
             return []
-        return [choice for visit in visits for choice in self._of(visit)]
+        included = [visit for visit in visits if f"visit{visit.pk}-include" in self.posted]
+        return [one for visit in included for one in self._chosen(visit)]
 
-    def _of(self, visit: Visit) -> Iterator[Choice]:
-        prefix = f"visit{visit.pk}"
-        if typed := self.posted.get(f"{prefix}-card_id", "").strip():
-            yield from self._typed(visit, typed)
-        elif f"{prefix}-include" in self.posted:
-            yield from self._chosen(visit, self.posted.getlist(f"{prefix}-choice"))
-
-    def _typed(self, visit: Visit, typed: str) -> Iterator[Choice]:
-        card_id = as_id(typed)
-        amount = self._amount(visit, None)
-        if card_id is None:
-            self.problems.append(_("%(visit)s: a card ID is a whole number.") % {"visit": visit})
-        elif self.kind.takes_program and self.program is None:
-            self.problems.append(_("%(visit)s: the promotion is not chosen.") % {"visit": visit})
-        elif self.kind.takes_amount and amount is None:
-            text = _("%(visit)s: with a typed card the same amount for all has to be typed as well.")
-            self.problems.append(text % {"visit": visit})
-        else:
-            yield Choice(visit, card_id, self.program if self.kind.takes_program else None, amount)
-
-    def _chosen(self, visit: Visit, values: list[str]) -> Iterator[Choice]:
+    def _chosen(self, visit: Visit) -> Iterator[Choice]:
         found: list[Choice] = []
-        for value in values:
-            choice, _bar, most = value.partition("|")
+        for value in self.posted.getlist(f"visit{visit.pk}-choice"):
+            choice, most, balance = [*value.split("|"), "", ""][:3]
             if (ids := parse_choice(self.kind, choice)) is None:
                 self.problems.append(_("%(visit)s: choose one of the list.") % {"visit": visit})
             elif self.program is None or ids[1] in (None, self.program):
-                found.append(Choice(visit, *ids, self._amount(visit, most)))
+                amount = self._share_of_card(visit, ids[0], self._amount(visit, most), _points(balance))
+                if amount is not None or not self.kind.takes_amount:
+                    found.append(Choice(visit, *ids, amount))
         if self.gives_promotion:
             found = found[:1]  # a client with two such cards still gets the promotion once
             if not found:
@@ -221,14 +198,26 @@ class SeveralVisits(Confirmation):
                 self.problems.append(text % {"visit": visit})
         yield from found
 
-    def _amount(self, visit: Visit, most: str | None) -> Decimal | None:
+    def _share_of_card(
+        self, visit: Visit, card_id: int, amount: Decimal | None, balance: Decimal | None
+    ) -> Decimal | None:
+        """What the visits before leave of the card, which paid for them too: nothing is promised twice."""
+        if amount is None or balance is None:
+            return amount
+        left = min(self.balances.get(card_id, balance), balance)
+        self.balances[card_id] = max(left - amount, Decimal(0))
+        if amount > left:
+            text = _(
+                "%(visit)s: its card is shared with visits above, so only %(left)s points are left for it."
+            )
+            self.problems.append(text % {"visit": visit, "left": points(left)})
+        return min(amount, left) or None
+
+    def _amount(self, visit: Visit, most: str) -> Decimal | None:
         """The points for one visit; `most` is what its card and bill allowed when the page was shown."""
         if not self.kind.takes_amount:
             return None
-        try:
-            limit = check_amount(most) if most is not None else None
-        except ValidationError:
-            limit = None
+        limit = _points(most)
         if self.same is not None:
             return min(self.same, limit) if limit is not None else self.same
         if limit is None or self.posted.get("how") != HALF:
@@ -261,3 +250,10 @@ class SeveralVisits(Confirmation):
         if more > 0:
             text = ngettext("%(count)s more was not begun.", "%(count)s more were not begun.", more)
             messages.warning(self.request, text % {"count": more})
+
+
+def _points(text: str) -> Decimal | None:
+    try:
+        return check_amount(text)
+    except ValidationError:
+        return None

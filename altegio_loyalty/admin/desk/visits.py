@@ -53,6 +53,13 @@ def _action(kind: str) -> Callable[..., HttpResponse | None]:
         model_admin: VisitAdmin, request: HttpRequest, queryset: QuerySet[Visit]
     ) -> HttpResponse | None:
         visit_ids = list(queryset.values_list("pk", flat=True)[: MOST_VISITS + 1])
+        if request.POST.get("select_across", "0") == "0":
+            ticked = {as_id(value) or 0 for value in request.POST.getlist(ACTION_CHECKBOX_NAME)}
+            gone = list(model_admin.get_queryset(request).filter(pk__in=ticked - set(visit_ids)))
+            visit_ids += [visit.pk for visit in gone]
+            if gone:
+                text = _("Ticked, though the list does not show them any more: %(visits)s.")
+                messages.warning(request, text % {"visits": ", ".join(map(str, gone[:10]))})
         if len(visit_ids) > MOST_VISITS:
             messages.error(request, _("Choose %(most)s visits at the most.") % {"most": MOST_VISITS})
             return None
@@ -145,7 +152,8 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         """The list from our own table. Altegio is only read by the POSTs of `DayPanel`."""
         if any(as_id(value) is None for value in request.POST.getlist(ACTION_CHECKBOX_NAME)):
             raise BadRequest("A visit's number is not a number.")
-        is_entered = filters.take(request, "enter")  # by the search box, and not by a link or a way back
+        request.GET = given = request.GET.copy()  # type: ignore[assignment]
+        is_entered = given.pop("enter", None) is not None  # by the search box, not by a link or a way back
         extra = {"title": _("Choose a visit"), **(extra_context or {})}
         response = super().changelist_view(request, extra)
         context = getattr(response, "context_data", None) or {}

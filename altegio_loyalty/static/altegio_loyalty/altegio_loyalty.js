@@ -215,5 +215,14 @@
     };
 
     focusMain();
+    if (document.activeElement === document.body && document.querySelector(".altegio-page")) {
+        const watch = new MutationObserver(() => {
+            focusMain(); // what Altegio answers comes later
+            if (document.activeElement !== document.body) {
+                watch.disconnect();
+            }
+        });
+        watch.observe(document.body, { childList: true, subtree: true });
+    }
     window.altegioLoyalty = { ask, askForPart, csrfForm, fill, focusMain, keepOn, put, say, sendOnce, tell, tellTrouble };
 })();

@@ -11,7 +11,6 @@
 
     const confirmation = (form) => {
         const program = form.querySelector("#altegio-program");
-        const typedProgram = form.querySelector("#altegio-program-id");
         const isCancel = "isCancel" in form.dataset;
         let wasTouched = false;
 
@@ -43,9 +42,9 @@
             const place = row.querySelector("[data-verdict]");
             const box = row.querySelector("input[type=checkbox]");
             if (!place || !box) {
-                return Boolean(row.querySelector("input[name$=card_id]")?.value);
+                return false;
             }
-            const wanted = typedProgram?.value || program?.value || "";
+            const wanted = program?.value || "";
             const has = !program || !wanted || Boolean(row.querySelector(`[data-program="${CSS.escape(wanted)}"]`));
             row.querySelectorAll("[data-program]").forEach((offer) => {
                 offer.hidden = Boolean(program && wanted && has && offer.dataset.program !== wanted);
@@ -55,9 +54,40 @@
             return isReady;
         };
 
+        /** What one row takes by the choice above, of what the rows before leave on its card; as the server does it. */
+        const taken = (row, left) => {
+            const [card, most, balance] = row.querySelector("[name$=-choice]").value.split("|");
+            const how = form.elements.namedItem("how").value;
+            const same = Number(form.querySelector("#altegio-same-amount").value.replace(",", "."));
+            const wanted = { all: Number(most), half: Math.floor(Number(most) * 50) / 100, same: Math.min(same, Number(most)) };
+            const known = Number.isNaN(Number(balance)) ? Infinity : Number(balance);
+            const points = Math.min(wanted[how] || 0, left.get(card) ?? known);
+            left.set(card, (left.get(card) ?? known) - points);
+            return points;
+        };
+
+        /** Points and bills of all that is ticked: empty where not all of it is known. */
+        const totals = (rows) => {
+            const place = form.querySelector("#altegio-count");
+            if (!form.elements.namedItem("how")?.value || !rows.every((row) => row.dataset.left)) {
+                return "";
+            }
+            const left = new Map();
+            const take = rows.reduce((sum, row) => sum + taken(row, left), 0);
+            const before = rows.reduce((sum, row) => sum + Number(row.dataset.left), 0);
+            const words = Object.entries({ take, before, after: before - take }).map(([name, figure]) => [
+                name,
+                figure.toLocaleString(document.documentElement.lang || undefined, { maximumFractionDigits: 2 }),
+            ]);
+            return ` ${fill(place.dataset.totals, Object.fromEntries(words))}`;
+        };
+
         const judgeAll = () => {
-            const count = [...form.querySelectorAll(".altegio-row")].filter(judge).length;
-            say(form.querySelector("#altegio-count"), fill(form.dataset.count, { count }));
+            const rows = [...form.querySelectorAll(".altegio-row")].filter(judge);
+            say(
+                form.querySelector("#altegio-count"),
+                fill(form.dataset.count, { count: rows.length }) + totals(rows),
+            );
         };
 
         const showReading = () => {

@@ -68,7 +68,7 @@
             form.removeAttribute("aria-busy");
             isReading = false;
             status.textContent = failed ? before : done || before;
-            if (!changed) {
+            if (!changed && (failed || !document.querySelector(".altegio-empty"))) {
                 return;
             }
             // A failure stays readable, and nothing that the person has begun is taken away.

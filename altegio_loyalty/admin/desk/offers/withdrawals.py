@@ -41,9 +41,10 @@ class CardOffers(Offers):
 
     @property
     def choices(self) -> list[tuple[str, Offer]]:
-        """With a card goes the most that it and the bill allow."""
+        """With a card go the most that it and the bill allow, and its balance."""
         richest_first = sorted(self.usable, key=lambda offer: offer.most or 0, reverse=True)
-        return [(f"{offer.value}|{offer.most}", offer) for offer in richest_first]
+        balances = {card.id: card.balance for card in self.cards.cards}
+        return [(f"{one.value}|{one.most}|{balances[one.card_id]}", one) for one in richest_first]
 
     @property
     def best(self) -> Offer | None:
