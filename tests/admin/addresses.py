@@ -149,7 +149,10 @@ def ask(browser: Client, method: str, route: str, salon: Salon, kind: str = KIND
     where = url(route, salon, kind)
     if method == "POST":
         return browser.post(where, fields(route, salon), **more)
-    return browser.get(where, {"visit": salon.visit.pk} if "operate" in route else {}, **more)
+    query: dict[str, Any] = {"visit": salon.visit.pk, "read": 1} if "operate" in route else {}
+    if route == "visit/<path:object_id>/change/":
+        query = {"read": 1}  # as its script asks for what Altegio shows now
+    return browser.get(where, query, **more)
 
 
 # People

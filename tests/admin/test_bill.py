@@ -46,12 +46,12 @@ def text_of(response: Any) -> str:
 
 
 def page(desk: Client, visit: Visit) -> str:
-    return text_of(desk.get(reverse("admin:altegio_loyalty_visit_change", args=[visit.pk])))
+    return text_of(desk.get(reverse("admin:altegio_loyalty_visit_change", args=[visit.pk]), {"read": 1}))
 
 
 def form(desk: Client, visit: Visit, kind: str = WITHDRAWAL) -> str:
     address = reverse("admin:altegio_loyalty_visit_operate", args=[kind])
-    return text_of(desk.get(address, {"visit": visit.pk}))
+    return text_of(desk.get(address, {"visit": visit.pk, "read": 1}))
 
 
 def test_price_that_altegio_does_not_give__is_named_and_nothing_is_said_to_be_paid(

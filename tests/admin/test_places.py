@@ -6,6 +6,7 @@ import csv
 import datetime
 import io
 import re
+import uuid
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -404,10 +405,12 @@ def test_an_amount_has_the_decimals_of_its_currency(amount: str, currency: str, 
     assert (decimals_of("JPY"), decimals_of("KWD"), decimals_of("EUR"), decimals_of("")) == (0, 3, 2, 2)
 
 
-@pytest.mark.parametrize(("currency", "step"), [("JPY", "1"), ("EUR", "0.01"), ("", "0.01")])
-def test_an_amount_to_type_has_the_currencys_smallest_step(
-    salon: Salon, boss: Client, currency: str, step: str
+@pytest.mark.parametrize(("currency", "is_taken"), [("JPY", False), ("EUR", True), ("", True)])
+@pytest.mark.parametrize("field", ["choice", "card_id"])
+def test_a_typed_amount_has_no_more_decimals_than_the_currency(
+    salon: Salon, boss: Client, currency: str, is_taken: bool, field: str
 ) -> None:
+    """As typed beside the card that was chosen, and beside one that was typed."""
     Location.objects.update(currency=currency)
     there = salon.visit()
     visit(
@@ -418,8 +421,11 @@ def test_an_amount_to_type_has_the_currencys_smallest_step(
         record_id=there.record_id,
         client_id=salon.client.id,
     )
-    page = get(boss, "visit_operate", "apply_card_withdrawal", visit=there.id).content.decode()
-    assert set(re.findall(r'step="([0-9.]+)" (?:inputmode|required name="[^"]*amount)', page)) == {step}
+    url = reverse("admin:altegio_loyalty_visit_operate", args=["apply_card_withdrawal"])
+    prefix = f"visit{there.id}"
+    fields = {f"{prefix}-{field}": salon.card.id, f"{prefix}-amount": "2,5", "visit": there.id}
+    boss.post(url, {**fields, "token": uuid.uuid4().hex})
+    assert LoyaltyOperation.objects.exists() == is_taken
 
 
 # Setting them

@@ -128,7 +128,7 @@ def test_a_web_servers_timeout_while_a_call_waits__reports_no_secret(
 
     def open_it() -> None:
         with contextlib.suppress(requests.RequestException):
-            requests.get(web_server + page, cookies=cookies, timeout=PATIENCE)
+            requests.get(f"{web_server}{page}?read=1", cookies=cookies, timeout=PATIENCE)
 
     found = reports.of_a_call(open_it, "SystemExit", (tmp_path / "gunicorn.log").read_text)
     assert_nothing_is_told(found, secrets)

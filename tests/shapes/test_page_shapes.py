@@ -73,11 +73,11 @@ class Desk:
         self.see(self.browser.post(url, fields, follow=True))
 
     def open_visit(self) -> None:
-        self.get("visit_change", self.visit.pk)
+        self.get("visit_change", self.visit.pk, read=1)
 
     def open_forms(self) -> None:
         for kind in KINDS:
-            self.get("visit_operate", kind, visit=self.visit.pk)
+            self.get("visit_operate", kind, visit=self.visit.pk, read=1)
 
     def open_visit_of_somebody(self) -> None:
         """The client is asked for with the visit's page."""

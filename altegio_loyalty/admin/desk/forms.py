@@ -16,6 +16,7 @@ from altegio_loyalty.kinds import Kind
 from altegio_loyalty.models import Visit
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy
+from altegio_loyalty.wording import decimals_of
 
 #: The value of the choice "another amount".
 OTHER = "other"
@@ -138,6 +139,8 @@ class OperationForm(forms.Form):
         cleaned = super().clean() or {}
         if isinstance(cleaned.get("choice"), tuple):
             cleaned["card_id"], cleaned["program_id"] = cleaned["choice"]
+        if (cleaned.get("amount") or 0) % 1 and not decimals_of(self.visit.location.currency):
+            self.add_error("amount", _("Write whole points: amounts in this currency have no decimals."))
         if "part" in self.fields and "amount" not in self.errors:
             self._settle_amount(cleaned)
         return {"program_id": None, "amount": None, **cleaned}
