@@ -23,7 +23,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 
-from altegio_loyalty import conf, tasks
+from altegio_loyalty import bell, conf
 from altegio_loyalty.client.versions import VERSIONS, version_of
 from altegio_loyalty.fields import key_ring
 from altegio_loyalty.models import LoyaltyOperation
@@ -83,7 +83,8 @@ def _check_sound(settings: conf.LoyaltySettings) -> Iterator[checks.CheckMessage
             hint="Put a subclass of it with atomic = False into MIDDLEWARE.",
             id="altegio_loyalty.W005",
         )
-    limit = tasks.sweep_limit()
+    tasks = bell.tasks()
+    limit = tasks.sweep_limit() if tasks else None
     if limit is not None and limit < 2 * settings.SWEEP_SECONDS:
         yield checks.Warning(
             f"ALTEGIO_LOYALTY['SWEEP_SECONDS'] is {settings.SWEEP_SECONDS}, but Celery ends the task after {limit} seconds.",

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.utils import timezone
 
-from altegio_loyalty import database, kinds, tasks, throttle
+from altegio_loyalty import bell, database, kinds, throttle
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import announce
 from altegio_loyalty.delivery.drift import end_applies
@@ -165,5 +165,5 @@ def _change(
         end_applies(operation)
         announce(operation)
     if ring:
-        tasks.ring(operation.pk)
+        bell.ring(operation.pk)
     return operation

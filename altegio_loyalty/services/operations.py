@@ -16,7 +16,7 @@ from typing import Any
 from django.db import DatabaseError, IntegrityError, InterfaceError, transaction
 from django.utils import timezone
 
-from altegio_loyalty import bills, database, delivery, kinds, tasks
+from altegio_loyalty import bell, bills, database, delivery, kinds
 from altegio_loyalty.client import Order
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery import transitions
@@ -259,7 +259,7 @@ def _write_and_send(operation: LoyaltyOperation, visit: Visit | None, using: str
             logger.exception(text, operation.pk, extra=operation.log_fields)
             database.reconnect()
     if operation.status == Status.UNCONFIRMED:
-        tasks.ring(operation.pk)
+        bell.ring(operation.pk)
     return operation
 
 
@@ -268,7 +268,7 @@ def _write_for_commit(operation: LoyaltyOperation, visit: Visit | None, using: s
         _insert_once_free(functools.partial(transaction.atomic, using), operation, visit, using)
     except IntegrityError:
         return _explain_conflict(operation, using)
-    tasks.ring_on_commit(operation.pk, using, in_batch=operation.batch is not None)
+    bell.ring_on_commit(operation.pk, using, in_batch=operation.batch is not None)
     return operation
 
 
