@@ -320,6 +320,7 @@ class LoyaltyOperation(models.Model):
         ]
         indexes = [
             models.Index(fields=["status", "created_at"], name="altegio_op_status_created"),
+            models.Index(fields=["status", "id"], name="altegio_op_status_id"),
             models.Index(fields=["location", "created_at"], name="altegio_op_location_created"),
             models.Index(fields=["is_summed", "status"], name="altegio_op_summed_status"),
         ]

@@ -494,3 +494,23 @@ def test_ids_beyond_32_bits_are_kept(location: Location) -> None:
 
 def test_no_migration_is_missing() -> None:
     call_command("makemigrations", "altegio_loyalty", check=True, dry_run=True, verbosity=0)
+
+
+@pytest.mark.sqlite
+def test_page_of_one_state_is_read_from_an_index_in_its_order(visit: Visit) -> None:
+    """However long the log is: without a sort, and without a look at the other states."""
+    plan = LoyaltyOperation.objects.filter(status=Status.SUCCEEDED).order_by("-id")[:100].explain()
+    assert "altegio_op_status_id" in plan
+    assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("question", ["due", "lease_ran_out", "running_out"])
+def test_what_a_sweep_asks_never_reads_the_whole_log(visit: Visit, question: str) -> None:
+    """Beat asks every few seconds, for ever."""
+    found = getattr(LoyaltyOperation.objects, question)(NOW)
+    plan = (found.in_turn()[:500] if question == "due" else found.order_by("pk")).explain()
+    lines = [line for line in plan.splitlines() if "loyaltyoperation" in line]
+    assert lines
+    assert not [line for line in lines if "SCAN altegio_loyalty_loyaltyoperation" in line], plan
+    assert "location_id=?" not in "".join(lines), plan

@@ -141,7 +141,9 @@ class Sweep:
         """A signal or a time limit, which strikes the main thread alone, ends it between two operations."""
         with ThreadPoolExecutor(threads) as pool:
             try:
-                for each in [pool.submit(self._work_apart) for _ in range(threads)]:
+                with self._lock:  # none begins before the pool knows of all, for which it waits in the end
+                    apart = [pool.submit(self._work_apart) for _ in range(threads)]
+                for each in apart:
                     each.result()
             except BaseException:
                 self.report.stopped = "it was interrupted"

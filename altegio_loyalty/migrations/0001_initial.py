@@ -300,6 +300,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='loyaltyoperation',
+            index=models.Index(fields=['status', 'id'], name='altegio_op_status_id'),
+        ),
+        migrations.AddIndex(
+            model_name='loyaltyoperation',
             index=models.Index(fields=['location', 'created_at'], name='altegio_op_location_created'),
         ),
         migrations.AddIndex(
