@@ -154,10 +154,13 @@
             if (isStale) {
                 isStale = false;
                 // Not awaited: what is open is followed meanwhile, however slow Altegio is.
-                read().catch((error) => {
-                    isStale = true;
-                    tellTrouble(page, error);
-                });
+                read().then(
+                    () => tell(page, notStopped),
+                    (error) => {
+                        isStale = true;
+                        tellTrouble(page, error);
+                    },
+                );
             }
         };
 
