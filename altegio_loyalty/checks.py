@@ -11,8 +11,6 @@ altegio_loyalty.W004  Celery ends the task of a sweep before its time is over
 altegio_loyalty.W005  a middleware keeps a transaction open around the pages
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit

@@ -1,7 +1,5 @@
 """The app's settings: one dict, `settings.ALTEGIO_LOYALTY`, read when used, so that `override_settings` just works."""
 
-from __future__ import annotations
-
 import re
 import ssl
 import typing

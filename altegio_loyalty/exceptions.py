@@ -22,8 +22,6 @@ The message comes first and is the only positional argument, so that each of the
 Bad arguments are not here: they raise `django.core.exceptions.ValidationError`.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 

@@ -260,11 +260,9 @@ class EncryptedQuerySet(models.QuerySet[Any]):
     """Of a model with an `EncryptedTextField`: an update in the database encrypts a text for each row by itself."""
 
     def update(self, **values: Any) -> int:
-        fields = [
-            field for field in self.model._meta.concrete_fields if isinstance(field, EncryptedTextField)
-        ]
-        given = [field for field in fields if field.name in values]
-        texts = [field for field in given if not field.is_expression(values[field.name])]
+        given = [field for field in self.model._meta.concrete_fields if field.name in values]
+        ours = [field for field in given if isinstance(field, EncryptedTextField)]
+        texts = [field for field in ours if not field.is_expression(values[field.name])]
         if not texts:
             return super().update(**values)
         self._for_write = True

@@ -4,8 +4,6 @@ A kind is one of the API's own verbs. Whoever tells kinds apart asks this table,
 `one_for_each` checks when it is imported: a kind that is missing somewhere stops the start, not a call about points.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -72,15 +70,8 @@ CANCEL_DISCOUNT_PROGRAM = Kind(
     "cancel_discount_program", _promotion_of_card, takes_program=True, undoes=APPLY_DISCOUNT_PROGRAM.name
 )
 
-TABLE: Mapping[str, Kind] = {
-    kind.name: kind
-    for kind in (
-        APPLY_CARD_WITHDRAWAL,
-        CANCEL_CARD_WITHDRAWAL,
-        APPLY_DISCOUNT_PROGRAM,
-        CANCEL_DISCOUNT_PROGRAM,
-    )
-}
+_ALL = (APPLY_CARD_WITHDRAWAL, CANCEL_CARD_WITHDRAWAL, APPLY_DISCOUNT_PROGRAM, CANCEL_DISCOUNT_PROGRAM)
+TABLE: Mapping[str, Kind] = {kind.name: kind for kind in _ALL}
 
 
 def one_for_each(where: str, table: Mapping[str, Value]) -> Mapping[str, Value]:

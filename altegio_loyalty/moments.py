@@ -1,7 +1,5 @@
 """A location's day and clock: Altegio's texts for a time, today, and when a day begins."""
 
-from __future__ import annotations
-
 import datetime
 import zoneinfo
 

@@ -1,7 +1,5 @@
 """What an answer or a failure means, and whether and when to try again. Pure: no database, network, clock or Django."""
 
-from __future__ import annotations
-
 import enum
 import random
 from collections.abc import Callable

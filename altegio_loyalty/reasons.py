@@ -1,10 +1,9 @@
 """Why something failed or is odd, as the log keeps it: a code with its figures, worded when somebody reads it. Pure."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from altegio_loyalty.redaction import clean
 
@@ -37,7 +36,7 @@ class Reason:
             texts[longest] = told[longest][: -max(1, (len(text) - limit) // 2)]
 
     @classmethod
-    def read(cls, text: str) -> Reason | None:
+    def read(cls, text: str) -> Self | None:
         """None for a sentence, as earlier releases kept them, and as a person writes one."""
         if not text.startswith(_BEGIN):
             return None

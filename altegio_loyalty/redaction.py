@@ -1,7 +1,5 @@
 """What may be stored and shown of a text that came from outside: bounded, storable on every database, no secrets."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Mapping

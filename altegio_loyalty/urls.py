@@ -1,7 +1,5 @@
 """For a monitor: `path("…", include("altegio_loyalty.urls"))` gives `health/`, without a login and with nothing personal."""
 
-from __future__ import annotations
-
 from django.db import transaction
 from django.http import HttpRequest, JsonResponse
 from django.urls import path

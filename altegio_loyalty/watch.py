@@ -4,8 +4,6 @@ Whoever looks tells what has begun or ended since. All of it is best effort: not
 recorded.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import logging

@@ -8,8 +8,6 @@ requests, urllib3 and http.client see neither the tokens nor a login: what they 
 holds none. The secrets join the request on its way into the socket.
 """
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import io

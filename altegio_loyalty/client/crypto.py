@@ -1,7 +1,5 @@
 """The key ring for tokens at rest: the first key encrypts, every key decrypts, and each text only where it belongs."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Sequence
 

@@ -3,8 +3,6 @@
 Knows nothing of Django. What a failure means for points is in its class; see `altegio_loyalty.exceptions`.
 """
 
-from __future__ import annotations
-
 import email.utils
 import functools
 import http.client

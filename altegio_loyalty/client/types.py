@@ -4,14 +4,12 @@ Field names and meanings: developer.alteg.io, B2B V1, "visit details" and the lo
 with float noise or as texts, empty objects as `[]`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from altegio_loyalty.client.hidden import Hidden, hides_frames
 from altegio_loyalty.redaction import clean
@@ -157,7 +155,7 @@ class Program:
     is_discount: bool
 
     @classmethod
-    def parse(cls, row: Mapping[str, Any]) -> Program:
+    def parse(cls, row: Mapping[str, Any]) -> Self:
         """Raises `Malformed` without an id: nothing could be asked for with it."""
         kind = row.get("loyalty_type")
         return cls(
@@ -185,7 +183,7 @@ class Card:
     unreadable_count: int = 0
 
     @classmethod
-    def parse(cls, row: Mapping[str, Any]) -> Card:
+    def parse(cls, row: Mapping[str, Any]) -> Self:
         """Raises `Malformed` without an id: nothing could be asked for with it."""
         kind = row.get("type")
         programs, unreadable_count = _readable(row.get("programs") or [], Program.parse)
@@ -207,7 +205,7 @@ class Cards:
     unreadable_count: int
 
     @classmethod
-    def parse(cls, body: object) -> Cards:
+    def parse(cls, body: object) -> Self:
         """Raises `Malformed` where there is no list of them: no cards and no answer differ."""
         # The reference prints one bare object where the real answer is a list.
         is_bare = isinstance(body, Mapping) and ("balance" in body or "number" in body)
@@ -265,7 +263,7 @@ class Record:
     to_pay: Decimal | None = None
 
     @classmethod
-    def parse(cls, row: Mapping[str, Any]) -> Record:
+    def parse(cls, row: Mapping[str, Any]) -> Self:
         client = to_object(row.get("client"))
         cost, to_pay = _parse_costs(row)
         return cls(
@@ -320,18 +318,16 @@ class Company:
     chain_id: int = 0
 
     @classmethod
-    def parse(cls, body: object) -> Company:
+    def parse(cls, body: object) -> Self:
         row = to_object(body)
-        by_offset, chain_id = "", 0
-        with contextlib.suppress(Malformed):
-            by_offset = offset_zone(to_money(row.get("timezone")))
+        chain_id, hours = 0, to_known(row.get("timezone"))
         with contextlib.suppress(Malformed):
             chain_id = to_id(row.get("main_group_id"))
         currency = to_text(row.get("currency_short_title"))
         return cls(
             id=to_id(row.get("id")),
             title=to_text(row.get("title")),
-            time_zone=to_text(row.get("timezone_name")) or by_offset,
+            time_zone=to_text(row.get("timezone_name")) or ("" if hours is None else offset_zone(hours)),
             currency=currency if re.fullmatch("[A-Z]{3}", currency) else "",
             chain_id=chain_id,
         )
@@ -349,7 +345,7 @@ class RecordPage:
     total_count: int = 0
 
     @classmethod
-    def parse(cls, body: object, asked: int) -> RecordPage:
+    def parse(cls, body: object, asked: int) -> Self:
         """One row that makes no sense must not hide all others.
 
         Raises `Malformed` where there is no list, or one out of all proportion to the rows that were asked for.

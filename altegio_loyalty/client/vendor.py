@@ -1,7 +1,5 @@
 """What delivery asks of the vendor, in the terms of an operation. Each version of the API answers it in its own way."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol

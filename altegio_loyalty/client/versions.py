@@ -1,7 +1,5 @@
 """The one place where the version of the API is chosen: by the last part of its address."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from altegio_loyalty import exceptions

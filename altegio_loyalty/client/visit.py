@@ -3,13 +3,11 @@
 A row that nobody can judge keeps its `doubt`: whether that matters, only the one who asks can tell.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 from altegio_loyalty.client import types
 from altegio_loyalty.client.types import LARGEST_AMOUNT, Malformed, to_flag, to_id, to_known, to_list
@@ -60,7 +58,7 @@ class LoyaltyTransaction:
     doubt: str = ""
 
     @classmethod
-    def parse(cls, row: object, where: str = "row") -> LoyaltyTransaction:
+    def parse(cls, row: object, where: str = "row") -> Self:
         """Raises nothing. Only the cells that could matter for what the row is are read."""
         if not isinstance(row, Mapping):
             return cls(doubt=f"{where}: an object was expected")
@@ -134,7 +132,7 @@ class VisitLine:
     first_cost: Decimal | None = None
 
     @classmethod
-    def parse(cls, row: object) -> VisitLine:
+    def parse(cls, row: object) -> Self:
         """Raises nothing."""
         cells = row if isinstance(row, Mapping) else {}
         return cls(
@@ -159,7 +157,7 @@ class VisitDetails:
     undone: tuple[LoyaltyTransaction, ...] = ()
 
     @classmethod
-    def parse(cls, body: object) -> VisitDetails:
+    def parse(cls, body: object) -> Self:
         """Raises `Malformed` where there are no loyalty rows to read, or they add up to what no column holds.
 
         `loyalty_transactions` must be there: an answer without it says nothing about what was applied.
@@ -178,10 +176,8 @@ class VisitDetails:
             raise Malformed("the amounts are out of all proportion")
         payments = [row for row in _rows_of(visit.get("payment_transactions")) if not _is_deleted(row)]
         paid = (to_known(row.get("amount")) if isinstance(row, Mapping) else None for row in payments)
-        undone = tuple(row for row in rows if row.is_undone)
-        return cls(
-            transactions, tuple(map(VisitLine.parse, _rows_of(visit.get("items")))), _sum(paid), undone
-        )
+        lines = tuple(map(VisitLine.parse, _rows_of(visit.get("items"))))
+        return cls(transactions, lines, _sum(paid), tuple(row for row in rows if row.is_undone))
 
     def withdrawn(self, card_id: int) -> Decimal:
         """Points taken from the card on this visit, by the rows in force, each rounded to 2 decimals."""

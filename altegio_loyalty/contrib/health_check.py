@@ -1,7 +1,5 @@
 """For django-health-check: name `altegio_loyalty.contrib.health_check.Delivery` among the checks of its view."""
 
-from __future__ import annotations
-
 import dataclasses
 
 from django.db import connections

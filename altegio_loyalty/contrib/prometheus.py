@@ -1,7 +1,5 @@
 """For prometheus_client: `REGISTRY.register(AltegioCollector())`, in one process: each scrape asks the database of all."""
 
-from __future__ import annotations
-
 import datetime
 import statistics
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Figures as the screens show them."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
@@ -16,14 +14,9 @@ from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.wording import exact_time, isolated, points, reason, zone_note
 
 register = template.Library()
-register.filter(exact_time)
-register.filter(isolated)
-register.filter(points)
-register.filter(reason)
-register.filter(sees_no_location)
-register.filter(short_time)
+for shown in (exact_time, isolated, points, reason, sees_no_location, short_time, zone_note):
+    register.filter(shown)
 register.simple_tag(services.find_blocks)
-register.filter(zone_note)
 
 
 @register.filter

@@ -4,36 +4,21 @@ Every method raises a subclass of `exceptions.ApiError` and nothing else. Reads 
 the documented shape raises `UnreadableAnswer`. Ids are Altegio's; amounts are points, as `Decimal`.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from altegio_loyalty import exceptions
+from altegio_loyalty.client import types
 from altegio_loyalty.client.hidden import Hidden, hides_frames
 from altegio_loyalty.client.transport import Answer, Transport
-from altegio_loyalty.client.types import (
-    Cards,
-    Company,
-    Credentials,
-    Malformed,
-    Record,
-    RecordPage,
-    parse_clients,
-    to_flag,
-    to_id,
-    to_object,
-    to_objects,
-    to_text,
-)
+from altegio_loyalty.client.types import Credentials, Malformed, Parsed, to_object, to_objects
 from altegio_loyalty.client.vendor import Order, Reply
 from altegio_loyalty.client.visit import VisitDetails
 
-Parsed = TypeVar("Parsed")
 #: A POST: its path and its body.
 Request = tuple[str, dict[str, Any]]
 
@@ -115,16 +100,16 @@ class AltegioClient:
         """GET /visit/details/{location_id}/{record_id}/{visit_id}: what the visit holds now."""
         return Reply(*self._get(_details(location_id, record_id, visit_id), VisitDetails.parse))
 
-    def visit(self, visit_id: int) -> list[Record]:
+    def visit(self, visit_id: int) -> list[types.Record]:
         """GET /visits/{visit_id}: the appointments of a visit."""
         return self._get(
             f"/visits/{visit_id}",
-            lambda body: [Record.parse(row) for row in to_objects(to_object(body).get("records"))],
+            lambda body: [types.Record.parse(row) for row in to_objects(to_object(body).get("records"))],
         )[1]
 
     def records_page(
         self, location_id: int, *, start_date: str, end_date: str, page: int = 1, count: int = 50, **more: int
-    ) -> RecordPage:
+    ) -> types.RecordPage:
         """GET /records/{location_id}: a page of appointments, which rather lacks a row than is not there at all.
 
         Dates as YYYY-MM-DD, both included, in the location's time. A server may give fewer rows than it was asked for.
@@ -132,14 +117,14 @@ class AltegioClient:
         """
         query = {"start_date": start_date, "end_date": end_date, "page": page, "count": count, **more}
         path = f"/records/{location_id}"
-        answer, rows = self._get(path, lambda body: RecordPage.parse(body, count), query)
+        answer, rows = self._get(path, lambda body: types.RecordPage.parse(body, count), query)
         with contextlib.suppress(Malformed):
-            rows = replace(rows, total_count=to_id(to_object(answer.meta).get("total_count")))
+            rows = replace(rows, total_count=types.to_id(to_object(answer.meta).get("total_count")))
         return rows
 
-    def client_cards(self, client_id: int) -> Cards:
+    def client_cards(self, client_id: int) -> types.Cards:
         """GET /loyalty/client_cards/{client_id}: the client's cards, which rather lack one than are not there at all."""
-        return self._get(f"/loyalty/client_cards/{client_id}", Cards.parse)[1]
+        return self._get(f"/loyalty/client_cards/{client_id}", types.Cards.parse)[1]
 
     def clients(self, location_id: int, *, text: str = "", card: str = "") -> dict[int, str]:
         """The names of clients by their ids: with `text` in name, phone or own card, or with a loyalty card's number.
@@ -147,17 +132,17 @@ class AltegioClient:
         POST /company/{location_id}/clients/search, or with `card` GET /clients/{location_id}: it alone knows those numbers.
         """
         if card:
-            return self._get(f"/clients/{location_id}", parse_clients, {"card": card})[1]
+            return self._get(f"/clients/{location_id}", types.parse_clients, {"card": card})[1]
         filters = [{"type": "quick_search", "state": {"value": text}}]
         payload = {"page": 1, "page_size": 25, "fields": ["id", "name"], "filters": filters}
-        return self._get(f"/company/{location_id}/clients/search", parse_clients, payload=payload)[1]
+        return self._get(f"/company/{location_id}/clients/search", types.parse_clients, payload=payload)[1]
 
-    def company(self, location_id: int) -> Company:
+    def company(self, location_id: int) -> types.Company:
         """GET /company/{location_id}: the location; without `my` Altegio shows those of other businesses as well.
 
         The partner token alone is enough for it: a success says nothing of the user token.
         """
-        return self._get(f"/company/{location_id}", Company.parse, {"my": 1})[1]
+        return self._get(f"/company/{location_id}", types.Company.parse, {"my": 1})[1]
 
     def chain_transactions(
         self, chain_id: int, location_id: int, first: str, last: str, page: int
@@ -182,7 +167,7 @@ class AltegioClient:
         def loyalty_access(body: object) -> bool | None:
             rights = to_object(to_object(body).get("loyalty"))
             known = [rights[name] for name in ("loyalty_access", "has_loyalty_access") if name in rights]
-            return to_flag(known[0]) if known else None
+            return types.to_flag(known[0]) if known else None
 
         return self._get(f"/user/permissions/{location_id}", loyalty_access)[1]
 
@@ -200,7 +185,7 @@ class AltegioClient:
     def _log_in(self, payload: dict[str, Hidden]) -> str:
         partner = Credentials(self._credentials.partner_token, "")
         answer = self._transport.request("POST", "/auth", partner, payload=payload)
-        token = _read(answer, lambda body: to_text(to_object(body).get("user_token")))
+        token = _read(answer, lambda body: types.to_text(to_object(body).get("user_token")))
         if not token:
             raise exceptions.Refused(
                 "Altegio asks for a second factor; take the user token from its own screens."

@@ -1,7 +1,5 @@
 """Runs a local Altegio to try things against."""
 
-from __future__ import annotations
-
 import argparse
 import threading
 from datetime import UTC, datetime

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import json
 import sys
 from typing import Any
@@ -22,8 +20,6 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps({**state, "held": held}, cls=DjangoJSONEncoder))
         else:
-            lines = [
-                f"{name.replace('_', ' ')}: {value}" for name, value in state.items() if value is not None
-            ]
-            self.stdout.write("\n".join([*lines, *held]))
+            known = {name.replace("_", " "): value for name, value in state.items() if value is not None}
+            self.stdout.write("\n".join([*(f"{name}: {value}" for name, value in known.items()), *held]))
         sys.exit(watch.STATUSES.index(state["status"]))

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib.auth.models import Group, Permission
@@ -29,13 +27,13 @@ class Command(BaseCommand):
                 content_type__app_label="altegio_loyalty", codename__in=codenames
             )
             lacking = wanted.exclude(group=group)
+            names = ", ".join(permission.codename for permission in lacking)
             if not lacking:
                 said = "is there, with all it needs."
             elif is_new or complete:
-                said = f"{'made' if is_new else 'completed'}: {', '.join(p.codename for p in lacking)}."
+                said = f"{'made' if is_new else 'completed'}: {names}."
                 group.permissions.add(*lacking)
             else:
-                names = ", ".join(permission.codename for permission in lacking)
                 said = f"is there and stays as it is, without {names}. Give it these with --complete."
             if verbosity:
                 self.stdout.write(f"{name} {said}")
