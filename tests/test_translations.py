@@ -210,7 +210,7 @@ def test_the_scripts_take_their_texts_from_the_templates() -> None:
 # What a person reads
 
 #: Russian pages have them too; the rest in Latin letters would be English that was left.
-NOT_ENGLISH = {"Altegio", "CSV", "HTTP", "ID", "UTC", "Django", "EUR", "Europe", "Prague"}
+NOT_ENGLISH = {"Altegio", "CSV", "Excel", "HTTP", "ID", "UTC", "Django", "EUR", "Europe", "Prague"}
 
 
 def english_in(text: str) -> set[str]:
@@ -255,7 +255,7 @@ def test_what_is_in_doubt_must_not_be_repeated() -> None:
         sent_at=timezone.now(),
     )
     with translation.override("ru"):
-        assert operation.sentence == "Altegio не ответил; проверяем, не повторяйте операцию."
+        assert operation.sentence.startswith("Altegio не ответил; проверяем, не повторяйте операцию. Результат")
         operation.is_stopping = True
         assert "повторно её не отправим" in operation.sentence
 
@@ -270,6 +270,8 @@ def test_the_words_of_the_models_are_russian(model: Any) -> None:
         "is_stopping",
         "is_summed",
         "is_late",
+        "attention",
+        "look_ends_at",
         "credentials_version",
     }
     with translation.override("ru"):
@@ -336,8 +338,8 @@ class Salon:
         addresses: dict[str, tuple[str, list[Any], dict[str, Any]]] = {
             "visits": ("visit_changelist", [], {}),
             "no-visits": ("visit_changelist", [], {"q": 77}),
-            "visit": ("visit_change", [visit.pk], {}),
-            "busy-visit": ("visit_change", [busy.pk], {}),
+            "visit": ("visit_change", [visit.pk], {"read": 1}),
+            "busy-visit": ("visit_change", [busy.pk], {"read": 1}),
             "batches": ("visit_batches", [], {}),
             "batch": ("visit_batch", [self.batch], {}),
             "log": ("loyaltyoperation_changelist", [], {}),
@@ -349,6 +351,8 @@ class Salon:
         }
         of_visits = {"visit": [visit.pk] if which == "one" else [visit.pk, busy.pk]}
         route, args, query = addresses.get(page, ("visit_operate", [page], of_visits))
+        if which == "one":
+            query = {**query, "read": 1}
         return f"{reverse(f'admin:altegio_loyalty_{route}', args=args)}?{urlencode(query, doseq=True)}"
 
 
@@ -385,7 +389,7 @@ def words_on(page: str) -> str:
             "visits",
             ["Выберите визит", "К оплате", "Загрузка из Altegio…", "Групповые операции", "Списать баллы"],
         ),
-        ("no-visits", ["Визита с номером 77 здесь нет", "Загрузить визит 77 из Altegio"]),
+        ("no-visits", ["Искать в Altegio"]),
         ("visit", ["Карты клиента", "Списать до 300", "баланс 500", "Отменить", "Услуга или товар"]),
         ("busy-visit", ["не повторяйте операцию", "Прекратить попытки", "Что запрашивали по этому визиту"]),
         (
