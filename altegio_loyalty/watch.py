@@ -97,10 +97,12 @@ def facts() -> dict[str, Subquery]:
     """What `notices` goes by, as columns for a query of locations that a page makes anyway."""
     then, operations = timezone.now() - STALLED_AFTER, LoyaltyOperation.objects.all()
     overdue = (operations.due(then) | operations.lease_ran_out(then)).order_by("next_attempt_at")
-    away = RequestBudget.objects.filter(host=throttle.api_host(), unanswered_count__gte=AWAY_AFTER)
+    budget = RequestBudget.objects.filter(host=throttle.api_host())
     return {
-        "away_since": Subquery(away.values("unanswered_since")),
+        "away_since": Subquery(budget.filter(unanswered_count__gte=AWAY_AFTER).values("unanswered_since")),
         "overdue_since": Subquery(overdue.values("next_attempt_at")[:1]),
+        # A sweep under way; further ahead only a clock that was wrong can have written.
+        "led_until": Subquery(budget.filter(led_until__lte=then + 2 * STALLED_AFTER).values("led_until")),
         "swept_at": Subquery(WatchEntry.objects.filter(code=SWEEP).order_by("-pk").values("ended_at")[:1]),
     }
 
@@ -129,7 +131,8 @@ def _outages(known: Mapping[str, Any]) -> dict[str, datetime.datetime]:
         columns = facts()
         rows = Location.objects.using(database.alias()).order_by().annotate(**columns)
         known = rows.values(*columns).first() or dict.fromkeys(columns)
-    found, last_at, due_at = {AWAY: known["away_since"]}, known["swept_at"], known["overdue_since"]
+    found, due_at = {AWAY: known["away_since"]}, known["overdue_since"]
+    last_at = max(filter(None, (known["swept_at"], known["led_until"])), default=None)
     if due_at and (last_at is None or timezone.now() - last_at > STALLED_AFTER):
         found[STALLED] = last_at or due_at
     return {code: since for code, since in found.items() if since}

@@ -225,6 +225,26 @@ def test_a_long_backlog_of_a_worker_that_runs__is_no_standstill(salon: Salon, to
     assert (watch.look()["queue_stalled_since"], told) == (None, [])
 
 
+def test_a_sweep_that_goes_on_for_long__is_no_standstill(salon: Salon, told: list[Any]) -> None:
+    """It is written down when it ends; its lead says meanwhile that it is at work, or until when it was."""
+    salon.later()
+    LoyaltyOperation.objects.update(next_attempt_at=timezone.now() - LATER)
+    sweep_was(LATER)
+    throttle.take_lead(None)
+    assert (watch.notices(), watch.look()["queue_stalled_since"], told) == ([], None, [])
+    died_at = timezone.now() - LATER / 2
+    RequestBudget.objects.update(led_until=died_at)
+    assert watch.look()["queue_stalled_since"] == died_at
+
+
+def test_a_lead_by_a_clock_that_was_wrong__hides_no_standstill(salon: Salon) -> None:
+    salon.later()
+    LoyaltyOperation.objects.update(next_attempt_at=timezone.now() - LATER)
+    throttle.take_lead(None)
+    RequestBudget.objects.update(led_until=timezone.now() + LATER)
+    assert watch.look()["status"] == watch.STANDS_STILL
+
+
 def test_without_a_sweep_but_nothing_due__all_is_well(salon: Salon) -> None:
     sweep_was(LATER)
     assert watch.look()["status"] == watch.WELL
