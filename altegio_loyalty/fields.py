@@ -13,6 +13,7 @@ from django.db.models.expressions import Case, Col, Combinable, F, Value, When
 from django.db.models.functions import Cast
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.sql import InsertQuery
+from django.utils.encoding import force_str
 
 from altegio_loyalty.client.crypto import KeyRing, derive_key
 from altegio_loyalty.client.hidden import Hidden, hides_frames
@@ -31,9 +32,7 @@ def key_ring() -> KeyRing:
     keys = list(get_settings().ENCRYPTION_KEYS)
     if not keys:
         secrets = [django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS]
-        keys = [
-            derive_key(secret if isinstance(secret, str) else secret.decode("latin-1")) for secret in secrets
-        ]
+        keys = [derive_key(force_str(secret, "latin-1")) for secret in secrets]
     try:
         return KeyRing(keys)
     except ValueError:
