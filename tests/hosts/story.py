@@ -211,7 +211,8 @@ class Story:
                 address = reverse(f"{site.name}:altegio_loyalty_visit_change", args=[visit.id])
             except NoReverseMatch:
                 continue
-            page = browser.get(address, {"read": "1"}, follow=True)  # as the page's script, or its link, reads
+            # As the page's script, or its link, reads.
+            page = browser.get(address, {"read": "1"}, follow=True)
             link = next(at for at in Forms(page.content.decode()).links if "apply_card_withdrawal" in at)
             asked = browser.get(link, follow=True)
             form = next(
