@@ -255,7 +255,9 @@ def test_what_is_in_doubt_must_not_be_repeated() -> None:
         sent_at=timezone.now(),
     )
     with translation.override("ru"):
-        assert operation.sentence.startswith("Altegio не ответил; проверяем, не повторяйте операцию. Результат")
+        assert operation.sentence.startswith(
+            "Altegio не ответил; проверяем, не повторяйте операцию. Результат"
+        )
         operation.is_stopping = True
         assert "повторно её не отправим" in operation.sentence
 
