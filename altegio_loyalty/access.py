@@ -6,8 +6,6 @@ with the permissions sees everything; from the first one on, or with LOCATIONS_O
 none. Taking access away, or deleting the person, group or location that it was for, never ends that.
 """
 
-from __future__ import annotations
-
 import datetime
 from typing import Any, TypeVar
 
@@ -29,8 +27,8 @@ _CLOSED = 0
 #: So many phones that no visit has may somebody search for in so long who may not see phones. The masked digits of one
 #: phone are some hundred thousand possibilities.
 MOST_PHONES_MISSED, PHONES_COUNT_FOR = 30, datetime.timedelta(days=1)
-
-
+#: Of a key that may be empty, and that leads one way.
+ONE_WAY: Any = {"blank": True, "related_name": "+"}
 _NOT_BOTH = _("Choose a person or a group, not both.")
 
 
@@ -41,16 +39,9 @@ class LocationAccess(models.Model):
         "altegio_loyalty.Location", models.CASCADE, related_name="access", verbose_name=_("location")
     )
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.CASCADE,
-        null=True,
-        blank=True,
-        related_name="+",
-        verbose_name=_("person"),
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, verbose_name=_("person"), **ONE_WAY
     )
-    group = models.ForeignKey(
-        "auth.Group", models.CASCADE, null=True, blank=True, related_name="+", verbose_name=_("group")
-    )
+    group = models.ForeignKey("auth.Group", models.CASCADE, null=True, verbose_name=_("group"), **ONE_WAY)
 
     class Meta:
         verbose_name = _("access to a location")

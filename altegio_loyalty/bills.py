@@ -3,8 +3,6 @@
 For the screens alone. What delivery decides by is always read from Altegio itself.
 """
 
-from __future__ import annotations
-
 import datetime
 import json
 import types

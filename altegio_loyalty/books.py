@@ -1,7 +1,5 @@
 """The evening's books: each location's day, as the log has it, compared with what Altegio shows. Sends nothing, ever."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import logging

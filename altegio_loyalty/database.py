@@ -1,7 +1,5 @@
 """Where the log lives, and the one door for writing what becomes of an operation."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What comparing the log with Altegio's books found: a row for each location and day, and one for each thing at odds."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 
 from django.db import models
@@ -52,7 +50,7 @@ class BooksOfDay(models.Model):
         return sum((i.by_log for i in odd), self.points), sum((i.by_altegio for i in odd), self.points)
 
     @property
-    def open_items(self) -> list[BooksItem]:
+    def open_items(self) -> list["BooksItem"]:
         return [item for item in self.items.all() if item.closed_at is None]
 
     @property

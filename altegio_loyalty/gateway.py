@@ -1,7 +1,5 @@
 """A location's line to Altegio: its tokens, its share of the budget, and what each reply says of the tokens' health."""
 
-from __future__ import annotations
-
 import datetime
 import logging
 from collections.abc import Callable
@@ -44,9 +42,8 @@ def client_for(location: Location) -> AltegioClient:
         raise exceptions.Unauthorized("A token of this location is missing.")
     # Not before: a frame that can fail holds no settings, which know the keys and the proxy's password.
     settings = get_settings()
-    limits = Limits(
-        settings.CONNECT_TIMEOUT, settings.READ_TIMEOUT, settings.TOTAL_TIMEOUT, settings.MAX_ANSWER_BYTES
-    )
+    times = settings.CONNECT_TIMEOUT, settings.READ_TIMEOUT, settings.TOTAL_TIMEOUT
+    limits = Limits(*times, settings.MAX_ANSWER_BYTES)
     transport = shared_transport(
         settings.API_URL,
         proxy_url=_proxy(settings),
@@ -120,11 +117,9 @@ class Line:
         now, location.refused_reason = timezone.now(), policy.reason_of(error).stored(300)
         location.refused_at = location.refused_at or now
         self._write(refused_at=Coalesce("refused_at", now), refused_reason=location.refused_reason)
-        text, about = (
-            "The tokens of location %s do not work; its operations wait: %s",
-            {"location": location.pk},
-        )
-        logger.warning(text, location.pk, error, extra={"code": "tokens_refused", **about})
+        text = "The tokens of location %s do not work; its operations wait: %s"
+        about = {"code": "tokens_refused", "location": location.pk}
+        logger.warning(text, location.pk, error, extra=about)
         if not was_paused:
             watch.tell()
 
@@ -141,5 +136,5 @@ class Line:
     def _write(self, **columns: Any) -> None:
         """Only while the tokens are the ones that were used: new ones may have been saved during the call."""
         location = self.location
-        rows = Location.objects.filter(pk=location.pk, credentials_version=location.credentials_version)
-        rows.update(**columns)
+        used = {"pk": location.pk, "credentials_version": location.credentials_version}
+        Location.objects.filter(**used).update(**columns)

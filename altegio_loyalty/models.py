@@ -1,11 +1,9 @@
 """Locations with their credentials, visits, and the log of loyalty operations. No network here."""
 
-from __future__ import annotations
-
 import dataclasses
 import datetime
 import re
-from typing import Any
+from typing import Any, Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -15,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from altegio_loyalty import kinds
+from altegio_loyalty.access import ONE_WAY
 from altegio_loyalty.access import LocationAccess as LocationAccess  # noqa: PLC0414  (is public here)
 from altegio_loyalty.client import Credentials, Order
 from altegio_loyalty.conf import get_settings
@@ -104,7 +103,7 @@ class Location(models.Model):
         return f"{self.title} ({self.pk})"
 
     @classmethod
-    def from_db(cls, db: str | None, field_names: Any, values: Any, **kwargs: Any) -> Location:
+    def from_db(cls, db: str | None, field_names: Any, values: Any, **kwargs: Any) -> Self:
         location = super().from_db(db, field_names, values, **kwargs)
         location._note_tokens()
         return location
@@ -268,12 +267,7 @@ class LoyaltyOperation(models.Model):
     #: visit and card while the operation is open, so that a second one cannot be; NULL, of which there can be many, after.
     open_key = models.CharField(max_length=64, unique=True, null=True, blank=True, editable=False)
     requested_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.SET_NULL,
-        null=True,
-        blank=True,
-        related_name="+",
-        verbose_name=_("requested by"),
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, verbose_name=_("requested by"), **ONE_WAY
     )
     #: Who that was outlives the account.
     requested_by_login = models.CharField(
@@ -413,12 +407,7 @@ class OperationAttempt(models.Model):
     #: Told after another worker had taken the operation over: it says nothing of the order of things.
     is_late = models.BooleanField(default=False, editable=False)
     made_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        models.SET_NULL,
-        null=True,
-        blank=True,
-        related_name="+",
-        verbose_name=_("by"),
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, verbose_name=_("by"), **ONE_WAY
     )
     made_by_login = models.CharField(_("by"), max_length=LONGEST_LOGIN, blank=True, default="")
 

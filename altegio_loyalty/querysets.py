@@ -1,12 +1,10 @@
 """Questions about the tables that read as sentences. Used by the screens, the sweep and the services alike."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, tzinfo
 from functools import reduce
 from operator import or_
-from typing import Any
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import Case, DateTimeField, Exists, ExpressionWrapper, F, Max, OuterRef, Q, When, Window
@@ -60,10 +58,10 @@ def in_each_zone(locations: Iterable[Any], condition: Callable[[tzinfo | None], 
 class OperationQuerySet(models.QuerySet[Any]):
     """Rows change by conditional updates alone: each names the state that it expects, and says whether it met it."""
 
-    def open(self) -> OperationQuerySet:
+    def open(self) -> Self:
         return self.filter(status__in=OPEN)
 
-    def due(self, now: datetime) -> OperationQuerySet:
+    def due(self, now: datetime) -> Self:
         """What can be worked on now: its time has come, its location's tokens work, and this release knows what it is."""
         return self._known().filter(
             next_attempt_at__lte=now,
@@ -79,16 +77,16 @@ class OperationQuerySet(models.QuerySet[Any]):
         ordered = self.annotate(in_batch=in_batch, turn=turn)
         return ordered.order_by("turn", "in_batch", "next_attempt_at", "pk").values_list("pk", flat=True)
 
-    def _known(self) -> OperationQuerySet:
+    def _known(self) -> Self:
         """A row of a kind that only a newer release knows is not touched."""
         return self.filter(kind__in=KNOWN_KINDS)
 
-    def lease_ran_out(self, now: datetime) -> OperationQuerySet:
+    def lease_ran_out(self, now: datetime) -> Self:
         """Claimed by a worker that did not report in time; see `is_over`."""
         is_out = Q(next_attempt_at__lte=now) | Q(next_attempt_at__gt=_latest_end(now))
         return self._known().filter(is_out, status=Status.SENDING)
 
-    def running_out(self, now: datetime) -> OperationQuerySet:
+    def running_out(self, now: datetime) -> Self:
         """What nobody tried in time, and what of a location that does not work has less than half of its time left."""
         half = now + timedelta(seconds=get_settings().RETRY_WINDOW / 2)
         waits = Q(status=Status.PENDING) | Q(status=Status.UNCONFIRMED)
@@ -97,7 +95,7 @@ class OperationQuerySet(models.QuerySet[Any]):
         )
         return self._known().filter(late, next_attempt_at__isnull=False)
 
-    def needing_attention(self) -> OperationQuerySet:
+    def needing_attention(self) -> Self:
         """What needs a person; see `needs_person`."""
         return self.filter(self.needs_person())
 
@@ -140,7 +138,7 @@ class OperationQuerySet(models.QuerySet[Any]):
         counts = Q(attempts__is_late=False) & (~said | Q(attempts__outcome=CallOutcome.HAPPENED))
         return self.annotate(last_event=Coalesce(Max("attempts__pk", filter=counts), 0))
 
-    def held_by(self, operation: models.Model) -> OperationQuerySet:
+    def held_by(self, operation: models.Model) -> Self:
         """The row, as long as nobody has claimed or changed it since `operation` was read."""
         return self.filter(
             pk=operation.pk, **{name: getattr(operation, name) for name in ("status", "fence")}

@@ -5,8 +5,6 @@ Each function asks the database once, whatever the size of the log. Most of it s
 counts once. A day is one of the operation's location, as known when it was added up. `seen` is what the person may see.
 """
 
-from __future__ import annotations
-
 import datetime
 from bisect import bisect_left
 from collections import Counter, defaultdict
@@ -14,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import accumulate
-from typing import Any
+from typing import Any, Self
 
 from django.db.models import Case, Count, DateField, DateTimeField, Q, Sum, Value, When
 from django.db.models.functions import Cast, Coalesce
@@ -43,7 +41,7 @@ class Period:
     locations: Sequence[Any] = ()
 
     @classmethod
-    def of_days(cls, count: int, locations: Sequence[Any] = ()) -> Period:
+    def of_days(cls, count: int, locations: Sequence[Any] = ()) -> Self:
         """The last days up to and with today, where it has come the furthest."""
         last = latest_today(locations)
         return cls(last - datetime.timedelta(days=count - 1), last, locations)
@@ -77,7 +75,7 @@ class Moved:
     given_back: Decimal = Decimal(0)
     unknown_count: int = 0
 
-    def add(self, other: Moved) -> None:
+    def add(self, other: "Moved") -> None:
         self.taken += other.taken
         self.given_back += other.given_back
         self.unknown_count += other.unknown_count

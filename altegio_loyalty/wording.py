@@ -1,7 +1,5 @@
 """What an operation's state means, as one plain sentence for the person at the desk, in that person's language."""
 
-from __future__ import annotations
-
 import datetime
 import re
 import unicodedata
@@ -24,8 +22,6 @@ Told = Any
 
 #: What changes the direction of the text that follows it.
 _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
-
-
 #: The currencies of ISO 4217 that have no decimals, and those that have three.
 _WITHOUT_DECIMALS = (
     "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF",
@@ -118,9 +114,8 @@ def sentence_of(operation: Told) -> str:
     if tell and kinds.is_known(operation.kind):
         return tell(operation)
     name = operation.status if kinds.is_known(operation.kind) else operation.kind
-    return _("“%(name)s” is unknown to this release of the site; nothing is sent for it here.") % {
-        "name": name
-    }
+    text = _("“%(name)s” is unknown to this release of the site; nothing is sent for it here.")
+    return text % {"name": name}
 
 
 def _succeeded(operation: Told) -> str:
@@ -162,9 +157,8 @@ def _promotion_applied(operation: Told) -> str:
         return _("Done: the promotion is applied.")
     if operation.applied_amount == 0:
         return _("Nothing was taken off: Altegio accepted the promotion, but it does not reduce this bill.")
-    return _("Done: the promotion is applied, %(taken)s off the bill.") % {
-        "taken": points(operation.applied_amount)
-    }
+    taken = points(operation.applied_amount)
+    return _("Done: the promotion is applied, %(taken)s off the bill.") % {"taken": taken}
 
 
 def _promotion_cancelled(operation: Told) -> str:
@@ -174,19 +168,13 @@ def _promotion_cancelled(operation: Told) -> str:
 
 
 def _rejected(operation: Told) -> str:
+    if operation.ending == Ending.ALREADY_THERE and operation.traits.moves_points:
+        there = points(operation.seen_before)
+        text = _("Not done again: the visit already shows %(there)s points taken from this card.")
+        return text % {"there": there}
     if operation.ending == Ending.ALREADY_THERE:
-        return _ALREADY_THERE[operation.kind](operation)
+        return _("Not done again: the visit already shows this promotion.")
     return _("Refused by Altegio, nothing was changed: %(reason)s") % {"reason": reason(operation.last_error)}
-
-
-def _points_already_taken(operation: Told) -> str:
-    return _("Not done again: the visit already shows %(there)s points taken from this card.") % {
-        "there": points(operation.seen_before)
-    }
-
-
-def _promotion_already_applied(operation: Told) -> str:
-    return _("Not done again: the visit already shows this promotion.")
 
 
 def _pending(operation: Told) -> str:
@@ -198,16 +186,13 @@ def _pending(operation: Told) -> str:
     if not operation.last_error:
         return _("Waiting to be sent.")
     zone = operation.location.zone
-    text = _("Not done yet, it goes on by itself at %(time)s: %(reason)s") % {
-        "reason": reason(operation.last_error),
-        "time": clock(operation.next_attempt_at, zone),
-    }
+    why, at = reason(operation.last_error), clock(operation.next_attempt_at, zone)
+    text = _("Not done yet, it goes on by itself at %(time)s: %(reason)s") % {"reason": why, "time": at}
     if operation.expires_at is None:
         return text
     until = clock(operation.expires_at, zone)
-    return (
-        text + " " + _("It is tried until %(time)s at the latest; then a person decides.") % {"time": until}
-    )
+    limit = _("It is tried until %(time)s at the latest; then a person decides.") % {"time": until}
+    return f"{text} {limit}"
 
 
 def _sending(operation: Told) -> str:
@@ -281,13 +266,6 @@ _DONE: Mapping[str, Callable[[Told], str]] = {
     Kind.CANCEL_DISCOUNT_PROGRAM: _promotion_cancelled,
 }
 kinds.one_for_each("wording", _DONE)
-_ALREADY_THERE: Mapping[str, Callable[[Told], str]] = {
-    Kind.APPLY_CARD_WITHDRAWAL: _points_already_taken,
-    Kind.CANCEL_CARD_WITHDRAWAL: _points_already_taken,
-    Kind.APPLY_DISCOUNT_PROGRAM: _promotion_already_applied,
-    Kind.CANCEL_DISCOUNT_PROGRAM: _promotion_already_applied,
-}
-kinds.one_for_each("wording", _ALREADY_THERE)
 _SENTENCES: Mapping[str, Callable[[Told], str]] = {
     Status.PENDING: _pending,
     Status.SENDING: _sending,

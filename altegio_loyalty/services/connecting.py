@@ -1,7 +1,5 @@
 """Whether a location's tokens work, and what with them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from altegio_loyalty import exceptions

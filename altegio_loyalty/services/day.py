@@ -1,7 +1,5 @@
 """A location's visits of one day, read from Altegio page by page into our own table: the screens find them there."""
 
-from __future__ import annotations
-
 import datetime
 import hashlib
 import time

@@ -1,7 +1,5 @@
 """What a person decides: of an operation, try again, stop, it happened or not, closed; of a block, send again."""
 
-from __future__ import annotations
-
 import logging
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The four operations, and their next step. Each writes its row, commits it, and only then calls Altegio."""
 
-from __future__ import annotations
-
 import dataclasses
 import datetime
 import functools
@@ -58,15 +56,10 @@ def apply_card_withdrawal(
     arguments; `OperationInProgress` while another operation on this visit and card is open; `TransactionOpen` for
     `deliver="now"` inside a transaction. Endpoint: POST /visit/loyalty/apply_card_withdrawal.
     """
-    return _request(
-        Kind.APPLY_CARD_WITHDRAWAL,
-        location,
-        {"visit_id": visit_id, "record_id": record_id, "card_id": card_id},
-        amount=validation.check_amount(amount),
-        requested_by=requested_by,
-        idempotency_key=idempotency_key,
-        deliver=deliver,
-    )
+    ids = {"visit_id": visit_id, "record_id": record_id, "card_id": card_id}
+    points = validation.check_amount(amount)
+    kind = Kind.APPLY_CARD_WITHDRAWAL
+    return _request(kind, location, ids, requested_by, idempotency_key, deliver, amount=points)
 
 
 def cancel_card_withdrawal(
@@ -83,14 +76,8 @@ def cancel_card_withdrawal(
 
     Altegio knows no cancel of a part. Endpoint: POST /visit/loyalty/cancel_card_withdrawal.
     """
-    return _request(
-        Kind.CANCEL_CARD_WITHDRAWAL,
-        location,
-        {"visit_id": visit_id, "record_id": record_id, "card_id": card_id},
-        requested_by=requested_by,
-        idempotency_key=idempotency_key,
-        deliver=deliver,
-    )
+    ids = {"visit_id": visit_id, "record_id": record_id, "card_id": card_id}
+    return _request(Kind.CANCEL_CARD_WITHDRAWAL, location, ids, requested_by, idempotency_key, deliver)
 
 
 def apply_discount_program(
@@ -108,14 +95,8 @@ def apply_discount_program(
 
     Endpoint: POST /visit/loyalty/apply_discount_program.
     """
-    return _request(
-        Kind.APPLY_DISCOUNT_PROGRAM,
-        location,
-        {"visit_id": visit_id, "record_id": record_id, "card_id": card_id, "program_id": program_id},
-        requested_by=requested_by,
-        idempotency_key=idempotency_key,
-        deliver=deliver,
-    )
+    ids = {"visit_id": visit_id, "record_id": record_id, "card_id": card_id, "program_id": program_id}
+    return _request(Kind.APPLY_DISCOUNT_PROGRAM, location, ids, requested_by, idempotency_key, deliver)
 
 
 def cancel_discount_program(
@@ -133,23 +114,12 @@ def cancel_discount_program(
 
     Endpoint: POST /visit/loyalty/cancel_discount_program.
     """
-    return _request(
-        Kind.CANCEL_DISCOUNT_PROGRAM,
-        location,
-        {"visit_id": visit_id, "record_id": record_id, "card_id": card_id, "program_id": program_id},
-        requested_by=requested_by,
-        idempotency_key=idempotency_key,
-        deliver=deliver,
-    )
+    ids = {"visit_id": visit_id, "record_id": record_id, "card_id": card_id, "program_id": program_id}
+    return _request(Kind.CANCEL_DISCOUNT_PROGRAM, location, ids, requested_by, idempotency_key, deliver)
 
 
 #: Each kind has a service that bears its name.
-_SERVICES = (
-    apply_card_withdrawal,
-    cancel_card_withdrawal,
-    apply_discount_program,
-    cancel_discount_program,
-)
+_SERVICES = (apply_card_withdrawal, cancel_card_withdrawal, apply_discount_program, cancel_discount_program)
 kinds.one_for_each("services.operations", {service.__name__: service for service in _SERVICES})
 
 
@@ -174,16 +144,9 @@ def request_in_batch(
     traits = validation.check_kind(kind)
     if traits.takes_program:
         ids["program_id"] = program_id
-    return _request(
-        kind,
-        location,
-        ids,
-        amount=validation.check_amount(amount) if traits.takes_amount else None,
-        requested_by=requested_by,
-        idempotency_key=idempotency_key,
-        deliver="on_commit",
-        batch=batch,
-    )
+    points = validation.check_amount(amount) if traits.takes_amount else None
+    who = requested_by, idempotency_key
+    return _request(kind, location, ids, *who, "on_commit", amount=points, batch=batch)
 
 
 def deliver_now(operation_id: int) -> LoyaltyOperation | None:
@@ -199,11 +162,11 @@ def _request(
     kind: str,
     location: Location | int,
     ids: dict[str, Any],
-    *,
-    amount: Decimal | None = None,
     requested_by: Person | None,
     idempotency_key: str | None,
     deliver: Deliver,
+    *,
+    amount: Decimal | None = None,
     batch: uuid.UUID | None = None,
 ) -> LoyaltyOperation:
     using = database.alias()

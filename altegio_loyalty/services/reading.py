@@ -1,7 +1,5 @@
 """Live reads for the screens. An answer that cannot be had is a value that says so, never an exception or an empty list."""
 
-from __future__ import annotations
-
 import datetime
 import math
 import time
@@ -19,7 +17,7 @@ from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.services import visit_rows
-from altegio_loyalty.services.validation import Person, check_id
+from altegio_loyalty.services.validation import Person, check_id, no_address
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import in_words
 
@@ -234,9 +232,7 @@ def ask(
 
 def check_api_url() -> None:
     if not conf.is_http_url(conf.get_settings().API_URL):
-        raise exceptions.NotSent(
-            _("ALTEGIO_LOYALTY['API_URL'] is not an http or https address. Nothing was sent.")
-        )
+        raise exceptions.NotSent(no_address())
 
 
 def shown(error: exceptions.ApiError, about: str = "") -> str:

@@ -1,7 +1,5 @@
 """Arguments are checked before anything is written or sent. Every problem is a ValidationError that says what to do."""
 
-from __future__ import annotations
-
 import contextlib
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, TypeAlias, get_args
@@ -29,12 +27,14 @@ def check_settings() -> None:
     """Refuse to begin with an API_URL that no request should go to."""
     url = conf.get_settings().API_URL
     if not conf.is_http_url(url):
-        raise ValidationError(
-            _("ALTEGIO_LOYALTY['API_URL'] is not an http or https address. Nothing was sent."), code="api_url"
-        )
+        raise ValidationError(no_address(), code="api_url")
     if (version := version_of(url)) not in VERSIONS:
         message = _("This release does not know version %(version)s of the API.") % {"version": version}
         raise ValidationError(message, code="api_url")
+
+
+def no_address() -> str:
+    return _("ALTEGIO_LOYALTY['API_URL'] is not an http or https address. Nothing was sent.")
 
 
 def find_location(location: Any, using: str) -> Location:
@@ -61,11 +61,8 @@ def check_location(found: Location) -> None:
     if not credentials.partner_token or not credentials.user_token:
         raise _problem("location", _("Location %(id)s has no tokens yet. Enter both of them.") % {"id": pk})
     if not credentials.are_sendable:
-        raise _problem(
-            "location",
-            _("A token of location %(id)s holds characters that cannot be sent. Enter it again.")
-            % {"id": pk},
-        )
+        text = _("A token of location %(id)s holds characters that cannot be sent. Enter it again.")
+        raise _problem("location", text % {"id": pk})
 
 
 def check_id(name: str, value: Any) -> int:
@@ -93,10 +90,8 @@ def check_amount(value: Any) -> Decimal:
     if not amount.is_finite() or amount <= 0:
         raise _problem("amount", _("The amount must be more than 0 points."))
     if amount > LARGEST_AMOUNT:
-        raise _problem(
-            "amount",
-            _("The amount is out of all proportion: more than %(most)s points.") % {"most": LARGEST_AMOUNT},
-        )
+        text = _("The amount is out of all proportion: more than %(most)s points.")
+        raise _problem("amount", text % {"most": LARGEST_AMOUNT})
     if amount != amount.quantize(CENT):
         raise _problem("amount", _("The amount may have 2 decimals at the most."))
     return amount.quantize(CENT)
@@ -108,14 +103,12 @@ def check_deliver(value: Any) -> None:
 
 
 def check_idempotency_key(value: Any) -> None:
-    longest = LoyaltyOperation._meta.get_field("idempotency_key").max_length or 0
     if value is None:
         return
+    longest = LoyaltyOperation._meta.get_field("idempotency_key").max_length or 0
     if not isinstance(value, str) or not 0 < len(value) <= longest or not value.isprintable():
-        raise _problem(
-            "idempotency_key",
-            _("The idempotency key must be a text of 1 to %(longest)s characters.") % {"longest": longest},
-        )
+        text = _("The idempotency key must be a text of 1 to %(longest)s characters.")
+        raise _problem("idempotency_key", text % {"longest": longest})
 
 
 def check_person(name: str, user: Any) -> None:

@@ -6,8 +6,6 @@ lines; such a row has no `read_at`. An estimate replaces an exact figure only wh
 appointment was changed in Altegio after it, or one of our own operations on the visit ended after it.
 """
 
-from __future__ import annotations
-
 import datetime
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal

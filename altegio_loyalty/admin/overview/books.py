@@ -1,7 +1,5 @@
 """The books below the overview: each location's days, and what is at odds, both sides side by side."""
 
-from __future__ import annotations
-
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpResponse, HttpResponseRedirect
