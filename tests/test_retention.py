@@ -205,7 +205,7 @@ def test_old_visit__goes_with_all_its_operations_and_attempts(here: Location) ->
         {"kind": "apply_referral_program"},
         {"status": "of_tomorrow", "finished_at": OLD},
     ],
-    ids=str,
+    ids=lambda columns: "-".join(columns),
 )
 def test_what_is_not_over__keeps_its_whole_visit(here: Location, columns: dict[str, Any]) -> None:
     """What needs a person, is open, holds its card, ended of late, or is of a newer release."""
