@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.admin import AdminSite, ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
@@ -118,6 +118,11 @@ class Page:
         return HttpResponseRedirect(self.address(f"{self.admin.opts.model_name}_changelist"))
 
     @property
+    def sees_visits(self) -> bool:
+        """Whether the person may go to the pages of visits."""
+        return self.may("view_visit") or self.may("change_visit")
+
+    @property
     def wants_json(self) -> bool:
         """Whether the page's script asks, and not a form without it."""
         return "application/json" in self.request.headers.get("Accept", "")
@@ -127,9 +132,9 @@ class Page:
         return JsonResponse(state()) if self.wants_json else HttpResponseRedirect(url)
 
 
-def at_place(action_location: Any) -> dict[str, Any]:
-    """What Django's own `get_actions` takes: the place of the actions, of which only newer Djangos know several."""
-    return {} if action_location is None else {"action_location": action_location}
+def column(heading: Any, read: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    """A column of a list, or a line of a page, that shows what `read` makes of a row."""
+    return admin.display(description=heading)(lambda _admin, row: read(row))
 
 
 class Unchangeable:

@@ -138,7 +138,7 @@ class DecisionPage(Page):
                 "asked": asked_of(operation),
                 "age": _age_of(operation),
                 "url": self.address("loyaltyoperation_change", operation.pk),
-                "visit_url": self.address("visit_change", operation.visit_id) if self._sees_visits else "",
+                "visit_url": self.address("visit_change", operation.visit_id) if self.sees_visits else "",
                 "why_not": decision.why_not(operation) if decision else "",
                 "decisions": self.decisions_for(operation),
             }
@@ -149,10 +149,6 @@ class DecisionPage(Page):
         """Those that fit the operation, and that the person may make."""
         fitting = (decision for decision in DECISIONS.values() if decision.fits(operation))
         return [decision for decision in fitting if decision.is_allowed(self.request.user, operation.kind)]
-
-    @property
-    def _sees_visits(self) -> bool:
-        return self.may("view_visit") or self.may("change_visit")
 
     @property
     def decide_url(self) -> str:

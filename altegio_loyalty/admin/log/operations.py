@@ -35,7 +35,7 @@ from altegio_loyalty.admin.pages import (
     ReadOnly,
     address,
     as_id,
-    at_place,
+    column,
     outside_transactions,
 )
 from altegio_loyalty.models import LoyaltyOperation, Visit
@@ -63,14 +63,6 @@ DELIVERY: tuple[tuple[str, ...], ...] = (
     ("last_failure",),
     ("idempotency_key",),
 )
-
-
-def for_person(request: HttpRequest, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns, without a link to where the person may not go."""
-    permissions = ("altegio_loyalty.view_visit", "altegio_loyalty.change_visit")
-    if any(request.user.has_perm(permission) for permission in permissions):
-        return names
-    return tuple("visit_name" if name == "visit_link" else name for name in names)
 
 
 def _as_action(decision: Decision) -> Callable[..., HttpResponse | None]:
@@ -131,8 +123,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             return value in choices[lookup]
         if lookup in ("visit", "visit__id__exact"):
             return as_id(value) is not None
-        filters = (LocationFilter, AttentionFilter, AskedFilter)
-        return lookup in [offered.parameter_name for offered in filters]
+        return lookup in [row.parameter_name for row in (LocationFilter, AttentionFilter, AskedFilter)]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request).select_related("location", "visit").defer("visit__shown")
@@ -156,11 +147,16 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         return queryset.filter(found | Q(visit_id__in=visit_ids)), False
 
     def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
-        return for_person(request, self.list_display)
+        return self._for_person(request, self.list_display)
 
-    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
-        """Only the decisions that the person may make."""
-        actions = super().get_actions(request, **at_place(action_location))
+    def _for_person(self, request: HttpRequest, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The columns, without a link to where the person may not go."""
+        visit = "visit_link" if Page(self, request).sees_visits else "visit_name"
+        return tuple(visit if name == "visit_link" else name for name in names)
+
+    def get_actions(self, request: HttpRequest, *place: Any, **named: Any) -> dict[str, Any]:
+        """Only the decisions that the person may make. Only newer Djangos name a place of the actions."""
+        actions = super().get_actions(request, *place, **named)
         barred = {name for name, decision in DECISIONS.items() if not decision.may_be_made_by(request.user)}
         return {name: action for name, action in actions.items() if name not in barred}
 
@@ -180,37 +176,27 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
     def asked_at(self, operation: LoyaltyOperation) -> str:
         return short_time(operation.created_at, operation.location.zone) + zone_note(operation.location)
 
-    @admin.display(description=gettext_lazy("state"))
-    def badge(self, operation: LoyaltyOperation) -> SafeString:
-        return status_badge(operation)
-
-    @admin.display(description=gettext_lazy("operation"))
-    def kind_name(self, operation: LoyaltyOperation) -> str:
-        # Django shows a kind, or an ending, that only a newer release knows as if there were none.
-        return operation.get_kind_display()
-
-    @admin.display(description=gettext_lazy("asked"))
-    def asked(self, operation: LoyaltyOperation) -> str:
-        return asked_of(operation)
+    badge = column(gettext_lazy("state"), status_badge)
+    # Django shows a kind, or an ending, that only a newer release knows as if there were none.
+    kind_name = column(gettext_lazy("operation"), LoyaltyOperation.get_kind_display)
+    ending_name = column(gettext_lazy("how"), LoyaltyOperation.get_ending_display)
+    asked = column(gettext_lazy("asked"), asked_of)
+    visit_name = column(gettext_lazy("visit"), lambda row: str(row.visit))
+    last_failure = column(gettext_lazy("last error"), lambda row: in_words(row.last_error))
 
     @admin.display(description=gettext_lazy("applied"))
     def applied(self, operation: LoyaltyOperation) -> str:
+        currency = getattr(operation, "currency_shown", "")
         if operation.applied_amount is not None:
-            return points(operation.applied_amount, getattr(operation, "currency_shown", ""))
-        if operation.returned_amount is not None:
-            back = points(operation.returned_amount, getattr(operation, "currency_shown", ""))
-            return _("%(points)s back") % {"points": back}
-        return ""
+            return points(operation.applied_amount, currency)
+        back = operation.returned_amount
+        return "" if back is None else _("%(points)s back") % {"points": points(back, currency)}
 
     @admin.display(description=gettext_lazy("next try"))
     def next_try(self, operation: LoyaltyOperation) -> str:
         # While it is being sent the column holds the end of the lease, which is nobody's next try.
         moment = None if operation.status == Status.SENDING else operation.next_attempt_at
         return short_time(moment, operation.location.zone)
-
-    @admin.display(description=gettext_lazy("visit"))
-    def visit_name(self, operation: LoyaltyOperation) -> str:
-        return str(operation.visit)
 
     @admin.display(description=gettext_lazy("visit"))
     def visit_link(self, operation: LoyaltyOperation) -> SafeString | str:
@@ -225,7 +211,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             return ()
         sections = []
         for title, lines in ((None, FACTS), (_("Delivery"), DELIVERY)):
-            shown = (for_person(request, names) for names in lines)
+            shown = (self._for_person(request, names) for names in lines)
             known = [tuple(name for name in names if self._is_known(name, obj)) for names in shown]
             sections.append((title, {"fields": [names for names in known if names]}))
         return sections
@@ -235,14 +221,6 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         if fact is None and hasattr(self, name):
             fact = getattr(self, name)(operation)
         return fact not in (None, "")
-
-    @admin.display(description=gettext_lazy("how"))
-    def ending_name(self, operation: LoyaltyOperation) -> str:
-        return operation.get_ending_display()
-
-    @admin.display(description=gettext_lazy("last error"))
-    def last_failure(self, operation: LoyaltyOperation) -> str:
-        return in_words(operation.last_error)
 
     @admin.display(description=gettext_lazy("cancels"))
     def cancels_link(self, operation: LoyaltyOperation) -> SafeString | str:
@@ -266,12 +244,8 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             context["operation"] = operation
             context["badge"] = status_badge(operation)
             context["zone_note"] = zone_note(operation.location).strip()
-            context["decide_url"] = DecisionPage(self, request).decide_url
-            context["decisions"] = [
-                decision
-                for decision in DECISIONS.values()
-                if decision.fits(operation) and decision.is_allowed(request.user, operation.kind)
-            ]
+            page = DecisionPage(self, request)
+            context["decide_url"], context["decisions"] = page.decide_url, page.decisions_for(operation)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def get_urls(self) -> list[URLPattern]:
