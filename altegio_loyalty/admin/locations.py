@@ -192,19 +192,16 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return _("one of the two tokens is missing")
         if any(why_unreadable(token) for token in tokens):
             return _("stored token cannot be read")
-        if location.refused_at:
-            refused_at = short_time(location.refused_at, location.zone) + zone_note(location)
-            figures = {"time": refused_at, "reason": reason(location.refused_reason)}
-            kept = Reason.read(location.refused_reason)
-            if (
-                kept and "http" not in kept.figures
-            ):  # a token was missing or unreadable; Altegio was not even asked
-                return _("paused since %(time)s: %(reason)s") % figures
-            return _("refused since %(time)s: %(reason)s") % figures
-        if location.credentials_worked_at:
-            worked_at = short_time(location.credentials_worked_at, location.zone) + zone_note(location)
-            return _("works, last %(time)s") % {"time": worked_at}
-        return _("never tried")
+        at = location.refused_at or location.credentials_worked_at
+        told = short_time(at, location.zone) + zone_note(location)
+        figures = {"time": told, "reason": reason(location.refused_reason)}
+        if not location.refused_at:
+            return _("works, last %(time)s") % figures if location.credentials_worked_at else _("never tried")
+        kept = Reason.read(location.refused_reason)
+        # Without an answer a token was missing or unreadable; Altegio was not even asked.
+        if kept and "http" not in kept.figures:
+            return _("paused since %(time)s: %(reason)s") % figures
+        return _("refused since %(time)s: %(reason)s") % figures
 
     @admin.display(description=gettext_lazy("tokens"))
     def stored_tokens(self, location: Location) -> str:
@@ -216,10 +213,8 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_fieldsets(self, request: HttpRequest, obj: Location | None = None) -> Any:
         facts = (None, {"fields": ("title", "id", "is_active", "time_zone", "currency")})
-        tokens = {
-            "fields": TOKENS,
-            "description": _("Tokens are kept encrypted. They can be replaced here, but never read."),
-        }
+        text = _("Tokens are kept encrypted. They can be replaced here, but never read.")
+        tokens = {"fields": TOKENS, "description": text}
         if obj is None:
             return (facts, (_("Tokens"), tokens))
         if not self.has_change_permission(request, obj):
@@ -227,17 +222,15 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return (facts, (_("Tokens"), tokens), (_("Connection"), {"fields": ("health",)}))
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
-        if lookup.partition("__")[0] in TOKENS:
-            return False
-        return super().lookup_allowed(lookup, value, request)
+        return lookup.partition("__")[0] not in TOKENS and super().lookup_allowed(lookup, value, request)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         # Django would load every visit and operation of the location only to say that they are in the way.
         in_use = [location for location in objs if location.visits.exists() or location.operations.exists()]
-        if in_use:
-            protected = [_("visits and operations of %(location)s") % {"location": each} for each in in_use]
-            return [], {}, set(), protected
-        return super().get_deleted_objects(objs, request)
+        if not in_use:
+            return super().get_deleted_objects(objs, request)
+        text = _("visits and operations of %(location)s")
+        return [], {}, set(), [text % {"location": location} for location in in_use]
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         # Hidden before anything can fail: pages of errors and trackers print what was posted.
@@ -266,14 +259,11 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         test = Page.at(self, route, name, self.test_connection_view, *ACTS)
         return [test, *super().get_urls()]
 
-    def render_change_form(
-        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        location = kwargs.get("obj")
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **more: Any) -> HttpResponse:
+        location = more.get("obj")
         if location is not None and self.has_change_permission(request, location):
-            test_url = address(self.admin_site, "location_test_connection", location.pk)
-            context["test_connection_url"] = test_url
-        return super().render_change_form(request, context, *args, **kwargs)
+            context["test_connection_url"] = address(self.admin_site, "location_test_connection", location.pk)
+        return super().render_change_form(request, context, *args, **more)
 
     @outside_transactions
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
@@ -296,8 +286,7 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.action(description=gettext_lazy("Test connection"), permissions=["change"])
     def test_connections(self, request: HttpRequest, queryset: QuerySet[Location]) -> None:
-        began = time.monotonic()
-        untested_count = 0
+        began, untested_count = time.monotonic(), 0
         for location in queryset:
             if time.monotonic() - began < SECONDS_TO_TEST:
                 self._test(request, location, prefix=f"{location}: ")

@@ -165,8 +165,8 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         """The list. Its actions commit on their own, so it never runs inside a transaction of the host site."""
         if any(as_id(value) is None for value in request.POST.getlist(ACTION_CHECKBOX_NAME)):
             raise BadRequest("An operation's number is not a number.")
-        title = {"title": capfirst(self.opts.verbose_name_plural)}
-        response = super().changelist_view(request, {**title, **(extra_context or {})})
+        extra = {"title": capfirst(self.opts.verbose_name_plural), **(extra_context or {})}
+        response = super().changelist_view(request, extra)
         if (changelist := (getattr(response, "context_data", None) or {}).get("cl")) is not None:
             changelist.result_list = list(changelist.result_list)
             tell_apart(request, changelist.result_list)
@@ -235,10 +235,8 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         url = address(self.admin_site, "loyaltyoperation_change", operation.pk)
         return format_html('<a href="{}">{}</a> {}', url, operation, status_badge(operation))
 
-    def render_change_form(
-        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        operation = kwargs.get("obj")
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **more: Any) -> HttpResponse:
+        operation = more.get("obj")
         if operation is not None:
             context["title"] = capfirst(self.opts.verbose_name)
             context["operation"] = operation
@@ -246,7 +244,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             context["zone_note"] = zone_note(operation.location).strip()
             page = DecisionPage(self, request)
             context["decide_url"], context["decisions"] = page.decide_url, page.decisions_for(operation)
-        return super().render_change_form(request, context, *args, **kwargs)
+        return super().render_change_form(request, context, *args, **more)
 
     def get_urls(self) -> list[URLPattern]:
         log = "loyaltyoperation"

@@ -6,12 +6,13 @@ classes. Widths are shares and heights are pixels, so a chart fits any width and
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from django.utils.formats import number_format
+from django.utils.formats import date_format, number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
@@ -34,9 +35,9 @@ PATTERNS = mark_safe(
 class Day:
     """One day of a chart: what goes up from the line, what goes down, and how both read in words."""
 
-    label: str
-    up: Decimal
-    down: Decimal
+    day: datetime.date
+    up: float
+    down: float
     words: str
 
 
@@ -62,8 +63,7 @@ class _Scale:
 
     @classmethod
     def of(cls, days: Sequence[Day]) -> _Scale:
-        up = float(max((day.up for day in days), default=0))
-        down = float(max((day.down for day in days), default=0))
+        up, down = max((day.up for day in days), default=0), max((day.down for day in days), default=0)
         step = step_for(max(up, down))
         return cls(max(math.ceil(up / step), 1) * step, math.ceil(down / step) * step, step)
 
@@ -116,36 +116,32 @@ def _in_short(amount: float) -> str:
 
 
 def _bars(days: Sequence[Day], scale: _Scale) -> SafeString:
-    def bars() -> Iterator[tuple[str, str, str, str, SafeString | str, str]]:
-        width = 1 / max(len(days), 1)
-        for number, day in enumerate(days):
-            left, broad = _share((number + 0.12) * width), _share(0.76 * width)
-            up, down = scale.height(float(day.up)), scale.height(float(day.down))
-            if up:
-                attributes = mark_safe('class="altegio-taken"')
-                yield left, broad, f"{scale.zero - up:.1f}", f"{up:.1f}", attributes, day.words
-            if down:
-                hatched = mark_safe('class="altegio-given-back" fill="url(#altegio-hatch)"')
-                yield left, broad, f"{scale.zero:.1f}", f"{down:.1f}", hatched, day.words
-
-    return format_html_join(
-        "", '<rect x="{}" width="{}" y="{}" height="{}" {}><title>{}</title></rect>', bars()
+    taken = mark_safe('class="altegio-taken"')
+    given_back = mark_safe('class="altegio-given-back" fill="url(#altegio-hatch)"')
+    width = 1 / max(len(days), 1)
+    bars = (
+        (_share((number + 0.12) * width), _share(0.76 * width), f"{top:.1f}", f"{tall:.1f}", look, day.words)
+        for number, day in enumerate(days)
+        for top, tall, look in (
+            (scale.zero - scale.height(day.up), scale.height(day.up), taken),
+            (scale.zero, scale.height(day.down), given_back),
+        )
+        if tall
     )
+    bar = '<rect x="{}" width="{}" y="{}" height="{}" {}><title>{}</title></rect>'
+    return format_html_join("", bar, bars)
 
 
 def _dates(days: Sequence[Day]) -> SafeString:
     """At most MOST_DATES of the days by name; of these every second one only where there is room."""
     apart = max(math.ceil(len(days) / MOST_DATES), 1)
+    shown = [(number, _share((number + 0.5) / len(days))) for number in range(0, len(days), apart)]
     dates = (
-        (
-            " altegio-date-extra" if number // apart % 2 else "",
-            _share((number + 0.5) / len(days)),
-            ABOVE + PLOT + BELOW - 6,
-            days[number].label,
-        )
-        for number in range(0, len(days), apart)
+        (" altegio-date-extra" if number // apart % 2 else "", x, date_format(days[number].day, "j M"))
+        for number, x in shown
     )
-    return format_html_join("", '<text class="altegio-date{}" x="{}" y="{}">{}</text>', dates)
+    date = f'<text class="altegio-date{{}}" x="{{}}" y="{ABOVE + PLOT + BELOW - 6}">{{}}</text>'
+    return format_html_join("", date, dates)
 
 
 def share_bar(part: float, whole: float, look: str = "taken") -> SafeString:
@@ -161,11 +157,11 @@ def share_bar(part: float, whole: float, look: str = "taken") -> SafeString:
     )
 
 
-def spark(values: Sequence[Decimal]) -> SafeString:
+def spark(values: Sequence[float]) -> SafeString:
     """The course of the days, small enough for the row of a table; hidden from screen readers for the same reason."""
-    largest = float(max(values, default=0))
+    largest = max(values, default=0)
     path = "".join(
-        f"M{number}.1 {SPARK_HEIGHT}v-{SPARK_HEIGHT * float(value) / largest:.1f}h.8V{SPARK_HEIGHT}z"
+        f"M{number}.1 {SPARK_HEIGHT}v-{SPARK_HEIGHT * value / largest:.1f}h.8V{SPARK_HEIGHT}z"
         for number, value in enumerate(values)
         if value > 0
     )

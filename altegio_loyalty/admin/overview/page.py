@@ -88,9 +88,8 @@ class PeriodForm(forms.Form):
 
     def chosen(self) -> tuple[Period, int | None, int | None]:
         """The period, its days where it is one of the usual ones, and the location, if one was chosen."""
-        is_good = self.is_valid()
+        choice = self.cleaned_data if self.is_valid() else {}
         location_id = self.cleaned_data.get("location")
-        choice = self.cleaned_data if is_good else {}
         locations = self.shown_locations(location_id)
         if choice.get("since"):
             return Period(choice["since"], choice["until"], locations), None, location_id
@@ -116,13 +115,11 @@ class OverviewPage(Page):
         self.seen = Q(location__in=seen.order_by())
         self.operations = LoyaltyOperation.objects.filter(self.seen)
         # With the block by Altegio's limit, so that it costs no query of its own.
-        block = {
-            name: Subquery(services.find_blocks().values(name)) for name in ("blocked_at", "blocked_until")
-        }
-        columns = ("title", "is_active", "refused_at", "refused_reason", "time_zone", "currency")
-        self.locations = (
-            seen.only(*columns).annotate(**block, **watch.facts()).annotate(unknown_count=_unknown).in_bulk()
-        )
+        names = ("blocked_at", "blocked_until")
+        block = {name: Subquery(services.find_blocks().values(name)) for name in names}
+        rows = seen.only("title", "is_active", "refused_at", "refused_reason", "time_zone", "currency")
+        rows = rows.annotate(**block, **watch.facts()).annotate(unknown_count=_unknown)
+        self.locations = rows.in_bulk()
         self.form = PeriodForm(request.GET, self.locations)
         self.period, self.days, self.location_id = self.form.chosen()
 
@@ -139,9 +136,8 @@ class OverviewPage(Page):
         block = services.find_blocks().first()
         if services.lift_block(by=self.request.user) and block is not None:
             self.admin.log_change(self.request, block, _("Lifted the block by Altegio's limit."))
-            messages.success(
-                self.request, _("Requests to Altegio go again. What waits goes on at its own time.")
-            )
+            text = _("Requests to Altegio go again. What waits goes on at its own time.")
+            messages.success(self.request, text)
         else:
             messages.info(self.request, _("Nothing is held back any more."))
         return HttpResponseRedirect(self.address("loyaltyoperation_overview"))
@@ -155,16 +151,10 @@ class OverviewPage(Page):
             text = "\n".join(self.form.problems)
             return HttpResponse(text, status=400, content_type="text/plain; charset=utf-8")
         header, rows = tables.CSV[name](self.shown)
-        first, last = self.period.first.isoformat(), self.period.last.isoformat()
-        filename = f"loyalty-{name}-{first}-{last}.csv"
         parts = as_csv(header, [list(rows)], comma=COMMA in self.request.GET)
-        return csv_response(self.request, filename, parts)
+        return csv_response(self.request, f"loyalty-{name}-{self.period.first}-{self.period.last}.csv", parts)
 
     # Addresses
-
-    def log(self, **query: Any) -> str:
-        """The log, narrowed."""
-        return self.address("loyaltyoperation_changelist", **query)
 
     @property
     def chosen_days(self) -> dict[str, Any]:
@@ -181,42 +171,30 @@ class OverviewPage(Page):
     def shown(self) -> tables.Shown:
         """The figures of the period, for the tables."""
         seen = self.seen & Q(location=self.location_id) if self.location_id else self.seen
-        return tables.Shown(
-            period=self.period,
-            locations=self.locations,
-            points=statistics.points_by_day(seen, self.period),
-            outcomes=statistics.outcomes(seen, self.period),
-        )
+        points = statistics.points_by_day(seen, self.period)
+        return tables.Shown(self.period, self.locations, points, statistics.outcomes(seen, self.period))
 
     # What needs a person
 
     def calls(self) -> list[dict[str, Any]]:
         """What needs a person now, in all of the person's locations, the most urgent first."""
-        calls = [
-            self._call(
-                sum(row.is_active and row.is_paused for row in self.locations.values()),
-                Look(_("paused"), "‖", "bad"),
-                _("Locations whose tokens do not work; their operations wait until they do."),
-                self.address("loyaltyoperation_inbox"),
-            ),
-            self._call(
-                self.operations.needing_attention().count(),
-                Look(_("for a person"), "!", "bad"),
-                _("In doubt, given up or at odds with the visit, and nothing settles it by itself."),
-                self.address("loyaltyoperation_inbox"),
-            ),
-            self._call(
-                sum(row.unknown_count for row in self.locations.values()),
-                Look(_("at odds by the books"), "!", "bad"),
-                _("The log does not explain them."),
-                self.address("loyaltyoperation_books"),
-            ),
+        rows = self.locations.values()
+        paused = sum(row.is_active and row.is_paused for row in rows)
+        needing = self.operations.needing_attention().count()
+        unexplained = sum(row.unknown_count for row in rows)
+        waits = _("Locations whose tokens do not work; their operations wait until they do.")
+        stuck = _("In doubt, given up or at odds with the visit, and nothing settles it by itself.")
+        at_odds = _("The log does not explain them.")
+        found = (
+            (paused, Look(_("paused"), "‖", "bad"), waits, "inbox"),
+            (needing, Look(_("for a person"), "!", "bad"), stuck, "inbox"),
+            (unexplained, Look(_("at odds by the books"), "!", "bad"), at_odds, "books"),
+        )
+        return [
+            {"count": count, "look": look, "text": text, "url": self.address(f"loyaltyoperation_{page}")}
+            for count, look, text, page in found
+            if count
         ]
-        return [call for call in calls if call["count"]]
-
-    def _call(self, count: int, look: Look, text: str, url: str) -> dict[str, Any]:
-        """One thing that needs a person; the address shows which ones."""
-        return {"count": count, "look": look, "text": text, "url": url}
 
     # The period
 
@@ -224,8 +202,8 @@ class OverviewPage(Page):
         shown, zones = self.shown, list(by_zone(self.period.locations))
         query = {**self.chosen_days, "location": self.location_id}
         known = next((vars(location) for location in self.locations.values()), None)
-        first, last = (date_format(day, "DATE_FORMAT") for day in (self.period.first, self.period.last))
-        period = first if first == last else f"{first} – {last}"
+        ends = dict.fromkeys((self.period.first, self.period.last))
+        period = " – ".join(date_format(day, "DATE_FORMAT") for day in ends)
         return {
             "title": _("Overview"),
             "form": self.form,
@@ -257,4 +235,5 @@ class OverviewPage(Page):
         """The log with the same operations; nothing where it has no filter for these days, or for this state."""
         if self.days not in DAYS_OF_LOG or status not in Status.values:
             return ""
-        return self.log(status__exact=status, asked=self.days, location=self.location_id)
+        query = {"status__exact": status, "asked": self.days, "location": self.location_id}
+        return self.address("loyaltyoperation_changelist", **query)

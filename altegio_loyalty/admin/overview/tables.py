@@ -81,7 +81,7 @@ def chart(points: Points, rows: list[dict[str, Any]], name: str, title: str, per
     """The points by day, as a picture, with each day's in words for who points at its bar."""
     text = _("%(day)s: %(taken)s taken, %(back)s given back")
     days = [
-        charts.Day(date_format(day, "j M"), moved.taken, moved.given_back, text % row)
+        charts.Day(day, float(moved.taken), float(moved.given_back), text % row)
         for (day, moved), row in zip(points.by_day.items(), rows, strict=True)
     ]
     words = {**amounts_of(points.total), "period": period}
@@ -109,6 +109,7 @@ def sums(shown: Shown, period: str, url_of: Callable[[int], str]) -> Iterator[di
 def location_rows(shown: Shown, points: Points, url_of: Callable[[int], str]) -> Iterator[dict[str, Any]]:
     """The locations with the most points, then one row for all the others."""
     ranked = shown.locations_by_points(points)
+    taken = {cell: float(moved.taken) for cell, moved in points.cells.items()}
     most = max((max(moved.taken, moved.given_back) for _location_id, moved in ranked), default=Decimal(0))
     for location_id, moved in ranked[:MOST_LOCATIONS]:
         yield {
@@ -116,9 +117,7 @@ def location_rows(shown: Shown, points: Points, url_of: Callable[[int], str]) ->
             "url": url_of(location_id),
             "taken_bar": charts.share_bar(float(moved.taken), float(most)),
             "given_back_bar": charts.share_bar(float(moved.given_back), float(most), "given-back"),
-            "spark": charts.spark(
-                [points.cells.get((day, location_id), Moved()).taken for day in points.by_day]
-            ),
+            "spark": charts.spark([taken.get((day, location_id), 0.0) for day in points.by_day]),
             **amounts_of(moved),
         }
     if others := ranked[MOST_LOCATIONS:]:
@@ -144,8 +143,9 @@ def kinds_of(outcomes: Outcomes) -> dict[str, str]:
 
 def outcome_rows(shown: Shown, url_of: Callable[[str], str]) -> Iterator[dict[str, Any]]:
     """A row for each state that occurs, with its count for each kind of operation."""
-    by_status, whole = shown.outcomes.by_status, shown.outcomes.by_status.total()
-    for status, title in _with_unknown(STATUSES, shown.outcomes.by_status).items():
+    by_kind, by_status = shown.outcomes.by_kind, shown.outcomes.by_status
+    whole, kinds = by_status.total(), kinds_of(shown.outcomes)
+    for status, title in _with_unknown(STATUSES, by_status).items():
         if not by_status[status]:
             continue
         look = look_of_status(status)
@@ -156,7 +156,7 @@ def outcome_rows(shown: Shown, url_of: Callable[[str], str]) -> Iterator[dict[st
             "bar": charts.share_bar(by_status[status], whole, look.tone),
             "count": grouped(by_status[status]),
             "percent": percent(by_status[status], whole),
-            "by_kind": [grouped(shown.outcomes.by_kind[kind, status]) for kind in kinds_of(shown.outcomes)],
+            "by_kind": [grouped(by_kind[kind, status]) for kind in kinds],
         }
 
 
