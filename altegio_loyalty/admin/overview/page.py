@@ -119,7 +119,7 @@ class OverviewPage(Page):
         block = {name: Subquery(services.find_blocks().values(name)) for name in names}
         rows = seen.only("title", "is_active", "refused_at", "refused_reason", "time_zone", "currency")
         rows = rows.annotate(**block, **watch.facts()).annotate(unknown_count=_unknown)
-        self.locations = rows.in_bulk()
+        self.locations: dict[int, Any] = rows.in_bulk()
         self.form = PeriodForm(request.GET, self.locations)
         self.period, self.days, self.location_id = self.form.chosen()
 
