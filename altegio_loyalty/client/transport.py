@@ -81,8 +81,6 @@ MOST_MEMORY = 24 * 1024 * 1024
 _COSTS = {"{": 240, "[": 200, ",": 112, ":": 112}
 #: A longer answer is no error that anybody wrote; no words are looked for in it.
 _LONGEST_ERROR = 256 * 1024
-
-
 _HEADERS = {
     "Accept-Encoding": "identity",
     "Content-Type": "application/json",
@@ -164,16 +162,14 @@ class Transport:
             exchange.body, body = Hidden(body.decode()), b" " * len(body)
         current.exchange = exchange
         try:
+            connect_timeout = min(self.limits.connect_timeout, exchange.seconds_left())
             response = self._session.request(
                 method,
                 self.api_url + path,
                 params=query,
                 headers={**_HEADERS, "Accept": self.media_type},
                 data=body,
-                timeout=(
-                    min(self.limits.connect_timeout, exchange.seconds_left()),
-                    self.limits.read_timeout,
-                ),
+                timeout=(connect_timeout, self.limits.read_timeout),
                 allow_redirects=False,
                 stream=True,
             )

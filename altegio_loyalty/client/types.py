@@ -235,8 +235,7 @@ def _readable(value: object, parse: Callable[[Mapping[str, Any]], Parsed]) -> tu
 def parse_clients(body: object) -> dict[int, str]:
     """Clients' names by their ids. Raises `Malformed` where there is no list; a row of no sense hides no other."""
     rows = to_list(body)
-    parsed, _unreadable = _readable(rows, lambda row: (_to_id_of_its_own(row), to_text(row.get("name"))))
-    return dict(parsed)
+    return dict(_readable(rows, lambda row: (_to_id_of_its_own(row), to_text(row.get("name"))))[0])
 
 
 @dataclass(frozen=True)
