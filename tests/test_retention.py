@@ -154,6 +154,18 @@ def test_what_can_still_change__is_in_no_sum(
     assert not DaySum.objects.exists()
 
 
+def test_kind_of_a_newer_release__waits_for_it_to_be_added_up(
+    here: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it moved points is not known here: a sum without them would stay so for good."""
+    monkeypatch.setattr(retention, "SUMMED_AT_ONCE", 1)
+    newer = add(here, kind="apply_referral_program", applied_amount=5)
+    known = add(here, applied_amount=5)
+    retention.add_up()
+    assert [row.pk for row in LoyaltyOperation.objects.filter(is_summed=True)] == [known.pk]
+    assert not DaySum.objects.filter(kind=newer.kind).exists()
+
+
 @pytest.mark.parametrize("status", statistics.SETTLED)
 def test_what_is_in_a_sum__can_be_decided_no_more(here: Location, status: str) -> None:
     operation = add(here, status)
