@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -40,19 +40,13 @@ class Decision:
     history: StrPromise
     asks: StrPromise | str = ""
 
-    @property
-    def needs_reason(self) -> bool:
-        """Whether the person must say how they know."""
-        return bool(self.asks)
-
     def may_be_made_by(self, user: Any) -> bool:
         """Whether the person may make this decision about any operation at all."""
         return any(self.is_allowed(user, kind) for kind in kinds.TABLE)
 
     def is_allowed(self, user: Any, kind: str) -> bool:
         """Whether the person may make it about operations of this kind: who may ask for one may also retry or stop it."""
-        may_ask = not self.needs_reason and user.has_perm(f"altegio_loyalty.{kind}")
-        return bool(may_ask or user.has_perm(RESOLVE))
+        return bool(user.has_perm(RESOLVE) or (not self.asks and user.has_perm(f"altegio_loyalty.{kind}")))
 
     def fits(self, operation: LoyaltyOperation) -> bool:
         """Whether the operation, as it was read, is one to decide about in this way."""
@@ -188,7 +182,7 @@ def carry_out(
 
 
 def _result(decision: Decision, operation: LoyaltyOperation) -> str:
-    if decision.needs_reason:
+    if decision.asks:
         return decision.name
     if decision.name == "stop":
         return "stopped" if operation.status == Status.ABANDONED else "stopping"
@@ -200,12 +194,12 @@ def _result(decision: Decision, operation: LoyaltyOperation) -> str:
     return "late" if is_late else "now"
 
 
-@dataclass
 class Tally:
     """What was done and what was skipped."""
 
-    done: Counter[str] = field(default_factory=Counter)
-    skipped: Counter[str] = field(default_factory=Counter)
+    def __init__(self) -> None:
+        self.done: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
 
     def note(self, is_done: bool, result: str) -> None:
         """Count one more; of what was skipped, the result says why."""
@@ -214,9 +208,7 @@ class Tally:
     def tell(self, request: HttpRequest) -> None:
         """Tell the person in one sentence."""
         parts = [_RESULTS[result] % {"count": count} for result, count in self.done.items()]
-        parts += [
-            _("%(count)s skipped: %(reason)s") % {"count": count, "reason": reason}
-            for reason, count in self.skipped.items()
-        ]
+        skipped = _("%(count)s skipped: %(reason)s")
+        parts += [skipped % {"count": count, "reason": why} for why, count in self.skipped.items()]
         level = messages.WARNING if self.skipped else messages.SUCCESS
         messages.add_message(request, level if self.done else messages.ERROR, f"{', '.join(parts)}.")

@@ -25,19 +25,17 @@ class FirstAccess(BaseInlineFormSet):  # type: ignore[type-arg]
         given = [row.get("user") or row.get("group") for row in rows if row and not row.get("DELETE")]
         if any(self.errors) or not given or is_closed():
             return
-        losing = {
-            str(person.pk): person.get_username() for person in _who_can_enter() if _loses(person, given)
-        }
-        keys = ",".join(losing)
+        losing = [person for person in _who_can_enter() if _loses(person, given)]
+        keys = ",".join(str(person.pk) for person in losing)
         if losing and self.data.get(CONFIRMED) != keys:
             text = _(
                 "So far everybody sees all locations. From now on people see only those that they were given, "
                 "and these will see none: %(people)s."
-            ) % {"people": ", ".join(losing.values())}
-            box = '{}<br><label><input type="checkbox" name="{}" value="{}"> {}</label>'
+            ) % {"people": ", ".join(person.get_username() for person in losing)}
             agreed = _(
                 "Yes, that is wanted. Then save again; a token that was typed has to be entered again."
             )
+            box = '{}<br><label><input type="checkbox" name="{}" value="{}"> {}</label>'
             raise ValidationError(format_html(box, text, CONFIRMED, keys, agreed))
 
 

@@ -19,7 +19,7 @@ from altegio_loyalty import services
 from altegio_loyalty.access import is_bound, visible_to
 from altegio_loyalty.admin.giving import FirstAccess
 from altegio_loyalty.admin.looks import short_time
-from altegio_loyalty.admin.pages import ACTS, STYLESHEET, Page, address, as_id, outside_transactions
+from altegio_loyalty.admin.pages import ACTS, STYLESHEET, Page, address, as_id, column, outside_transactions
 from altegio_loyalty.client.hidden import Hidden, hides_frames
 from altegio_loyalty.exceptions import TransactionOpen, UndecryptableToken
 from altegio_loyalty.fields import EncryptedTextField, Secret
@@ -131,15 +131,12 @@ class LocationForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in TOKENS:
-            if name in self.fields:
-                self.fields[name].help_text = self._hint(getattr(self.instance, name))
-
-    @staticmethod
-    def _hint(token: Secret) -> str:
-        if not token:
-            return _("None is stored yet.")
-        return why_unreadable(token) or _("One is stored, and it is not shown. Leave this empty to keep it.")
+        for name in set(TOKENS) & set(self.fields):
+            token = getattr(self.instance, name)
+            kept = _("One is stored, and it is not shown. Leave this empty to keep it.")
+            self.fields[name].help_text = why_unreadable(token) or (
+                kept if token else _("None is stored yet.")
+            )
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -203,10 +200,11 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return _("paused since %(time)s: %(reason)s") % figures
         return _("refused since %(time)s: %(reason)s") % figures
 
-    @admin.display(description=gettext_lazy("tokens"))
-    def stored_tokens(self, location: Location) -> str:
-        """What a person sees who may not change the tokens."""
-        return _("stored, not shown") if all(getattr(location, name) for name in TOKENS) else _("missing")
+    #: What a person sees who may not change the tokens.
+    stored_tokens = column(
+        gettext_lazy("tokens"),
+        lambda row: _("stored, not shown") if row.partner_token and row.user_token else _("missing"),
+    )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Location | None = None) -> tuple[str, ...]:
         return ("id", "health", "stored_tokens") if obj else ()

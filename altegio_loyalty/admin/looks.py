@@ -79,12 +79,8 @@ def _look_of_success(operation: LoyaltyOperation) -> Look:
 def status_badge(operation: LoyaltyOperation) -> SafeString:
     """The outcome in a word with a symbol, as HTML."""
     look = look_of(operation)
-    return format_html(
-        '<span class="altegio-badge altegio-badge-{}"><span aria-hidden="true">{}</span> {}</span>',
-        look.tone,
-        look.symbol,
-        look.word,
-    )
+    badge = '<span class="altegio-badge altegio-badge-{}"><span aria-hidden="true">{}</span> {}</span>'
+    return format_html(badge, look.tone, look.symbol, look.word)
 
 
 def short_time(moment: datetime | None, zone: tzinfo | None = None) -> str:
@@ -108,20 +104,15 @@ def note_of(visit: Any, amount: Decimal | None) -> tuple[str, StrPromise | str]:
 def figure_of(visit: Any, amount: Decimal | None, label: StrPromise) -> SafeString:
     """The amount as the list shows it. `label` repeats the heading of the column, for narrow screens, which show none."""
     heading = format_html('<span class="altegio-cell-label">{}</span> ', label)
-    text, (sign, note) = "–", note_of(visit, amount)
-    if amount is not None:
-        text = points(amount, getattr(visit, "currency_shown", ""))
+    text = "–" if amount is None else points(amount, getattr(visit, "currency_shown", ""))
+    sign, note = note_of(visit, amount)
     if not note:
         return format_html('{}<span class="altegio-figure">{}</span>', heading, text)
-    return format_html(
-        '{}<span class="altegio-figure" title="{}"><span aria-hidden="true">{}</span> {}'
-        '<span class="altegio-unseen"> ({})</span></span>',
-        heading,
-        note,
-        sign,
-        text,
-        note,
+    figure = (
+        '{0}<span class="altegio-figure" title="{1}"><span aria-hidden="true">{2}</span> {3}'
+        '<span class="altegio-unseen"> ({1})</span></span>'
     )
+    return format_html(figure, heading, note, sign, text)
 
 
 def _is_out_of_date(visit: Any) -> bool:

@@ -65,8 +65,8 @@ class DecisionPage(Page):
         None once there is nothing left to ask.
         """
         if len(set(ids)) > MOST_AT_ONCE:
-            text = _("Choose %(most)s operations at the most.") % {"most": MOST_AT_ONCE}
-            messages.error(self.request, text)
+            text = _("Choose %(most)s operations at the most.")
+            messages.error(self.request, text % {"most": MOST_AT_ONCE})
             return None
         operations = self._fresh(ids)
         allowed = [row for row in operations if decision.is_allowed(self.request.user, row.kind)]
@@ -75,7 +75,7 @@ class DecisionPage(Page):
         if is_selection and decision.name == "retry" and any(map(decision.fits, allowed)):
             return self._ask_which(decision, operations)
         reason = ""
-        if decision.needs_reason and any(decision.fits(operation) for operation in allowed):
+        if decision.asks and any(decision.fits(operation) for operation in allowed):
             form = DecisionForm(self.request.POST if "reason" in self.request.POST else None)
             form.fields["reason"].label = decision.asks
             if not form.is_valid():
@@ -116,15 +116,10 @@ class DecisionPage(Page):
     def _question(
         self, name: str, decision: Decision, operations: list[LoyaltyOperation], more: dict[str, Any]
     ) -> HttpResponse:
-        context = {
-            "title": decision.label,
-            "decision": decision,
-            **more,
-            "decide_url": self.decide_url,
-            "back": self.request.POST.get("back", ""),
-            "cancel_url": self._back_url([operation.pk for operation in operations]),
-        }
-        return self.render(f"loyaltyoperation/{name}.html", context)
+        cancel_url = self._back_url([operation.pk for operation in operations])
+        back = {"back": self.request.POST.get("back", ""), "cancel_url": cancel_url}
+        shared = {"title": decision.label, "decision": decision, "decide_url": self.decide_url, **back}
+        return self.render(f"loyaltyoperation/{name}.html", {**shared, **more})
 
     def rows(
         self, operations: list[LoyaltyOperation], decision: Decision | None = None

@@ -172,10 +172,10 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             tell_apart(request, changelist.result_list)
         return response
 
-    @admin.display(description=gettext_lazy("asked at"), ordering="-id")
-    def asked_at(self, operation: LoyaltyOperation) -> str:
-        return short_time(operation.created_at, operation.location.zone) + zone_note(operation.location)
-
+    asked_at = column(
+        gettext_lazy("asked at"),
+        lambda row: short_time(row.created_at, row.location.zone) + zone_note(row.location),
+    )
     badge = column(gettext_lazy("state"), status_badge)
     # Django shows a kind, or an ending, that only a newer release knows as if there were none.
     kind_name = column(gettext_lazy("operation"), LoyaltyOperation.get_kind_display)

@@ -106,13 +106,13 @@ def _lines(scale: _Scale) -> SafeString:
 
 def _amounts(scale: _Scale) -> SafeString:
     # Above the lines and over the bars, since a margin in pixels beside a plot in shares is not to be had.
+    def in_short(amount: float) -> str:
+        places = None if amount % 1 else 0
+        return number_format(Decimal(f"{amount:.6g}"), decimal_pos=places, force_grouping=True)
+
     text = '<text class="altegio-scale" x="2" y="{}">{}</text>'
-    rows = ((f"{y - 3:.1f}", _in_short(amount)) for amount, y in scale.lines() if amount)
+    rows = ((f"{y - 3:.1f}", in_short(amount)) for amount, y in scale.lines() if amount)
     return format_html_join("", text, rows)
-
-
-def _in_short(amount: float) -> str:
-    return number_format(Decimal(f"{amount:.6g}"), decimal_pos=None if amount % 1 else 0, force_grouping=True)
 
 
 def _bars(days: Sequence[Day], scale: _Scale) -> SafeString:
@@ -148,13 +148,11 @@ def share_bar(part: float, whole: float, look: str = "taken") -> SafeString:
     """A bar for the row of a table, which says the figure itself; so it is hidden from screen readers."""
     share = min(max(part / whole, SMALLEST_SHARE), 1) if whole and part > 0 else 0
     hatch = mark_safe(' fill="url(#altegio-hatch)"') if look == "given-back" else ""
-    return format_html(
+    svg = (
         '<svg class="altegio-bar" width="100%" height="14" aria-hidden="true" focusable="false">'
-        '<rect class="altegio-{}" width="{}" height="14"{}/></svg>',
-        look,
-        _share(share),
-        hatch,
+        '<rect class="altegio-{}" width="{}" height="14"{}/></svg>'
     )
+    return format_html(svg, look, _share(share), hatch)
 
 
 def spark(values: Sequence[float]) -> SafeString:
@@ -165,10 +163,8 @@ def spark(values: Sequence[float]) -> SafeString:
         for number, value in enumerate(values)
         if value > 0
     )
-    return format_html(
+    svg = (
         '<svg class="altegio-spark" viewBox="0 0 {} {}" preserveAspectRatio="none" aria-hidden="true" focusable="false">'
-        '<path class="altegio-taken" d="{}"/></svg>',
-        max(len(values), 1),
-        SPARK_HEIGHT,
-        path,
+        '<path class="altegio-taken" d="{}"/></svg>'
     )
+    return format_html(svg, max(len(values), 1), SPARK_HEIGHT, path)
