@@ -134,9 +134,8 @@ class LocationForm(forms.ModelForm):  # type: ignore[type-arg]
         for name in set(TOKENS) & set(self.fields):
             token = getattr(self.instance, name)
             kept = _("One is stored, and it is not shown. Leave this empty to keep it.")
-            self.fields[name].help_text = why_unreadable(token) or (
-                kept if token else _("None is stored yet.")
-            )
+            told = why_unreadable(token) or kept
+            self.fields[name].help_text = told if token else _("None is stored yet.")
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
