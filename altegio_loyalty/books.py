@@ -17,11 +17,13 @@ from altegio_loyalty import bills, database, exceptions, kinds, moments, policy,
 from altegio_loyalty.client import AltegioClient, Order, VisitDetails
 from altegio_loyalty.client.types import Malformed, to_id
 from altegio_loyalty.conf import get_settings
+from altegio_loyalty.daybooks import A_PROGRAM
 from altegio_loyalty.delivery.drift import judge_reading, time_to_settle
 from altegio_loyalty.delivery.explained import is_done, not_undone, taken_by
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import BooksItem, BooksOfDay, Location, LoyaltyOperation, Visit
 from altegio_loyalty.reasons import Reason
+from altegio_loyalty.states import CallOutcome
 
 Result = TypeVar("Result")
 #: Rows of the chain's list, as they came.
@@ -35,6 +37,9 @@ AGAIN_AFTER = datetime.timedelta(hours=1)
 LONGEST_RUN, MOST_READ_AGAIN = 300.0, 100
 _MOST_PAGES = 500
 _GOES_ON = Reason(reasons.TO_BE_CONTINUED).stored()
+_NOT_OVER, _NO_LIST = Reason(reasons.DAY_NOT_OVER).stored(), Reason(reasons.LIST_NOT_READ).stored()
+#: Of which nobody need be told.
+_NO_TROUBLE = "", _GOES_ON, _NOT_OVER, _NO_LIST
 
 
 class _NotComparable(Exception):
@@ -75,7 +80,12 @@ def _last_days(location: Location) -> list[datetime.date]:
         return []
     begins, today = moments.as_local(first, location.zone).date(), moments.today(location.zone)
     days = (today - datetime.timedelta(days=count) for count in range(DAYS_BACK, 0, -1))
-    return [day for day in days if day >= begins]
+    return [day for day in days if day >= begins and _is_over(day, location)]
+
+
+def _is_over(day: datetime.date, location: Location) -> bool:
+    """Also whatever was sent on it."""
+    return moments.start_of(day, location.zone, days=1) + _time_to_arrive() <= timezone.now()
 
 
 class _Evening:
@@ -93,7 +103,7 @@ class _Evening:
 
     def compare(self, books: BooksOfDay) -> None:
         """Compare the day from its cursor on, and keep what was found, or why it could not be."""
-        had_problem = books.problem not in ("", _GOES_ON)
+        had_problem = books.problem not in _NO_TROUBLE
         if not books.cursor:
             books.operation_count = books.visit_count = books.unread_count = 0
             books.points = Decimal(0)
@@ -103,18 +113,17 @@ class _Evening:
             is_ours, self.is_stopped = isinstance(error, exceptions.Throttled), True
             books.problem = _GOES_ON if is_ours else policy.reason_of(error).stored(300)
         now = timezone.now()
-        books.checked_at = None if books.problem else now
+        books.checked_at = None if books.problem not in ("", _NO_LIST) else now
         books.next_try_at = now if books.problem == _GOES_ON else now + AGAIN_AFTER
         books.save()
-        if books.checked_at or (books.problem != _GOES_ON and not had_problem):
+        if books.checked_at or (books.problem not in _NO_TROUBLE and not had_problem):
             signals.books_checked.send_robust(BooksOfDay, books=books)
 
     def _why_not(self, day: datetime.date) -> str:
         """Why nothing of the day can be compared now; empty where it can."""
         if not self.location.is_working:
             return self.location.refused_reason or Reason(reasons.SWITCHED_OFF).stored()
-        ends = moments.start_of(day, self.location.zone, days=1) + _time_to_arrive()
-        return "" if ends <= timezone.now() else Reason(reasons.DAY_NOT_OVER).stored()
+        return "" if _is_over(day, self.location) else _NOT_OVER
 
     def _compare_visits(self, books: BooksOfDay) -> str:
         """Returns why not all could be compared, or an empty text."""
@@ -129,7 +138,7 @@ class _Evening:
             books.cursor = visit_id
             books.save()
         if not books.unread_count:
-            return ""
+            return _NO_LIST if listed is None else ""
         books.cursor = 0
         return Reason(reasons.VISITS_NOT_READ, {"count": str(books.unread_count)}).stored()
 
@@ -138,7 +147,7 @@ class _Evening:
         books.operation_count += count
         books.visit_count += bool(count)
         try:
-            sides = self._by_list(visit_id, rows) or self._confirmed(visit_id, rows or [])
+            sides = self._by_list(books.day, visit_id, rows) or self._confirmed(visit_id, rows or [])
         except _NotComparable:
             # Where the log has nothing on this day, another day tells, or another location.
             books.unread_count += bool(count)
@@ -153,6 +162,8 @@ class _Evening:
         for item in again.order_by("read_at")[:MOST_READ_AGAIN]:
             if self.is_over or not self.location.is_working:
                 return
+            # Also one that cannot be read waits for its turn.
+            self.items.filter(pk=item.pk).update(read_at=timezone.now())
             with contextlib.suppress(exceptions.ApiError):
                 self._compare_visit(item.books, item.visit_id, None)
 
@@ -186,7 +197,7 @@ class _Evening:
             time.sleep(wait)
 
     def _listed(self, day: datetime.date) -> dict[int, Rows] | None:
-        """The rows of the chain's list by visit; None where it cannot be read whole.
+        """The rows of the chain's list by visit; None where it is refused, or nobody can read it.
 
         In whose time its days are, nobody says: those beside it are asked for as well.
         """
@@ -200,15 +211,16 @@ class _Evening:
                 if new.keys() <= rows.keys():
                     return _by_visit(rows)
                 rows |= new
-        except exceptions.RateLimited:
-            raise
-        except (exceptions.ApiError, Malformed) as error:
+        except (exceptions.Refused, exceptions.UnreadableAnswer, Malformed) as error:
             logger.info("The chain's list of location %s cannot be read: %s", here, error)
         return None
 
-    def _by_list(self, visit_id: int, rows: Rows | None) -> list[BooksItem]:
+    def _by_list(self, day: datetime.date, visit_id: int, rows: Rows | None) -> list[BooksItem]:
         """Both sides by the chain's list; empty where that does not settle it: it only knows some days."""
         known, sides = self._known(visit_id), list[BooksItem]()
+        begins, ends = (moments.start_of(day, self.location.zone, days=count) for count in (-1, 2))
+        if any(row.created_at < begins or (row.finished_at or ends) >= ends for row in known):
+            return []
         with contextlib.suppress(Malformed, _NotComparable):
             sides = _sides(VisitDetails.parse({"loyalty_transactions": rows}), known)
         return [] if any(side.is_odd for side in sides) else sides
@@ -249,11 +261,20 @@ class _Evening:
             what = {"visit_id": visit_id, "card_id": side.card_id, "program_id": side.program_id}
             figures = {"by_log": side.by_log, "by_altegio": side.by_altegio}
             if not self.items.filter(**what, **figures).exclude(closed_by_login="").exists():
-                opened = {"closed_at": None, "closed_by_login": "", "reason": "", "read_at": now}
-                renewed = {**figures, **opened, "operation": side.operation}
+                renewed = {**figures, **_closing(side.operation), "read_at": now, "operation": side.operation}
                 new = {**renewed, "books": books, "location": self.location}
+                self.items.filter(**what).exclude(closed_at=None).update(books=books)
                 self.items.update_or_create(**what, defaults=renewed, create_defaults=new)
         self.items.filter(visit_id=visit_id, closed_at=None, read_at__lt=now).update(closed_at=now)
+
+
+def _closing(operation: LoyaltyOperation | None) -> dict[str, Any]:
+    """As the operation's mark was closed, an item opens."""
+    if operation is None or operation.closed_at is None:
+        return {"closed_at": None, "closed_by_login": "", "reason": ""}
+    said = operation.attempts.filter(outcome=CallOutcome.CLOSED).latest("pk")
+    login, reason = said.made_by_login or A_PROGRAM, said.error[:400]
+    return {"closed_at": operation.closed_at, "closed_by_login": login, "reason": reason}
 
 
 def _time_to_arrive() -> datetime.timedelta:
@@ -291,10 +312,11 @@ def _side(
     order = Order(kind=name, location_id=0, visit_id=0, record_id=0, card_id=card, program_id=program)
     kind, effect = kinds.TABLE[name], kinds.effect_on(details, order)
     done = not_undone(filter(is_done, rows))
-    # How much a promotion takes off is Altegio's affair, but not whether it is there.
-    is_as_shown = effect.is_there and not kind.moves_points
-    by_log = effect.amount if done and is_as_shown else taken_by(done)
+    by_log, by_altegio = taken_by(done), effect.amount
+    if not kind.moves_points:
+        # How much a promotion takes off is Altegio's affair, but not whether it is there.
+        by_log, by_altegio = Decimal(bool(done)), Decimal(effect.is_there)
     marked = next((row for row in reversed(rows) if row.discrepancy), None)
     return BooksItem(
-        card_id=card, program_id=program or 0, by_log=by_log, by_altegio=effect.amount, operation=marked
+        card_id=card, program_id=program or 0, by_log=by_log, by_altegio=by_altegio, operation=marked
     )

@@ -10,6 +10,9 @@ from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy
 from altegio_loyalty.wording import points
 
+#: Who decided, where no person did.
+A_PROGRAM = "A program"
+
 
 class Verdict(models.IntegerChoices):
     """What became of a day's comparison; the numbers are what the command ends with."""

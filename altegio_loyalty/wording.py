@@ -299,6 +299,9 @@ _TEMPLATES = {
     reasons.VISITS_NOT_READ: gettext_noop(
         "%(count)s visits could not be compared: an operation is not finished, or Altegio does not show the visit."
     ),
+    reasons.LIST_NOT_READ: gettext_noop(
+        "Altegio's list of withdrawals cannot be read: those that the log does not know were not looked for."
+    ),
     reasons.TO_BE_CONTINUED: gettext_noop("There was no time left; the next run goes on where it stopped."),
     reasons.WORKER_STOPPED: gettext_noop("The worker stopped before it could report."),
     reasons.NOT_IN_TIME: gettext_noop("It was not tried in time."),

@@ -8,6 +8,7 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from altegio_loyalty import bell, database, kinds, throttle
+from altegio_loyalty.daybooks import A_PROGRAM
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import announce
 from altegio_loyalty.delivery.drift import end_applies
@@ -20,7 +21,6 @@ from altegio_loyalty.states import CallOutcome, Purpose, Status
 from altegio_loyalty.texts import gettext as _
 
 logger = logging.getLogger(__name__)
-_A_PROGRAM = "A program"
 
 
 def retry_operation(operation: LoyaltyOperation, by: Person | None = None) -> LoyaltyOperation:
@@ -111,7 +111,7 @@ def close_books_item(item: BooksItem, *, reason: str, by: Person | None = None) 
     """
     check_person("by", by)
     _refuse_no_reason(reason)
-    item.closed_at, item.closed_by_login = timezone.now(), login_of(by) or _A_PROGRAM
+    item.closed_at, item.closed_by_login = timezone.now(), login_of(by) or A_PROGRAM
     item.reason = clean(reason.strip(), 400)
     item.save(update_fields=["closed_at", "closed_by_login", "reason"])
 
@@ -128,7 +128,7 @@ def lift_block(by: Person | None = None) -> bool:
     """
     check_person("by", by)
     if is_lifted := throttle.lift_block():
-        logger.warning("%s lifted the block by Altegio's limit.", login_of(by) or _A_PROGRAM)
+        logger.warning("%s lifted the block by Altegio's limit.", login_of(by) or A_PROGRAM)
     return is_lifted
 
 

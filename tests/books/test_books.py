@@ -11,7 +11,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.core.management import call_command, execute_from_command_line
 from django.utils import timezone
 
-from altegio_loyalty import books, signals, tasks, throttle
+from altegio_loyalty import books, services, signals, tasks, throttle
 from altegio_loyalty.models import BooksItem, BooksOfDay, Location, LoyaltyOperation
 from altegio_loyalty.moments import today
 from tests.delivery.salon import CANCEL, PROMOTION, WITHDRAWAL, Salon, points
@@ -201,12 +201,151 @@ def test_altegio_away__could_not_be_checked(salon: Salon) -> None:
     assert "could not be checked: Altegio had an error of its own." in str(found)
 
 
+@pytest.mark.parametrize("path", ["", LIST])
+def test_list_that_does_not_answer__leaves_the_day_to_be_tried_again(salon: Salon, path: str) -> None:
+    salon.withdraw()
+    long_ago = timezone.now() - 9 * ONE_DAY
+    LoyaltyOperation.objects.update(created_at=long_ago, finished_at=long_ago)
+    salon.ledger.withdraw(salon.visit(), salon.card, 70)
+    salon.fail("status_500", path=path)
+    assert {row.verdict for row in books.check()} == {2}
+    salon.sandbox.heal()
+    BooksOfDay.objects.update(next_try_at=None)
+    assert [item.by_altegio for row in books.check() for item in row.open_items] == [points(70)]
+
+
+def test_list_that_is_refused__is_told_with_the_day(salon: Salon) -> None:
+    salon.withdraw()
+    a_day_goes_by()
+    without_list(salon)
+    found = compare()
+    assert found.verdict == found.verdict.AGREES
+    assert "those that the log does not know were not looked for." in str(found)
+    salon.sandbox.heal()
+    assert "not looked for" not in str(compare(yesterday()))
+
+
+def test_effect_older_than_the_list__is_looked_for_on_the_visit(salon: Salon) -> None:
+    """A person said of it, days later, that it did not happen."""
+    operation = salon.withdraw(amount=50)
+    verdict_at = timezone.now() - 5 * ONE_DAY
+    LoyaltyOperation.objects.update(
+        status="failed",
+        ending="decided_did_not_happen",
+        applied_amount=None,
+        created_at=verdict_at - 7 * ONE_DAY,
+        sent_at=verdict_at - 7 * ONE_DAY,
+        finished_at=verdict_at,
+    )
+    [item] = compare(today() - 5 * ONE_DAY).open_items
+    assert (item.visit_id, item.by_log, item.by_altegio) == (operation.visit_id, points(0), points(50))
+
+
+@pytest.mark.usefixtures("way")
+def test_promotion_that_a_person_said_happened__is_not_taken_for_one_that_is_there(salon: Salon) -> None:
+    operation = salon.later(kind=PROMOTION)
+    then = timezone.now() - ONE_DAY
+    LoyaltyOperation.objects.update(
+        status="succeeded",
+        ending="decided_happened",
+        created_at=then,
+        finished_at=then,
+        unanswered_at=then,
+        open_key=None,
+        next_attempt_at=None,
+    )
+    found = compare()
+    operation.refresh_from_db()
+    assert found.open_items or operation.undone_at, str(found)
+
+
+@pytest.mark.usefixtures("way")
+def test_promotion_of_no_money_that_the_log_does_not_know__is_at_odds(salon: Salon) -> None:
+    visit = salon.visit()
+    salon.withdraw(visit)
+    a_day_goes_by()
+    salon.ledger.apply_program(visit, salon.card, salon.program)
+    for row in visit.rows:
+        if row.program_id:
+            row.amount = points(0)
+    [item] = compare().open_items
+    assert (item.program_id, item.by_log, item.by_altegio) == (salon.program.id, points(0), points(1))
+
+
+def test_item_that_is_found_again__is_one_of_the_day_that_found_it(salon: Salon) -> None:
+    salon.withdraw()
+    a_day_goes_by()
+    salon.ledger.withdraw(salon.visit(), salon.card, 70)
+    compare()
+    BooksItem.objects.update(closed_at=timezone.now())
+    BooksOfDay.objects.update(day=yesterday() - 20 * ONE_DAY)
+    found = compare(yesterday())
+    assert (found.verdict, [item.books for item in found.open_items]) == (found.verdict.AT_ODDS, [found])
+
+
+def test_mark_that_a_person_closed__is_no_news_in_the_evening(salon: Salon) -> None:
+    visit = salon.visit()
+    operation = salon.withdraw(visit, amount=10)
+    salon.ledger.withdraw(visit, salon.card, 70)
+    a_day_goes_by()
+    compare()
+    BooksItem.objects.all().delete()
+    operation.refresh_from_db()
+    services.close_operation(operation, reason="taken by hand")
+    assert not compare(yesterday()).open_items
+    assert BooksItem.objects.get().reason == "taken by hand"
+    salon.ledger.withdraw(visit, salon.card, 5)
+    assert compare(yesterday()).open_items
+
+
+def test_item_that_cannot_be_read__goes_behind_the_others(salon: Salon) -> None:
+    salon.withdraw()
+    a_day_goes_by()
+    salon.ledger.withdraw(salon.visit(), salon.card, 70)
+    before = compare().open_items[0].read_at
+    salon.fail("status_404", path="/visit/details")
+    books.check()
+    assert BooksItem.objects.get(closed_at=None).read_at > before
+
+
+def test_day_that_is_hardly_over__is_not_told_as_unchecked(
+    salon: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    salon.withdraw()
+    a_day_goes_by()
+    monkeypatch.setattr(books, "_time_to_arrive", lambda: 2 * ONE_DAY)
+    assert books.check() == []
+
+
+def test_trouble_after_the_day_was_asked_for_too_early__is_told(
+    salon: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    def receive(books: BooksOfDay, **kwargs: Any) -> None:
+        heard.append(str(books))
+
+    salon.withdraw()
+    a_day_goes_by()
+    signals.books_checked.connect(receive)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(books, "_time_to_arrive", lambda: 2 * ONE_DAY)
+            compare(yesterday())
+        Location.objects.update(is_active=False)
+        compare(yesterday())
+    finally:
+        signals.books_checked.disconnect(receive)
+    [told] = heard
+    assert "switched off" in told
+
+
 def test_operation_that_is_not_finished__leaves_the_day_open(salon: Salon) -> None:
     salon.configure(SETTLE_SECONDS=600)
     salon.fail("cut_before", path="apply_card_withdrawal")
     salon.withdraw()
-    LoyaltyOperation.objects.update(created_at=timezone.now() - ONE_DAY)
-    found = compare()
+    LoyaltyOperation.objects.update(created_at=timezone.now() - 2 * ONE_DAY)
+    found = compare(yesterday() - ONE_DAY)
     assert (found.verdict, found.unread_count) == (found.verdict.UNCHECKED, 1)
     assert "1 visits could not be compared" in str(found)
 
