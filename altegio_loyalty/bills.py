@@ -34,7 +34,8 @@ _LARGEST = 100_000
 class Bill:
     """What Altegio showed of a visit, with the cards of the client whom the visit had then, and when the reading began.
 
-    `after` is the newest attempt of the log before Altegio was asked.
+    `after` is the newest attempt of the log before Altegio was asked; `is_answer` says that a call was answered then, and
+    the balances follow from it and the reading before.
     """
 
     details: VisitDetails
@@ -43,14 +44,20 @@ class Bill:
     after: int
     read_at: datetime.datetime
     kept_at: datetime.datetime
+    is_answer: bool = False
 
 
-def keep_figures(visit_id: int, details: VisitDetails) -> None:
-    """Note what a reading of the visit showed, as far as it is exact.
+def keep_figures(visit_id: int, details: VisitDetails, read_at: datetime.datetime | None = None) -> None:
+    """Note what a reading of the visit, begun at `read_at` or just now, showed, as far as it is exact.
 
-    Call it wherever `VisitDetails` of a visit were just read.
+    Call it wherever `VisitDetails` of a visit were just read. What was read or answered after that beginning stays.
     """
-    Visit.objects.filter(pk=visit_id).update(**_figures(details, timezone.now()))
+    _not_read_since(visit_id, read_at := read_at or timezone.now()).update(**_figures(details, read_at))
+
+
+def _not_read_since(visit_id: int, moment: datetime.datetime) -> QuerySet[Visit]:
+    """A slow reading does not replace what was read, or answered, after it had begun."""
+    return Visit.objects.filter(Q(read_at__isnull=True) | Q(read_at__lte=moment), pk=visit_id)
 
 
 def _figures(details: VisitDetails, read_at: datetime.datetime) -> dict[str, Any]:
@@ -82,7 +89,7 @@ def keep(visit: Visit, details: VisitDetails, cards: Cards, read_at: datetime.da
 def keep_answer(operation: LoyaltyOperation, details: VisitDetails, call: OperationAttempt) -> None:
     """Note what the answer to the operation's call showed.
 
-    It shows no card: the balance is what follows from a reading moments before the call, else it is not known.
+    It shows no card: a balance is what follows from a reading moments before the call, else it is not known.
     """
     visit, card_id, now = operation.visit, operation.card_id, timezone.now()
     if (known := last_shown(visit)) is None:
@@ -91,22 +98,23 @@ def keep_answer(operation: LoyaltyOperation, details: VisitDetails, call: Operat
     is_recent = known.read_at <= now <= known.read_at + READING_IS_RECENT
     is_known = is_recent and not (known.details.doubt or details.doubt)
     moved = known.details.withdrawn(card_id) - details.withdrawn(card_id)
+    others = _touching(_of_cards(known), known.after).exclude(pk=operation.pk)
+    touched = set(others.values_list("card_id", flat=True)) if is_known else set()
 
     def after_it(card: Card) -> Card:
-        balance = card.balance + moved if is_known and card.balance is not None else None
-        return replace(card, balance=balance) if card.id == card_id else card
+        if card.balance is None or not is_known or card.id in touched:
+            return replace(card, balance=None)
+        return replace(card, balance=card.balance + moved) if card.id == card_id else card
 
     cards = replace(known.cards, cards=tuple(map(after_it, known.cards.cards)))
     after = call.pk if is_known and call.pk else 0
-    _write(visit, replace(known, details=details, cards=cards, after=after, read_at=now, kept_at=now))
+    _write(visit, Bill(details, cards, known.client_id, after, now, now, is_answer=True))
 
 
 def _write(visit: Visit, bill: Bill) -> None:
     text = json.dumps(asdict(bill), cls=DjangoJSONEncoder)
     figures = {**_figures(bill.details, bill.read_at), "shown": text if len(text) <= _LARGEST else ""}
-    # A slow reading does not replace what was read, or answered, after it had begun.
-    is_newest = Q(read_at__isnull=True) | Q(read_at__lte=bill.read_at)
-    if Visit.objects.filter(is_newest, pk=visit.pk).update(**figures):
+    if _not_read_since(visit.pk, bill.read_at).update(**figures):
         visit.shown, visit.read_at = figures["shown"], bill.read_at
 
 
@@ -133,12 +141,20 @@ def is_fresh(visit: Visit, bill: Bill, within: datetime.timedelta = READING_IS_F
     """Whether it was read so short a time ago, and nothing was sent since on the visit, or for one of its cards."""
     if not bill.kept_at <= timezone.now() < bill.kept_at + within:
         return False
+    return not _touching(Q(visit=visit.pk) | _of_cards(bill), bill.after).exists()
+
+
+def _of_cards(bill: Bill) -> Q:
+    return Q(card_id__in=[card.id for card in bill.cards.cards])
+
+
+def _touching(which: Q, after: int) -> QuerySet[LoyaltyOperation]:
+    """Those of them that have moved points since that attempt, or may."""
     operations = LoyaltyOperation.objects.using(router.db_for_write(LoyaltyOperation))
-    touching = operations.filter(Q(visit=visit.pk) | Q(card_id__in=[card.id for card in bill.cards.cards]))
-    later = OperationAttempt.objects.filter(operation=OuterRef("pk"), pk__gt=bill.after)
+    later = OperationAttempt.objects.filter(operation=OuterRef("pk"), pk__gt=after)
     # A call that is on its way, or in doubt, may take effect at any moment.
     may_move = Q(status__in=(Status.SENDING, Status.UNCONFIRMED)) | Exists(later)
-    return not touching.filter(may_move).exists()
+    return operations.filter(which).filter(may_move)
 
 
 def _formed(form: Any, value: Any) -> Any:

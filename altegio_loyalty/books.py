@@ -235,7 +235,7 @@ class _Evening:
             raise _NotComparable from None
         before = [(row.pk, row.status) for row in known]
         judge_reading(visit_id, details, known, read_at)
-        bills.keep_figures(visit_id, details)
+        bills.keep_figures(visit_id, details, read_at)
         after, settled = self._known(visit_id), read_at - time_to_settle()
         sides = _sides(details, after)
         lags = any(row.finished_at and row.finished_at > settled for row in after)

@@ -43,8 +43,8 @@ class VisitReading:
 class CardsReading:
     """The client's cards. `error` is empty, or says why they could not be read now: no card and no answer differ.
 
-    `unreadable_count` counts the cards and promotions that are left out because nobody can read them; `read_at` says when
-    cards were read that are older than the visit's bill.
+    `unreadable_count` counts the cards and promotions that are left out because nobody can read them; `read_at` says as of
+    when cards are that were not read with the visit's bill.
     """
 
     cards: tuple[Card, ...] = ()
@@ -69,7 +69,8 @@ def known_for_screen(
     bill = bills.last_shown(visit)
     if bill is None:
         return VisitReading(), CardsReading(), False
-    cards = CardsReading(bill.cards.cards, unreadable_count=bill.cards.unreadable_count)
+    as_of = bill.read_at if bill.is_answer else None
+    cards = CardsReading(bill.cards.cards, unreadable_count=bill.cards.unreadable_count, read_at=as_of)
     return VisitReading(bill.details, read_at=bill.read_at), cards, bills.is_fresh(visit, bill, within)
 
 
@@ -101,7 +102,7 @@ def _read_both(visit: Visit, by: Person | None) -> tuple[VisitReading, CardsRead
         return details, CardsReading(error=details.error, retry_after=details.retry_after)
     cards = _read_cards_of(visit, by, 2 - turns)
     if cards.error:
-        bills.keep_figures(visit.pk, details.details)
+        bills.keep_figures(visit.pk, details.details, details.read_at)
     else:
         known = Cards(cards.cards, cards.unreadable_count)
         bills.keep(visit, details.details, known, details.read_at)

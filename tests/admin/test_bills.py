@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.test import Client
@@ -14,7 +15,7 @@ from altegio_loyalty import bills
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.services.reading import read_for_screen
 from tests.chaos.clock import Clock
-from tests.delivery.salon import Salon
+from tests.delivery.salon import CANCEL, Salon
 
 pytestmark = pytest.mark.django_db
 
@@ -81,6 +82,43 @@ def test_reload_with_a_clock_put_back__reads_anew(salon: Salon, visit: Visit, de
         clock.set_by -= 3600
         desk.get(page(visit))
     assert reads(salon) == 4
+
+
+def balances(visit: Visit) -> list[Decimal | None]:
+    shown = bills.last_shown(fetched(visit))
+    assert shown is not None
+    return [card.balance for card in shown.cards.cards]
+
+
+def test_card_that_paid_for_another_visit_since__has_no_known_balance(salon: Salon, visit: Visit) -> None:
+    """A withdrawal here and one there: what this visit's answer leaves on the card, nobody can tell from it."""
+    read_for_screen(fetched(visit))
+    salon.withdraw(salon.visit(), amount=300)
+    here = salon.ledger.books.visits[visit.pk]
+    salon.withdraw(here, amount=200)
+    assert balances(visit) == [None]
+    salon.ask(CANCEL, here)
+    assert balances(visit) == [None]
+
+
+def test_balance_that_follows_from_an_answer__is_not_said_to_be_read(
+    salon: Salon, visit: Visit, desk: Client
+) -> None:
+    desk.get(page(visit))
+    salon.withdraw(salon.ledger.books.visits[visit.pk], amount=100)
+    assert balances(visit) == [400]
+    without_reading = page(visit).removesuffix("?read=1")
+    assert "Read from Altegio at" not in desk.get(without_reading).content.decode()
+
+
+def test_answer_long_after_the_reading__leaves_no_balance_of_any_card(salon: Salon, visit: Visit) -> None:
+    salon.ledger.add_card(salon.client, title="Gold", balance=700)
+    clock = Clock()
+    with clock.running():
+        read_for_screen(fetched(visit))
+        clock.passed += 7200
+        salon.withdraw(salon.ledger.books.visits[visit.pk], amount=100)
+        assert balances(visit) == [None, None]
 
 
 @pytest.mark.parametrize("on", ["the same visit", "another visit, with the same card"])

@@ -19,6 +19,7 @@ from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import parse_moment, stored
 from altegio_loyalty.sandbox import FAULTS
 from altegio_loyalty.services import day as module
+from altegio_loyalty.services import reading as services_reading
 from altegio_loyalty.services import visit_rows
 from tests.delivery.rawserver import RawServer, answer_of
 from tests.delivery.salon import Salon, points
@@ -597,6 +598,39 @@ def test_keep_figures(salon: Salon) -> None:
     visit.refresh_from_db()
     assert (visit.due_amount, visit.covered_amount) == (points(3000), points(0))
     assert visit.read_at is not None
+
+
+def test_keep_figures__leaves_what_was_answered_since_the_reading_began(salon: Salon) -> None:
+    there = salon.visit()
+    read(salon)
+    visit = Visit.objects.get()
+    reading = services.read_visit(salon.location, visit_id=visit.pk, record_id=visit.record_id)
+    salon.withdraw(there)
+    answered = Visit.objects.get()
+    assert reading.details is not None
+    services.keep_figures(visit.pk, reading.details, reading.read_at)
+    visit.refresh_from_db()
+    assert (visit.due_amount, visit.read_at) == (answered.due_amount, answered.read_at)
+    assert visit.due_amount != reading.details.left_to_pay
+
+
+def test_cards_that_cannot_be_read__leave_what_was_answered_meanwhile(
+    salon: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = salon.visit()
+    read(salon)
+    visit = Visit.objects.select_related("location").get()
+
+    def withdrawn_meanwhile(*args: Any) -> Any:
+        salon.withdraw(there)
+        return services.CardsReading(error="away")
+
+    monkeypatch.setattr(services_reading, "_read_cards_of", withdrawn_meanwhile)
+    services_reading.read_for_screen(visit)
+    operation = LoyaltyOperation.objects.get()
+    visit.refresh_from_db()
+    assert operation.applied_amount is not None
+    assert visit.covered_amount == operation.applied_amount
 
 
 def test_a_page_costs_the_same_however_long_it_is(salon: Salon, serving: Any) -> None:

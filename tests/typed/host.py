@@ -159,6 +159,7 @@ def look(location: Location, visit: Visit) -> Decimal | None:
     if reading.details is None:
         raise RuntimeError(reading.error)
     services.keep_figures(visit.pk, reading.details)
+    services.keep_figures(visit.pk, reading.details, read_at)
     rows = list(LoyaltyOperation.objects.filter(visit=visit))
     services.judge_reading(visit.pk, reading.details, rows, read_at)
     return reading.details.left_to_pay
