@@ -85,17 +85,9 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
     """Read-only for everyone. What changes an operation goes through the services, and says who did it."""
 
     list_display = (
-        "asked_at",
-        "badge",
-        "kind_name",
-        "visit_link",
-        "asked",
-        "applied",
-        "next_try",
-        "card_id",
-        "location",
+        "asked_at", "badge", "kind_name", "visit_link", "asked", "applied", "next_try", "card_id", "location",
         "requested_by_login",
-    )
+    )  # fmt: skip
     list_filter = (AttentionFilter, "status", "kind", LocationFilter, AskedFilter)
     list_per_page = 50
     ordering = ("-id",)

@@ -194,10 +194,8 @@ def time_rows(shown: Shown) -> Iterator[dict[str, Any]]:
 
 def times_in_words(shown: Shown) -> dict[str, str]:
     """How long half of them took at the most, and 95 of 100. Empty where nothing was done."""
-    half, most = shown.outcomes.slot_of_share(0.5), shown.outcomes.slot_of_share(0.95)
-    if half is None or most is None:
-        return {}
-    return {"half": _slot_in_words(half), "most": _slot_in_words(most)}
+    found = {"half": shown.outcomes.slot_of_share(0.5), "most": shown.outcomes.slot_of_share(0.95)}
+    return {name: _slot_in_words(slot) for name, slot in found.items() if slot is not None}
 
 
 # CSV
