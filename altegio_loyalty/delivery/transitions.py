@@ -30,8 +30,9 @@ def _after(moment: Moment, seconds: float) -> Moment:
 
 
 def _finished(status: Status, now: Moment, **columns: Any) -> Columns:
-    """No longer due, and its visit and card are free again."""
-    return {"status": status, "next_attempt_at": None, "open_key": None, "finished_at": now, **columns}
+    """No longer due, its visit and card are free again, and nobody has looked into that end yet."""
+    free = {"next_attempt_at": None, "open_key": None, "closed_at": None}
+    return {"status": status, "finished_at": now, **free, **columns}
 
 
 # Claims: pending → sending, and a look-up of what is unconfirmed
@@ -226,6 +227,7 @@ def retried(operation: LoyaltyOperation, now: Moment) -> Columns:
     return {
         "status": Status.PENDING,
         "ending": "",
+        "discrepancy": "",
         "closed_at": None,
         "fence": operation.fence + 1,
         "finished_at": None,

@@ -94,7 +94,7 @@ def close_operation(
     _refuse_unknown_kind(operation)
     _refuse_no_reason(reason)
     decision = _decision(operation, CallOutcome.CLOSED, by, clean(reason.strip(), 500))
-    only_if = {"attention": TO_CLOSE, "discrepancy": operation.discrepancy}
+    only_if = {"attention": TO_CLOSE, "discrepancy": operation.discrepancy, "finished_at__isnull": False}
     if not database.change(
         operation, transitions.closed(timezone.now()), only_if=only_if, attempts=[decision]
     ):

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
-from altegio_loyalty import services
+from altegio_loyalty import database, services
+from altegio_loyalty.delivery import transitions
 from altegio_loyalty.exceptions import OperationNotAllowed
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.states import CallOutcome, Purpose
@@ -150,6 +152,52 @@ def test_what_was_closed_and_is_given_up_again__needs_a_person_again(salon: Salo
     assert needing() == []
     salon.sweep(operation)
     assert anew(operation).status == Status.FAILED
+    assert needing() == [operation]
+
+
+def given_up_and_flagged(salon: Salon) -> tuple[Any, LoyaltyOperation]:
+    """A withdrawal whose call stayed without an answer, judged too early: its points came all the same."""
+    salon.configure(MAX_ATTEMPTS=1)
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    visit = salon.visit()
+    operation = salon.withdraw(visit)
+    salon.run_to_the_end(operation)
+    salon.ledger.withdraw(visit, salon.card, 100)
+    look(salon, visit)
+    assert (anew(operation).status, anew(operation).is_flagged) == (Status.FAILED, True)
+    return visit, anew(operation)
+
+
+def test_what_is_tried_again_is_not_closed_until_it_has_ended(salon: Salon) -> None:
+    """Nobody can have looked into what has yet to come."""
+    _visit, operation = given_up_and_flagged(salon)
+    services.retry_operation(operation)
+    with pytest.raises(OperationNotAllowed):
+        close(operation)
+
+
+def test_what_is_tried_again_and_found_is_at_odds_with_nothing(salon: Salon) -> None:
+    """Its mark said that the log explained none of its own points."""
+    visit, operation = given_up_and_flagged(salon)
+    services.retry_operation(operation)
+    salon.run_to_the_end(operation)
+    assert (operation.status, operation.discrepancy) == (Status.SUCCEEDED, "")
+    look(salon, visit)
+    assert needing() == []
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda operation, now: transitions.out_of_time(operation, now),
+        lambda _operation, now: transitions.succeeded(now, {"applied_amount": 150, "discrepancy": "odd"}),
+    ],
+    ids=["given up", "took too much"],
+)
+def test_an_end_is_seen_although_the_row_was_closed_before(salon: Salon, end: Any) -> None:
+    operation = salon.later()
+    LoyaltyOperation.objects.filter(pk=operation.pk).update(closed_at=timezone.now())
+    assert database.change(anew(operation), end(anew(operation), timezone.now()))
     assert needing() == [operation]
 
 
