@@ -14,6 +14,8 @@ SETTING_NAME = "ALTEGIO_LOYALTY"
 ALTEGIO, YCLIENTS = "Altegio", "YCLIENTS"
 #: What `watch` can tell by mail.
 ALERTS = ("altegio_away", "queue_stalled", "location_paused")
+#: Nothing younger is pruned: the overview, the books and whoever is at the desk go by it.
+FEWEST_DAYS = 30
 #: The domains at which the same API is YCLIENTS'.
 _OF_YCLIENTS = (".yclients.com", ".yclients.ru")
 
@@ -155,7 +157,7 @@ def is_http_url(url: object, *, with_login: bool = False) -> bool:
     )
 
 
-def _file_or_list_problem(name: str, value: Any) -> str:
+def _own_problem(name: str, value: Any) -> str:
     try:
         if name == "CA_BUNDLE" and value:
             ssl.create_default_context(cafile=value)
@@ -163,6 +165,8 @@ def _file_or_list_problem(name: str, value: Any) -> str:
         return "must be empty or the path of a readable file of certificates in PEM"
     if name == "ALERTS" and not set(value) <= set(ALERTS):
         return f"may name {', '.join(ALERTS)}"
+    if name == "KEEP_LOG_DAYS" and 0 < value < FEWEST_DAYS:
+        return f"must be 0 or at least {FEWEST_DAYS}: nothing younger is pruned"
     return ""
 
 
@@ -202,9 +206,7 @@ def find_problems() -> list[tuple[str, str]]:
         elif name not in _NAMES:
             problems.append((str(name), f"is unknown; known are {', '.join(sorted(_NAMES))}"))
         elif problem := (
-            _type_problem(name, value)
-            or _file_or_list_problem(name, value)
-            or _value_problem(name, value, given)
+            _type_problem(name, value) or _own_problem(name, value) or _value_problem(name, value, given)
         ):
             problems.append((name, problem))
     return problems

@@ -11,11 +11,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from altegio_loyalty import database
+from altegio_loyalty.conf import FEWEST_DAYS
 from altegio_loyalty.models import DaySum, Location, Visit
 from altegio_loyalty.moments import as_local
 from altegio_loyalty.querysets import KNOWN_KINDS
@@ -25,8 +26,6 @@ from altegio_loyalty.statistics import POINTS, SETTLED, slot_of, with_points
 #: So many settled operations are added up at once; fewer wait, and pages read them from the log.
 SUMMED_AT_ONCE = 1000
 VISITS_AT_ONCE = 500
-#: Nothing younger is pruned: the overview, the books and whoever is at the desk go by it.
-FEWEST_DAYS = 30
 _KEY = ("location_id", "day", "kind", "status", "slot")
 
 
@@ -36,8 +35,16 @@ def add_up() -> None:
     settled = database.operations().filter(is_summed=False, status__in=SETTLED, kind__in=KNOWN_KINDS)
     waiting = settled.order_by("status", "pk")
     if waiting.order_by().values_list("pk")[SUMMED_AT_ONCE - 1 : SUMMED_AT_ONCE]:
-        with contextlib.suppress(IntegrityError), database.committed():
-            _add(waiting.select_for_update()[:SUMMED_AT_ONCE])
+        with database.committed():
+            _is_added(waiting.select_for_update()[:SUMMED_AT_ONCE])
+
+
+def _is_added(rows: Any) -> bool:
+    """Add the rows; False, with nothing done, where another one adds to the same days."""
+    with contextlib.suppress(IntegrityError), transaction.atomic(using=rows.db):
+        _add(rows)
+        return True
+    return False
 
 
 def _add(rows: Any) -> None:
@@ -71,13 +78,15 @@ def prune(days: int, *, dry_run: bool = False) -> Iterator[int]:
         if dry_run:
             yield rows.count()
             continue
-        with contextlib.suppress(IntegrityError), database.committed():
-            list(rows.select_for_update().values_list("pk"))
-            # Asked again behind the lock: somebody may have tried one again meanwhile.
-            rows = rows.filter(visit__in=list(over.filter(pk__in=visits)))
-            _add(rows.filter(is_summed=False))
-            rows.update(cancels=None)  # which would keep another row from being deleted
-            count = rows.filter(is_summed=True).delete()[1].get(rows.model._meta.label, 0)
+        with database.committed():
+            locked = set(rows.select_for_update().values_list("pk", flat=True))
+            # Asked again behind the lock: somebody may have tried one again meanwhile, or asked for another.
+            judged = rows.filter(visit__in=list(over.filter(pk__in=visits))).values_list("pk", "visit")
+            newer = {visit for pk, visit in judged if pk not in locked}
+            rows = database.operations().filter(pk__in=[pk for pk, visit in judged if visit not in newer])
+            if _is_added(rows.filter(is_summed=False)):
+                rows.update(cancels=None)  # which would keep another row from being deleted
+                count = rows.delete()[1].get(rows.model._meta.label, 0)
         yield count
 
 

@@ -124,6 +124,8 @@ for _name in NAMES:
             WRONG[_name] += [5.0, 5.5]
         if _name in MORE_THAN_0:
             WRONG[_name] += [0]
+        if _name == "KEEP_LOG_DAYS":
+            WRONG[_name] += [1, 29]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -134,7 +136,7 @@ def test_every_wrong_value_is_found(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(COUNTS | SECONDS))
 def test_0_and_ordinary_numbers_are_good(name: str) -> None:
-    for value in [*([] if name in MORE_THAN_0 else [0]), 1, 3600]:
+    for value in [*([] if name in MORE_THAN_0 else [0]), 30 if name == "KEEP_LOG_DAYS" else 1, 3600]:
         assert problems_of(**{name: value}) == [], value
     if name in SECONDS:
         assert problems_of(**{name: 0.5}) == []

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.core.management import call_command
-from django.db.models import Q
+from django.db.models import PROTECT, ProtectedError, Q
 from django.utils import timezone
 
 from altegio_loyalty import database, retention, services, statistics, tasks
@@ -260,6 +260,47 @@ def test_operation_tried_again_between_choice_and_lock__stays(
     monkeypatch.setattr(database, "committed", tried_again)
     assert pruned() == 0
     assert LoyaltyOperation.objects.filter(status=Status.PENDING).exists()
+
+
+def test_operation_asked_for_behind_the_second_look__stays_with_its_visit(
+    here: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in no sum either; and what it may rest on can still be read."""
+    old, other = add(here, applied_amount=5), add(here)
+    over, lists = retention._over, []
+
+    class Over:
+        """The second time it is asked, somebody acts on the visit right behind it."""
+
+        def __init__(self, rows: Any) -> None:
+            self.rows = rows
+
+        def filter(self, **conditions: Any) -> Any:
+            found = list(self.rows.filter(**conditions).order_by("pk"))
+            if "pk__in" not in conditions:
+                return self.rows.filter(**conditions)
+            lists.append(found)
+            add(here, Status.SENDING, timezone.now(), visit=old.visit)
+            return found
+
+    monkeypatch.setattr(retention, "_over", lambda before: Over(over(before)))
+    assert pruned() == 1
+    assert lists == [[old.visit_id, other.visit_id]]
+    assert LoyaltyOperation.objects.filter(visit=old.visit_id, is_summed=False).count() == 2
+    assert [(row.status, row.asked_count) for row in DaySum.objects.all()] == [(Status.SUCCEEDED, 1)]
+
+
+def test_row_of_a_host_that_protects_an_operation__stops_the_pruning_with_an_error(
+    here: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would go on for ever with nothing deleted, and nobody would know why."""
+    add(here)
+    relation: Any = LoyaltyOperation._meta.get_field("attempts")
+    monkeypatch.setattr(relation, "on_delete", PROTECT)
+    with pytest.raises(ProtectedError):
+        command("--older-than", "60")
+    assert LoyaltyOperation.objects.filter(is_summed=False).count() == 1
+    assert not DaySum.objects.exists()
 
 
 def command(*arguments: str) -> str:

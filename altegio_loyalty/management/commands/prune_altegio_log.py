@@ -3,6 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from altegio_loyalty import retention
+from altegio_loyalty.conf import FEWEST_DAYS
 from altegio_loyalty.management.ending import endings_noted
 
 
@@ -10,7 +11,7 @@ class Command(BaseCommand):
     help = "Delete what is settled and old from the log of loyalty operations. Its sums per day stay."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        text = f"Visits on which nothing happened for so many days, {retention.FEWEST_DAYS} at the least."
+        text = f"Visits on which nothing happened for so many days, {FEWEST_DAYS} at the least."
         parser.add_argument("--older-than", type=int, required=True, metavar="DAYS", help=text)
         parser.add_argument("--dry-run", action="store_true", help="Only count what would be deleted.")
 
