@@ -161,7 +161,7 @@ class Sweep:
 
     def _next(self) -> int | None:
         with self._lock:
-            if not self._turns or time.monotonic() > self._order_ends_at:
+            if not self.report.stopped and (not self._turns or time.monotonic() > self._order_ends_at):
                 self._put_in_turn()
             if self.report.stopped or not self._turns:
                 return None

@@ -276,6 +276,18 @@ def test_lead__is_kept_while_the_sweep_goes_on(salon: Salon, monkeypatch: pytest
     assert seen[0] < seen[1]
 
 
+def test_lead__once_given_up__is_not_taken_again(salon: Salon) -> None:
+    """Another thread may be about to ask what is next, with the order of turns too old."""
+    for _ in range(2):
+        salon.later()
+    over = sweep.Sweep(0)
+    over.run()
+    over._order_ends_at = 0
+    assert over._next() is None
+    assert over.report.stopped == "the time of one sweep is over"
+    assert RequestBudget.objects.get().led_until is None
+
+
 def test_message__is_not_held_up_by_a_sweep(salon: Salon) -> None:
     """Whoever waits at the desk is not behind the backlog."""
     operation = salon.later()
