@@ -68,7 +68,8 @@ def _check_sound(settings: conf.LoyaltySettings) -> Iterator[checks.CheckMessage
             hint=f"No key leads from one to the other. Have your router send altegio_loyalty to {theirs!r}.",
             id="altegio_loyalty.E004",
         )
-    longest = 2 * settings.TOTAL_TIMEOUT + PATIENCE
+    # A sweep's threads wait for their turn one behind the other.
+    longest = 2 * settings.TOTAL_TIMEOUT + PATIENCE * settings.SWEEP_THREADS
     if longest >= settings.LEASE_SECONDS:
         yield checks.Warning(
             f"ALTEGIO_LOYALTY['LEASE_SECONDS'] is {settings.LEASE_SECONDS}, but one attempt can take {longest} seconds.",

@@ -78,13 +78,23 @@ def test_e001_the_look_cannot_be_switched_off_any_more(settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lease", "total", "fires"),
-    [(120, 30, False), (66, 30, False), (65, 30, True), (60, 30, True), (300, 200, True)],
+    ("lease", "total", "threads", "fires"),
+    [
+        (66, 30, 1, False),
+        (65, 30, 1, True),
+        (60, 30, 1, True),
+        (300, 200, 1, True),
+        (120, 30, 8, False),
+        (101, 30, 8, False),
+        (100, 30, 8, True),
+    ],
 )
 def test_w001_a_lease_that_ends_before_the_calls_can(
-    settings: Any, lease: float, total: float, fires: bool
+    settings: Any, lease: float, total: float, threads: int, fires: bool
 ) -> None:
-    assert ids(settings, LEASE_SECONDS=lease, TOTAL_TIMEOUT=total) == (["W001"] if fires else [])
+    """The last of a sweep's threads waits for its turn behind all others, each as long as its patience allows."""
+    found = ids(settings, LEASE_SECONDS=lease, TOTAL_TIMEOUT=total, SWEEP_THREADS=threads)
+    assert found == (["W001"] if fires else [])
 
 
 @pytest.mark.parametrize(("limit", "fires"), [(None, False), (100, False), (99, True), (30, True)])
