@@ -134,7 +134,28 @@ def test_the_queue_says_how_many_are_given_up_and_when(log: Log, boss: Client) -
     assert (queue["first_end"], queue["last_end"]) == (now + 5 * MINUTE, now + 60 * MINUTE)
     Location.objects.update(refused_at=now)
     queue = inbox(boss).context["queue"]
-    assert (queue["waiting"], queue["ending"]) == (3, 0), "no time of a paused location runs out"
+    assert (queue["waiting"], queue["ending"]) == (0, 0), "no time of a paused location runs out"
+
+
+def test_what_waits_for_a_location_that_is_switched_off_is_not_said_to_go_on(log: Log, boss: Client) -> None:
+    """It stands among the locations whose operations wait."""
+    harbour = Location.objects.create(id=7, title="Harbour", is_active=False)
+    Location.objects.create(id=8, title="Idle", is_active=False)
+    log.add(Status.PENDING, location=harbour, created_at=timezone.now() - datetime.timedelta(days=3))
+    answer = inbox(boss)
+    assert (answer.context["queue"]["waiting"], answer.context["queue"]["oldest"]) == (0, None)
+    assert [location.title for location in answer.context["off"]] == ["Harbour"]
+    html = words(answer)
+    assert "Switched-off locations" in html
+    assert "Nothing waits." not in html
+    assert "Idle" not in html
+
+
+def test_a_mark_for_too_many_points_is_not_said_to_go_by_itself(log: Log, boss: Client) -> None:
+    log.add(Status.SUCCEEDED, applied_amount=Decimal(150), discrepancy="150 were taken.")
+    html = words(inbox(boss))
+    assert "The mark stays until a person closes it." in html
+    assert "The mark goes as soon as" not in html
 
 
 def test_it_is_under_10_queries_whatever_the_size(
@@ -202,6 +223,12 @@ def test_what_is_old_is_not_ticked(log: Log, boss: Client) -> None:
     answer = select(boss, late, of_yesterday, fresh_one)
     assert ticked(answer) == [fresh_one.pk]
     assert answer.content.decode().count(" checked>") == 1
+
+
+def test_a_retry_of_which_nothing_was_ticked_says_so(log: Log, boss: Client) -> None:
+    operation = log.add(Status.FAILED)
+    assert said(press(boss, "retry")) == ["Nothing was chosen, so nothing was done."]
+    assert fresh(operation).status == Status.FAILED
 
 
 def test_a_retry_of_nothing_that_fits_asks_nothing(log: Log, boss: Client) -> None:

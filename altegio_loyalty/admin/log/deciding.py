@@ -90,7 +90,10 @@ class DecisionPage(Page):
                 tally.note(*carry_out(self, decision, operation, reason))
             else:
                 tally.note(False, _("you may not decide about this kind of operation"))
-        tally.tell(self.request)
+        if ids:
+            tally.tell(self.request)
+        else:
+            messages.error(self.request, _("Nothing was chosen, so nothing was done."))
         return None
 
     def _fresh(self, ids: list[int]) -> list[LoyaltyOperation]:

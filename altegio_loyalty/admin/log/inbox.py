@@ -35,20 +35,25 @@ class InboxPage(DecisionPage):
         soon = Q(expires_at__lte=timezone.now() + SOON)
         queue = rows.filter(attention__gt=0).aggregate(
             needing=Count("pk", filter=rows.needs_person()),
-            waiting=Count("pk", filter=Q(status__in=(Status.PENDING, Status.SENDING))),
+            waiting=Count("pk", filter=works & Q(status__in=(Status.PENDING, Status.SENDING))),
             in_doubt=Count("pk", filter=works & Q(status=Status.UNCONFIRMED)),
-            oldest=Min("created_at", filter=Q(status__in=OPEN)),
+            oldest=Min("created_at", filter=works & Q(status__in=OPEN)),
             ending=Count("expires_at", filter=ends),
             ending_soon=Count("expires_at", filter=ends & soon),
             first_end=Min("expires_at", filter=ends),
             last_end=Max("expires_at", filter=ends),
         )
+        if off := [row for row in locations if not row.is_active]:
+            waits = rows.filter(attention__gt=0, status__in=OPEN, location__in=off)
+            held = set(waits.order_by().values_list("location", flat=True).distinct())
+            off = [row for row in off if row.pk in held]
         context = {
             "notices": watch.notices(),
             "title": _("What needs a person"),
             "rows": self.rows(needing),
             "queue": queue,
             "paused": [row for row in locations if row.is_active and row.is_paused],
+            "off": off,
             "may_see_locations": self.may("view_location"),
             "decide_url": self.decide_url,
             "log_url": self.address("loyaltyoperation_changelist"),
