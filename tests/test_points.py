@@ -308,8 +308,8 @@ def watching(world: World) -> Iterator[None]:
     )
     answer = world.salon.sandbox.api.answer
 
-    def watched_call(log: AttemptLog, purpose: str, ask: Callable[[], Any]) -> Any:
-        result = call(log, purpose, ask)
+    def watched_call(log: AttemptLog, purpose: str, ask: Callable[[], Any], *address: Any) -> Any:
+        result = call(log, purpose, ask, *address)
         if purpose == "look":
             world.reach(AFTER_LOOK)
         return result

@@ -168,16 +168,16 @@ class Machine(RuleBasedStateMachine):
     def _watch_the_worker(self) -> None:
         machine, call, mark, record = self, AttemptLog.call, Claim.mark_sent, Claim.record
 
-        def watched_call(log: AttemptLog, purpose: str, ask: Callable[[], Any]) -> Any:
+        def watched_call(log: AttemptLog, purpose: str, ask: Callable[[], Any], *address: Any) -> Any:
             if purpose == "send":
                 operation = LoyaltyOperation.objects.get(pk=log._operation_id)
                 path, _body = REQUESTS[operation.kind](operation.order)
                 machine.posted[operation.visit_id, path] = operation.pk
                 machine.sent_after_stop += {operation.pk} & machine.stopped
-                return call(log, purpose, ask)
+                return call(log, purpose, ask, *address)
             name = purpose.replace("_", "-")
             machine._reach(f"before the {name}")
-            result = call(log, purpose, ask)
+            result = call(log, purpose, ask, *address)
             machine._reach(f"after the {name}")
             return result
 
