@@ -378,11 +378,9 @@ def test_more_choices_than_a_page_can_have__write_nothing(salon: Salon, receptio
 def test_all_of_a_batch_is_told_and_stopped__however_long_it_is(
     salon: Salon, receptionist: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One page sent three times, each time with other choices, is one batch."""
-    monkeypatch.setattr("altegio_loyalty.admin.desk.several_visits.MOST_OPERATIONS", 150)
-    visits, token = several(salon, 2), uuid.uuid4().hex
-    for first in (9_000, 9_200, 9_400):
-        receptionist.post(form_of(WITHDRAWAL), {"token": token, **crafted(visits, first, 150)})
+    monkeypatch.setattr("altegio_loyalty.admin.desk.several_visits.MOST_OPERATIONS", 450)
+    data = {"token": uuid.uuid4().hex, **crafted(several(salon, 2), 9_000, 450)}
+    receptionist.post(form_of("cancel_card_withdrawal"), data)
     assert "0 of 450 finished: 450" in text_of(receptionist.get(batch_url()))
     assert receptionist.get(batch_url("_state")).json()["total"] == 450
     page = receptionist.post(batch_url("_stop"), follow=True)
@@ -502,3 +500,70 @@ def test_ticked_visits_that_left_the_list_are_named_and_stay_chosen(
     assert any("the list does not show them any more: " in message for message in messages_of(response))
     page = text_of(response)
     assert all(f'data-visit="{visit.pk}"' in page for visit in visits)
+
+
+# A page that comes back, or is used again
+
+
+def test_a_used_page_charges_no_second_card(salon: Salon, receptionist: Client) -> None:
+    """Back, another card, and once more: the bill is charged to the first card alone, and that is said."""
+    visit, other = several(salon, 2)
+    data = {**filled(salon, [visit], WITHDRAWAL), "visit": [visit.pk, other.pk]}
+    receptionist.post(form_of(WITHDRAWAL), data)
+    again = {**data, f"visit{visit.pk}-choice": f"{salon.card.id}|100.00"}
+    response = receptionist.post(form_of(WITHDRAWAL), again, follow=True)
+    assert any("used already for something else" in message for message in messages_of(response))
+    assert LoyaltyOperation.objects.get().card_id == visit.card_id
+
+
+def test_a_page_sends_one_operation_for_a_bill_however_it_is_raced(
+    salon: Salon, receptionist: Client
+) -> None:
+    """Two cards for one visit in one page, as where two posts of it cross."""
+    visit, other = several(salon, 2)
+    data = {**filled(salon, [visit], WITHDRAWAL), "visit": [visit.pk, other.pk]}
+    data[f"visit{visit.pk}-choice"] = [f"{visit.card_id}|200.00", f"{salon.card.id}|100.00"]
+    receptionist.post(form_of(WITHDRAWAL), data)
+    assert LoyaltyOperation.objects.count() == 1
+
+
+def test_a_page_that_comes_back_keeps_the_chosen_card(salon: Salon, receptionist: Client) -> None:
+    visits = several(salon, 2)
+    client = salon.ledger.books.clients[visits[0].client_id]
+    second = salon.ledger.add_card(client, balance="50", title="Second")
+    data = filled(salon, visits, WITHDRAWAL, how="same", same="1,200")
+    data[f"visit{visits[0].pk}-choice"] = f"{second.id}|50.00|50.00"
+    page = text_of(receptionist.post(form_of(WITHDRAWAL), data))
+    assert f'<option value="{second.id}|50.00|50.00" selected>' in page
+
+
+def test_a_row_that_comes_back_unread_says_that_it_was_not_ticked(salon: Salon, receptionist: Client) -> None:
+    """And which card was chosen; a row that had not been read has no such thing."""
+    visits = several(salon, 23)
+    data = filled(salon, visits, WITHDRAWAL, how="")
+    del data[f"visit{visits[21].pk}-include"]
+    del data[f"visit{visits[22].pk}-include"], data[f"visit{visits[22].pk}-choice"]
+    page = text_of(receptionist.post(form_of(WITHDRAWAL), data))
+    assert page.count(" data-unticked") == 1
+    assert f' data-unticked data-card="{visits[21].card_id}"' in page
+
+
+def test_decimals_are_refused_where_the_currency_has_none(salon: Salon, receptionist: Client) -> None:
+    Location.objects.update(currency="JPY")
+    visits = several(salon, 2)
+    data = filled(salon, visits, WITHDRAWAL, how="same", same="10.5")
+    response = receptionist.post(form_of(WITHDRAWAL), data, follow=True)
+    assert not LoyaltyOperation.objects.exists()
+    assert "Write whole points" in text_of(response)
+
+
+@pytest.mark.parametrize("how", ["all", "half"])
+def test_a_visit_whose_most_is_not_known_is_left_out_and_named(
+    salon: Salon, receptionist: Client, how: str
+) -> None:
+    visits = several(salon, 2)
+    data = filled(salon, visits, WITHDRAWAL, how=how)
+    data[f"visit{visits[0].pk}-choice"] = f"{visits[0].card_id}|None|None"
+    response = receptionist.post(form_of(WITHDRAWAL), data, follow=True)
+    assert LoyaltyOperation.objects.get().visit == visits[1]
+    assert any("Client 0" in told and "possible is not known" in told for told in messages_of(response))

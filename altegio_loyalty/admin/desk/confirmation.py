@@ -19,10 +19,14 @@ from altegio_loyalty.admin.pages import Page, as_id
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.services.reading import read_for_screen
 from altegio_loyalty.texts import gettext as _
+from altegio_loyalty.texts import gettext_lazy
 from altegio_loyalty.wording import clock
 
 #: So many visits can be chosen at once.
 MOST_VISITS = 100
+USED_ALREADY = gettext_lazy(
+    "This page was used already for something else. Open it again for another operation."
+)
 
 
 def busy_cards_of(visits: list[Visit]) -> dict[int, set[int]]:
@@ -89,7 +93,7 @@ class Confirmation(Page):
         except ValidationError as error:
             return " ".join(error.messages)
         except exceptions.IdempotencyConflict:
-            return _("This page was used already for something else. Open it again for another operation.")
+            return str(USED_ALREADY)
         except exceptions.TransactionOpen:
             return _("Not begun: this site keeps a database transaction open around the page.")
         except exceptions.OperationInProgress as error:

@@ -20,6 +20,7 @@ from altegio_loyalty.wording import decimals_of
 
 #: The value of the choice "another amount".
 OTHER = "other"
+NO_DECIMALS = gettext_lazy("Write whole points: amounts in this currency have no decimals.")
 
 
 #: Digits alone or in groups of three with one mark between all of them, and decimals behind another mark.
@@ -140,7 +141,7 @@ class OperationForm(forms.Form):
         if isinstance(cleaned.get("choice"), tuple):
             cleaned["card_id"], cleaned["program_id"] = cleaned["choice"]
         if (cleaned.get("amount") or 0) % 1 and not decimals_of(self.visit.location.currency):
-            self.add_error("amount", _("Write whole points: amounts in this currency have no decimals."))
+            self.add_error("amount", NO_DECIMALS)
         if "part" in self.fields and "amount" not in self.errors:
             self._settle_amount(cleaned)
         return {"program_id": None, "amount": None, **cleaned}

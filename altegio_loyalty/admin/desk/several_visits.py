@@ -23,12 +23,12 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 
 from altegio_loyalty import database, services
-from altegio_loyalty.admin.desk.confirmation import MOST_VISITS, Confirmation, busy_cards_of
-from altegio_loyalty.admin.desk.forms import parse_choice, plain_amount
+from altegio_loyalty.admin.desk.confirmation import MOST_VISITS, USED_ALREADY, Confirmation, busy_cards_of
+from altegio_loyalty.admin.desk.forms import NO_DECIMALS, parse_choice, plain_amount
 from altegio_loyalty.admin.desk.offers import Offer, Offers
 from altegio_loyalty.admin.pages import FOLDER, as_id
 from altegio_loyalty.client.types import CENT
-from altegio_loyalty.models import Visit
+from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.services.validation import check_amount
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import ngettext
@@ -68,7 +68,18 @@ class Row:
 
     @property
     def is_included(self) -> bool:
-        return self.posted is None or f"{self.prefix}-include" in self.posted
+        """Whether it is ticked; so is one that the posted page had not read yet, and had no box for."""
+        posted = self.posted or QueryDict()
+        return f"{self.prefix}-include" in posted or f"{self.prefix}-choice" not in posted
+
+    @property
+    def card(self) -> str:
+        """The card that was chosen on the posted page."""
+        return self.posted.get(f"{self.prefix}-choice", "").partition("|")[0] if self.posted else ""
+
+    @property
+    def decimals(self) -> int:
+        return decimals_of(self.visit.location.currency)
 
 
 @dataclass(frozen=True)
@@ -109,6 +120,11 @@ class SeveralVisits(Confirmation):
             return self._form_page(self._read_some(visits), token)
         # The same for the same page sent twice, and never another person's.
         batch = uuid.uuid5(token, str(self.request.user.pk))
+        asked = LoyaltyOperation.objects.filter(batch=batch)
+        wanted = {(one.visit.pk, one.card_id, one.program_id, one.amount) for one in choices}
+        if set(asked.values_list("visit", "card_id", "program_id", "amount")) - wanted:
+            messages.error(self.request, USED_ALREADY)
+            return self.to_list()
         count = self._ask_for_all(choices, token, batch)
         self._tell_problems()
         if not count:
@@ -217,12 +233,16 @@ class SeveralVisits(Confirmation):
         """The points for one visit; `most` is what its card and bill allowed when the page was shown."""
         if not self.kind.takes_amount:
             return None
-        limit = _points(most)
+        limit, smallest = _points(most), CENT if decimals_of(visit.location.currency) else Decimal(1)
+        if self.same is not None and self.same % smallest:
+            self.problems.append(f"{visit}: {NO_DECIMALS}")
+            return None
         if self.same is not None:
-            return min(self.same, limit) if limit is not None else self.same
+            return min(self.same, limit or self.same)
+        if limit is None:
+            self.problems.append(f"{visit}: {_('left out, since how much is possible is not known')}.")
         if limit is None or self.posted.get("how") != HALF:
             return limit
-        smallest = CENT if decimals_of(visit.location.currency) else Decimal(1)
         return min(limit, max((limit / 2).quantize(smallest, rounding=ROUND_DOWN), smallest))
 
     # What becomes of it
@@ -233,8 +253,13 @@ class SeveralVisits(Confirmation):
         with transaction.atomic(using=database.alias()):
             # Always in the same order: two people with the same visits then wait for each other, and never in a circle.
             for choice in sorted(choices, key=lambda one: (one.visit.pk, one.card_id, one.program_id or 0)):
-                what = f"{choice.visit.pk}:{choice.card_id}:{choice.program_id or ''}"
                 ids = {"card_id": choice.card_id, "program_id": choice.program_id}
+                # One bill is charged once by a page, whichever card; there can be several to take back.
+                what = (
+                    choice.visit.pk
+                    if self.kind.is_apply
+                    else f"{choice.visit.pk}:{choice.card_id}:{choice.program_id or ''}"
+                )
                 problem = self.begin(request, choice.visit, token, what, amount=choice.amount, **ids)
                 if problem:
                     self.problems.append(f"{choice.visit}: {problem}")
