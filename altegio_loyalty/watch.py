@@ -24,7 +24,7 @@ from django.utils.formats import date_format
 
 from altegio_loyalty import database, exceptions, policy, signals, throttle
 from altegio_loyalty.conf import ALERTS, get_settings
-from altegio_loyalty.models import Location, LoyaltyOperation, RequestBudget, WatchEntry
+from altegio_loyalty.models import BooksItem, Location, LoyaltyOperation, RequestBudget, WatchEntry
 from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.querysets import OperationQuerySet
 from altegio_loyalty.states import Status
@@ -82,6 +82,7 @@ def _figures(lasting: Lasting, operations: OperationQuerySet) -> dict[str, Any]:
     figures |= operations.due(timezone.now()).aggregate(due=Count("pk"), due_since=Min("next_attempt_at"))
     figures |= {
         "needs_person": operations.needing_attention().count(),
+        "unknown_to_the_log": BooksItem.objects.filter(closed_at=None, operation=None).count(),
         "paused_locations": sum(code == PAUSED for code, _location_id in lasting),
         "altegio_away_since": lasting.get((AWAY, None)),
         "queue_stalled_since": lasting.get((STALLED, None)),
@@ -89,7 +90,7 @@ def _figures(lasting: Lasting, operations: OperationQuerySet) -> dict[str, Any]:
         "last_sweep": sweep and sweep.said,
     }
     is_stuck = figures["queue_stalled_since"] or (figures["altegio_away_since"] and figures["open"])
-    is_told = figures["needs_person"] or figures["paused_locations"]
+    is_told = figures["needs_person"] or figures["unknown_to_the_log"] or figures["paused_locations"]
     return {"status": STANDS_STILL if is_stuck else NEEDS_PERSON if is_told else WELL, **figures}
 
 

@@ -1,11 +1,13 @@
 """What a person decides: of an operation, try again, stop, it happened or not, closed; of a block, send again."""
 
+import contextlib
 import logging
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from altegio_loyalty import bell, database, kinds, throttle
 from altegio_loyalty.daybooks import A_PROGRAM
@@ -21,6 +23,7 @@ from altegio_loyalty.states import CallOutcome, Purpose, Status
 from altegio_loyalty.texts import gettext as _
 
 logger = logging.getLogger(__name__)
+_NOTHING_TO_CLOSE = gettext_noop("There is nothing to close, or it changed meanwhile; look at it again.")
 
 
 def retry_operation(operation: LoyaltyOperation, by: Person | None = None) -> LoyaltyOperation:
@@ -98,22 +101,26 @@ def close_operation(
     if not database.change(
         operation, transitions.closed(timezone.now()), only_if=only_if, attempts=[decision]
     ):
-        raise OperationNotAllowed(_("There is nothing to close, or it changed meanwhile; look at it again."))
+        raise OperationNotAllowed(_(_NOTHING_TO_CLOSE))
     for item in BooksItem.objects.filter(operation=operation.pk, closed_at=None):
-        close_books_item(item, reason=reason, by=by)
+        with contextlib.suppress(OperationNotAllowed):
+            close_books_item(item, reason=reason, by=by)
     return operation
 
 
 def close_books_item(item: BooksItem, *, reason: str, by: Person | None = None) -> None:
     """Close an item of the books, open or not: it comes back where a later reading shows that either side has changed.
 
-    Raises `ValidationError` without a reason.
+    Raises `OperationNotAllowed` where that has happened since `item` was read, `ValidationError` without a reason.
     """
     check_person("by", by)
     _refuse_no_reason(reason)
     item.closed_at, item.closed_by_login = timezone.now(), login_of(by) or A_PROGRAM
     item.reason = clean(reason.strip(), 400)
-    item.save(update_fields=["closed_at", "closed_by_login", "reason"])
+    closed = {name: getattr(item, name) for name in ("closed_at", "closed_by_login", "reason")}
+    as_seen = BooksItem.objects.filter(pk=item.pk, by_log=item.by_log, by_altegio=item.by_altegio)
+    if not as_seen.update(**closed):
+        raise OperationNotAllowed(_(_NOTHING_TO_CLOSE))
 
 
 def _refuse_no_reason(reason: str) -> None:

@@ -233,3 +233,15 @@ def test_a_retry_of_which_nothing_was_ticked_says_so(log: Log, boss: Client) -> 
 
 def test_a_retry_of_nothing_that_fits_asks_nothing(log: Log, boss: Client) -> None:
     assert said(select(boss, log.add(Status.SUCCEEDED))) == ["1 skipped: it is already done."]
+
+
+def test_what_became_odd_since_the_question_was_shown_is_not_closed(log: Log, boss: Client) -> None:
+    operation = log.add(Status.SUCCEEDED, discrepancy="The visit shows 130 points.")
+    asked = {"decision": "close", "operation": operation.pk}
+    url = reverse("admin:altegio_loyalty_loyaltyoperation_decide")
+    shown = words(boss.post(url, asked))
+    assert f'name="seen-{operation.pk}" value="The visit shows 130 points."' in shown
+    LoyaltyOperation.objects.update(discrepancy="The visit shows 150 points.")
+    given = {**asked, "reason": "Agreed.", f"seen-{operation.pk}": "The visit shows 130 points."}
+    assert "it changed meanwhile" in words(boss.post(url, given, follow=True))
+    assert LoyaltyOperation.objects.get().closed_at is None

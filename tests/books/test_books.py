@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
-from django.core.management import call_command, execute_from_command_line
+from django.core.management import CommandError, call_command, execute_from_command_line
 from django.utils import timezone
 
 from altegio_loyalty import books, services, signals, tasks, throttle
@@ -478,3 +478,22 @@ def test_kind_of_effect__of_the_other_locations_visit_is_not_told_here(salon: Sa
     assert (here.visit_count, there.visit_count) == (1, 1)
     assert here.verdict == there.verdict == 0
     assert WITHDRAWAL in {row.kind for row in LoyaltyOperation.objects.all()}
+
+
+def test_command__for_a_location_that_is_not_there__could_not_be_checked(salon: Salon) -> None:
+    with pytest.raises(CommandError) as raised:
+        call_command("check_altegio_books", "--location", "999999")
+    assert raised.value.returncode == 2
+
+
+def test_command__ends_with_1_while_an_older_day_is_at_odds(salon: Salon) -> None:
+    visit = salon.visit()
+    salon.withdraw(visit)
+    a_day_goes_by()
+    salon.ledger.withdraw(visit, salon.card, 5)
+    compare()
+    long_ago = timezone.now() - 9 * ONE_DAY
+    LoyaltyOperation.objects.update(created_at=long_ago, finished_at=long_ago)
+    BooksOfDay.objects.update(day=long_ago.date())
+    code, text = run()
+    assert (code, f"visit {visit.id}, card" in text) == (1, True)

@@ -86,6 +86,8 @@ class DecisionPage(Page):
         if missing := len(set(ids)) - len(operations):
             tally.skipped[_("it is not here any more")] = missing
         for operation in operations:
+            # As the page that asked showed it: what is odd since, nobody has seen.
+            operation.discrepancy = self.request.POST.get(f"seen-{operation.pk}", operation.discrepancy)
             if decision.is_allowed(self.request.user, operation.kind):
                 tally.note(*carry_out(self, decision, operation, reason))
             else:

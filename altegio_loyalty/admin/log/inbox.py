@@ -10,8 +10,11 @@ from django.http import HttpResponse
 from django.utils import timezone
 
 from altegio_loyalty import watch
+from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.locations import locations_of
 from altegio_loyalty.admin.log.deciding import DecisionPage
+from altegio_loyalty.admin.overview.page import UNKNOWN
+from altegio_loyalty.models import Location
 from altegio_loyalty.states import OPEN, Status
 from altegio_loyalty.texts import gettext as _
 
@@ -29,7 +32,9 @@ class InboxPage(DecisionPage):
         rows: Any = self.admin.get_queryset(self.request)
         # In this order the index leads to them on every database.
         needing = list(rows.needing_attention().order_by("attention", "pk")[:MOST_SHOWN])
-        locations = locations_of(self.request)
+        locations, facts = locations_of(self.request), watch.facts()
+        seen = visible_to(self.request.user, Location.objects.order_by())
+        known = list(seen.annotate(**facts).annotate(unknown_count=UNKNOWN).values("unknown_count", *facts))
         works = Q(location__is_active=True, location__refused_at=None)
         ends = works & Q(status=Status.PENDING)
         soon = Q(expires_at__lte=timezone.now() + SOON)
@@ -48,10 +53,12 @@ class InboxPage(DecisionPage):
             held = set(waits.order_by().values_list("location", flat=True).distinct())
             off = [row for row in off if row.pk in held]
         context = {
-            "notices": watch.notices(),
+            "notices": watch.notices(known=next(iter(known), None)),
             "title": _("What needs a person"),
             "rows": self.rows(needing),
             "queue": queue,
+            "unknown_count": sum(row["unknown_count"] for row in known),
+            "books_url": self.address("loyaltyoperation_books"),
             "paused": [row for row in locations if row.is_active and row.is_paused],
             "off": off,
             "may_see_locations": self.may("view_location"),

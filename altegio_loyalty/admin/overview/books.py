@@ -9,6 +9,7 @@ from altegio_loyalty import services
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.decisions import RESOLVE
 from altegio_loyalty.admin.pages import Page
+from altegio_loyalty.exceptions import OperationNotAllowed
 from altegio_loyalty.models import BooksItem, BooksOfDay
 from altegio_loyalty.texts import gettext as _
 
@@ -37,10 +38,16 @@ class BooksPage(Page):
         """Close an item, with a reason, for whoever may decide what is in doubt."""
         if not self.request.user.has_perm(RESOLVE):
             raise PermissionDenied
-        item = get_object_or_404(visible_to(self.request.user, BooksItem.objects.all()), pk=pk)
+        items, given = visible_to(self.request.user, BooksItem.objects.filter(pk=pk)), self.request.POST
+        get_object_or_404(items)
         try:
-            services.close_books_item(item, reason=self.request.POST.get("reason", ""), by=self.request.user)
+            # As the person saw it: what has changed since, nobody agreed to.
+            item = items.get(by_log=given.get("by_log"), by_altegio=given.get("by_altegio"))
+            services.close_books_item(item, reason=given.get("reason", ""), by=self.request.user)
             messages.success(self.request, _("Closed: %(item)s.") % {"item": item})
         except ValidationError as error:
             messages.error(self.request, " ".join(error.messages))
+        except (BooksItem.DoesNotExist, OperationNotAllowed):
+            text = _("There is nothing to close, or it changed meanwhile; look at it again.")
+            messages.error(self.request, text)
         return HttpResponseRedirect(self.address("loyaltyoperation_books"))

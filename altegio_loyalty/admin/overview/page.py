@@ -102,7 +102,7 @@ class PeriodForm(forms.Form):
 
 
 #: What the books found that no operation bears.
-_unknown = Count("books_items", filter=Q(books_items__closed_at=None, books_items__operation=None))
+UNKNOWN = Count("books_items", filter=Q(books_items__closed_at=None, books_items__operation=None))
 
 
 class OverviewPage(Page):
@@ -118,7 +118,7 @@ class OverviewPage(Page):
         names = ("blocked_at", "blocked_until")
         block = {name: Subquery(services.find_blocks().values(name)) for name in names}
         rows = seen.only("title", "is_active", "refused_at", "refused_reason", "time_zone", "currency")
-        rows = rows.annotate(**block, **watch.facts()).annotate(unknown_count=_unknown)
+        rows = rows.annotate(**block, **watch.facts()).annotate(unknown_count=UNKNOWN)
         self.locations: dict[int, Any] = rows.in_bulk()
         self.form = PeriodForm(request.GET, self.locations)
         self.period, self.days, self.location_id = self.form.chosen()

@@ -5,6 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from altegio_loyalty import books
+from altegio_loyalty.daybooks import BooksItem, Verdict
+from altegio_loyalty.models import Location
 
 
 class Command(BaseCommand):
@@ -20,12 +22,20 @@ class Command(BaseCommand):
         parser.add_argument("--location", type=int, help="this location alone, by its ID")
 
     def handle(self, *args: Any, day: datetime.date | None, location: int | None, **options: Any) -> None:
-        found = books.check(day=day, location_id=location, seconds=float("inf"))
-        if day and not found:
+        asked = Location.objects.filter(**({} if location is None else {"pk": location}))
+        if (day or location is not None) and not asked.exists():
             raise CommandError("There is no such location.", returncode=2)
+        found = books.check(day=day, location_id=location, seconds=float("inf"))
         for each in found:
             self.stdout.write(f"{each.location.title}: {each}")
             self.stdout.writelines(f"  {item}\n" for item in each.open_items)
+        items = BooksItem.objects.filter(closed_at=None, location__in=asked).select_related(
+            "location", "books"
+        )
+        older = list(items.exclude(books__in=found).order_by("pk"))
+        for item in older:
+            self.stdout.write(f"{item.location.title}, {item.books.day}: {item}")
         # What is at odds comes first: it is known, whatever else could not be checked.
-        if verdict := min((each.verdict for each in found if each.verdict), default=0):
+        verdicts = {each.verdict for each in found if each.verdict} | {Verdict.AT_ODDS for _item in older}
+        if verdict := min(verdicts, default=0):
             sys.exit(verdict)
