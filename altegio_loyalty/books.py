@@ -21,7 +21,7 @@ from altegio_loyalty.daybooks import A_PROGRAM
 from altegio_loyalty.delivery.drift import judge_reading, time_to_settle
 from altegio_loyalty.delivery.explained import is_done, not_undone, taken_by
 from altegio_loyalty.gateway import Line
-from altegio_loyalty.models import BooksItem, BooksOfDay, Location, LoyaltyOperation, Visit
+from altegio_loyalty.models import BooksItem, BooksOfDay, Location, LoyaltyOperation, OperationAttempt, Visit
 from altegio_loyalty.reasons import Reason
 from altegio_loyalty.states import CallOutcome
 
@@ -270,9 +270,10 @@ class _Evening:
 
 def _closing(operation: LoyaltyOperation | None) -> dict[str, Any]:
     """As the operation's mark was closed, an item opens."""
-    if operation is None or operation.closed_at is None:
+    closings = OperationAttempt.objects.filter(operation=operation, outcome=CallOutcome.CLOSED)
+    said = closings.order_by("pk").last() if operation and operation.closed_at else None
+    if operation is None or said is None:
         return {"closed_at": None, "closed_by_login": "", "reason": ""}
-    said = operation.attempts.filter(outcome=CallOutcome.CLOSED).latest("pk")
     login, reason = said.made_by_login or A_PROGRAM, said.error[:400]
     return {"closed_at": operation.closed_at, "closed_by_login": login, "reason": reason}
 
