@@ -115,12 +115,11 @@ def close_books_item(item: BooksItem, *, reason: str, by: Person | None = None) 
     """
     check_person("by", by)
     _refuse_no_reason(reason)
-    item.closed_at, item.closed_by_login = timezone.now(), login_of(by) or A_PROGRAM
-    item.reason = clean(reason.strip(), 400)
-    closed = {name: getattr(item, name) for name in ("closed_at", "closed_by_login", "reason")}
+    by_whom = {"closed_by_login": login_of(by) or A_PROGRAM, "reason": clean(reason.strip(), 400)}
     as_seen = BooksItem.objects.filter(pk=item.pk, by_log=item.by_log, by_altegio=item.by_altegio)
-    if not as_seen.update(**closed):
+    if not as_seen.update(closed_at=timezone.now(), **by_whom):
         raise OperationNotAllowed(_(_NOTHING_TO_CLOSE))
+    item.refresh_from_db(using=database.alias())
 
 
 def _refuse_no_reason(reason: str) -> None:
