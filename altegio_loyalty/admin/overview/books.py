@@ -42,7 +42,7 @@ class BooksPage(Page):
         get_object_or_404(items)
         try:
             # As the person saw it: what has changed since, nobody agreed to.
-            item = items.get(by_log=given.get("by_log"), by_altegio=given.get("by_altegio"))
+            item = items.get(by_log=given.get("by_log", ""), by_altegio=given.get("by_altegio", ""))
             services.close_books_item(item, reason=given.get("reason", ""), by=self.request.user)
             messages.success(self.request, _("Closed: %(item)s.") % {"item": item})
         except ValidationError as error:
