@@ -1,9 +1,10 @@
 """Live reads for the screens. An answer that cannot be had is a value that says so, never an exception or an empty list."""
 
+import contextlib
 import datetime
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -62,6 +63,21 @@ class VisitFetch:
     error: str = ""
 
 
+@contextlib.contextmanager
+def within_a_page() -> Iterator[None]:
+    """All calls in here end before the server's patience with a request does."""
+    current.ends_at = time.monotonic() + SECONDS_FOR_A_PAGE
+    try:
+        yield
+    finally:
+        current.ends_at = math.inf
+
+
+def is_over() -> bool:
+    """Whether the time for the calls of a page has run out."""
+    return time.monotonic() >= current.ends_at
+
+
 def known_for_screen(
     visit: Visit, within: datetime.timedelta = bills.READING_IS_FRESH
 ) -> tuple[VisitReading, CardsReading, bool]:
@@ -83,11 +99,8 @@ def read_for_screen(visit: Visit, *, by: Person | None = None) -> tuple[VisitRea
     known, known_cards, is_fresh = known_for_screen(visit)
     if is_fresh:
         return known, known_cards
-    current.ends_at = time.monotonic() + SECONDS_FOR_A_PAGE
-    try:
+    with within_a_page():
         details, cards = _read_both(visit, by)
-    finally:
-        current.ends_at = math.inf
     if known.details is not None and cards.error:
         if details.details is None:
             details = replace(details, details=known.details, read_at=known.read_at)

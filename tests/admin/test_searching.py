@@ -20,6 +20,7 @@ from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.sandbox import FAULTS
 from altegio_loyalty.services.reading import read_for_screen
 from tests.admin.test_visit_list import find, known, messages_of, names, noon, operation_on, refresh, text_of
+from tests.chaos.clock import Clock
 from tests.delivery.salon import Salon
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -359,6 +360,25 @@ def test_a_day_never_read__read_and_empty__and_not_readable_are_three_sentences(
     salon.sandbox.stop()
     refresh(desk, salon.location, day=noon(-1).date().isoformat())
     assert "Altegio could not be read, so nobody here knows" in text_of(desk, day="yesterday")
+
+
+def test_a_day_read_long_ago__is_not_said_to_be_empty(salon: Salon, desk: Client) -> None:
+    refresh(desk, salon.location, day=noon(1).date().isoformat())
+    clock = Clock()
+    with clock.running():
+        clock.passed += day_panel.FRESH.total_seconds() + 1
+        page = text_of(desk, day=noon(1).date().isoformat())
+    assert "this day has no visits" not in page
+
+
+def test_a_search_whose_time_is_over__asks_no_more_and_says_so(
+    salon: Salon, desk: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    salon.add_location("Harbour")
+    monkeypatch.setattr("altegio_loyalty.services.reading.SECONDS_FOR_A_PAGE", 0)
+    told = messages_of(find(desk, "Jane"))
+    assert ["was not read completely" in text for text in told] == [True]
+    assert salon.sandbox.requests == []
 
 
 def test_a_paused_location_is_not_readable(salon: Salon, desk: Client) -> None:

@@ -905,7 +905,26 @@ def test_the_log_says_who_did_it_before(salon: Salon, receptionist: Client) -> N
         seen_before=100,
     )
     page = text_of(receptionist.get(known_page_of(visit)))
-    assert re.search(r"It was asked for here at \d\d:\d\d:\d\d, by anna\.", page)
+    assert re.search(r"It was asked for here at \d\d:\d\d, by anna\.", page)
+
+
+def test_what_was_cancelled_before__is_not_said_to_have_done_it(salon: Salon, receptionist: Client) -> None:
+    """Somebody took as many points in Altegio itself since."""
+    visit = salon.visit()
+    for kind in ("apply_card_withdrawal", "cancel_card_withdrawal"):
+        receptionist.post(form_of(kind), posted(salon, visit, kind))
+    assert LoyaltyOperation.objects.earliest("pk").undone_at
+    ended = {"open_key": None, "next_attempt_at": None, "finished_at": timezone.now()}
+    waiting(salon, visit, status="rejected", ending="already_there", seen_before=100, **ended)
+    assert "It was asked for here" not in text_of(receptionist.get(known_page_of(visit)))
+
+
+def test_a_step_of_the_page__tells_what_is_left(salon: Salon, receptionist: Client) -> None:
+    visit = salon.visit()
+    receptionist.get(page_of(visit))
+    waiting(salon, visit, next_attempt_at=timezone.now())
+    answer = receptionist.post(address("step", visit), headers={"Accept": "application/json"})
+    assert "290 is left to pay" in answer.json()["verdicts"]
 
 
 def test_an_operation_is_told_with_its_card_and_promotion(salon: Salon, receptionist: Client) -> None:

@@ -23,6 +23,7 @@ from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.querysets import by_zone
 from altegio_loyalty.services.day import find_by_client
+from altegio_loyalty.services.reading import is_over, within_a_page
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import ngettext
 from altegio_loyalty.wording import zone_note
@@ -35,8 +36,8 @@ MOST_READ_BY_ITSELF = 10
 MOST_FOUND_IN = 3
 #: How long a person without scripts waits for the reading; what is left then is said not to have been read.
 SECONDS_TO_READ = 15.0
-#: In the person's session: whether days were read, by day and location, of which so many are kept.
-_READ, _MOST_MARKS = "altegio_loyalty_read", 50
+#: In the person's session: whether days were read, and when, by day and location, of which so many are kept.
+_READ, _MOST_MARKS = "altegio_loyalty_read_at", 50
 #: Fewer letters of a search say nothing of whom they mean.
 FEWEST_LETTERS = 3
 
@@ -90,8 +91,9 @@ class DayPanel(Page):
         paused = [location for location in readable if location.is_paused]
         is_stale = is_today and bool(readable) and not freshness.is_fresh
         is_search, working_count = bool(request.GET.get(filters.SEARCH)), len(readable) - len(paused)
-        kept = self.request.session.get(_READ, {})
-        marks = [kept.get(f"{filters.day_in(asked, one.zone)}:{one.pk}") for one in readable]
+        kept, since = self.request.session.get(_READ, {}), (timezone.now() - FRESH).timestamp()
+        found = [kept.get(f"{filters.day_in(asked, one.zone)}:{one.pk}", (None, 0)) for one in readable]
+        marks = [was_read if moment > since else None for was_read, moment in found]
         was_read_today = is_today and len(freshness.read) == freshness.count
         return {
             "is_read": bool(readable) and (all(marks) or was_read_today),
@@ -121,6 +123,7 @@ class DayPanel(Page):
 
     # A day
 
+    @within_a_page()
     def refresh(self) -> HttpResponse:
         """Read the day of these locations, as far as a person can be kept waiting; the script asks for one at a time."""
         asked, locations = self._asked()
@@ -130,7 +133,8 @@ class DayPanel(Page):
             readings.append(services.read_day(location, day, seconds=left, by=self.request.user))
             if readings[-1].is_outage:
                 break
-        marks = {f"{one.day}:{one.location.pk}": one.is_finished and not one.error for one in readings}
+        now = timezone.now().timestamp()
+        marks = {f"{one.day}:{one.location.pk}": (one.is_finished and not one.error, now) for one in readings}
         kept = {**self.request.session.get(_READ, {}), **marks}
         self.request.session[_READ] = dict(list(kept.items())[-_MOST_MARKS:])
         problems = [told_of(reading) for reading in readings if reading.error or not reading.is_finished]
@@ -170,17 +174,18 @@ class DayPanel(Page):
 
     # What the list does not find
 
+    @within_a_page()
     def find(self) -> HttpResponse:
         """Read today anew, then look by number, card and client; open the only visit that is found, or list them."""
         term = Term(self.request.POST.get("q", ""))
         found: list[int] = []
         rows = self.admin.get_queryset(self.request).defer("shown")
         for location in self._locations_to_look_in() if term.words else []:
-            seconds = SECONDS_TO_READ / MOST_FOUND_IN
+            seconds = 0 if is_over() else SECONDS_TO_READ / MOST_FOUND_IN
             reading = services.read_day(location, seconds=seconds, by=self.request.user)
             if reading.error or not reading.is_finished:
                 messages.warning(self.request, told_of(reading))
-            if reading.is_outage:
+            if reading.is_outage or is_over():
                 break
             there = search(self.request, rows.filter(location=location), term.typed)
             found += there.values_list("pk", flat=True) or self._ask(location, term)
@@ -214,7 +219,7 @@ class DayPanel(Page):
             found = [fetch.visit.pk] if fetch.visit else []
             said.append(fetch.error)
         for wanted in self._clients_meant_by(term):
-            if not found:
+            if not found and not is_over():
                 found, problem = find_by_client(location, by=self.request.user, **wanted)
                 said.append(problem)
         messages.info(self.request, " ".join(filter(None, said)))

@@ -146,9 +146,16 @@ class VisitState:
     def _done_before(self, operation: LoyaltyOperation) -> LoyaltyOperation | None:
         """What did it, from here, where the visit showed it already."""
         mine = (operation.card_id, operation.program_id, operation.kind)
-        others = [row for row in self.operations if (row.card_id, row.program_id, row.kind) == mine]
-        was_there = operation.ending == Ending.ALREADY_THERE
-        return next((row for row in others if was_there and row.status == Status.SUCCEEDED), None)
+        if operation.ending != Ending.ALREADY_THERE:
+            return None
+        seen_at = operation.finished_at or operation.created_at
+        others = [
+            row
+            for row in self.operations
+            if (row.card_id, row.program_id, row.kind) == mine and row.pk < operation.pk
+            if row.status == Status.SUCCEEDED and (row.undone_at is None or row.undone_at > seen_at)
+        ]
+        return next(iter(others), None)
 
     def _told(self, operation: LoyaltyOperation) -> dict[str, Any]:
         batch = operation.batch
@@ -223,7 +230,8 @@ class LivePage(Page):
             if operation.is_due and may_take_step(self, operation):
                 take_step(operation)
                 break
-        return self._answer(visit)
+        # The step has changed what is known of the visit.
+        return self._answer(self._visit(visit_id))
 
     def _answer(self, visit: Visit, **extra: Any) -> HttpResponse:
         return self.answer(lambda: {**self._state(visit), **extra}, self.address("visit_change", visit.pk))
