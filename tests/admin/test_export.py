@@ -196,9 +196,10 @@ def test_no_hostile_name_of_the_log_is_a_formula(log: Log, manager: Client) -> N
 
 def test_it_holds_what_is_filtered_now(log: Log, manager: Client) -> None:
     log.add(Status.SUCCEEDED)
-    doubtful = log.add(Status.UNCONFIRMED)
-    for query in ({"status__exact": "unconfirmed"}, {"attention": "needed"}, {"attention": "open"}):
-        assert [row["Number"] for row in export(manager, **query)] == [str(doubtful.pk)]
+    doubtful, given_up = log.add(Status.UNCONFIRMED), log.add(Status.FAILED)
+    wanted = {"unconfirmed": ("status__exact", doubtful), "open": ("attention", doubtful)}
+    for value, (name, operation) in {**wanted, "needed": ("attention", given_up)}.items():
+        assert [row["Number"] for row in export(manager, **{name: value})] == [str(operation.pk)]
 
 
 def test_it_holds_what_is_searched_now(log: Log, manager: Client) -> None:

@@ -45,7 +45,7 @@ def test_a_withdrawal_from_the_list_to_its_result(salon: Salon, root: Client, si
     """It was taken and then answered 500, so that nobody knew."""
     visit = salon.visit()
     text(root.get(url(site, "visit_changelist")), site)
-    assert "Withdraw up to 300" in text(root.get(url(site, "visit_change", visit.pk)), site)
+    assert "Withdraw up to 300" in text(root.get(url(site, "visit_change", visit.pk), {"read": 1}), site)
     form = url(site, "visit_operate", WITHDRAWAL)
     text(root.get(form, {"visit": visit.pk, "choice": salon.card.id}), site)
     result = text(root.post(form, posted(salon, visit), follow=True), site)
