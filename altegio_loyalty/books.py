@@ -95,11 +95,10 @@ class _Evening:
         self.location, self.ends_at, self.began = location, ends_at, timezone.now()
         self.line = Line(location, reads_for=throttle.FOR_BOOKS)
         self.items = BooksItem.objects.using(database.alias()).filter(location=location)
-        self.is_stopped = False
 
     @property
     def is_over(self) -> bool:
-        return self.is_stopped or time.monotonic() >= self.ends_at
+        return time.monotonic() >= self.ends_at
 
     def compare(self, books: BooksOfDay) -> None:
         """Compare the day from its cursor on, and keep what was found, or why it could not be."""
@@ -110,7 +109,8 @@ class _Evening:
         try:
             books.problem = self._why_not(books.day) or self._compare_visits(books)
         except exceptions.ApiError as error:
-            is_ours, self.is_stopped = isinstance(error, exceptions.Throttled), True
+            self.ends_at = 0.0  # the next one would most likely meet it as well
+            is_ours = isinstance(error, exceptions.Throttled)
             books.problem = _GOES_ON if is_ours else policy.reason_of(error).stored(300)
         now = timezone.now()
         books.checked_at = None if books.problem not in ("", _NO_LIST) else now
@@ -201,16 +201,20 @@ class _Evening:
 
         In whose time its days are, nobody says: those beside it are asked for as well.
         """
-        here, rows, one_day = self.location.pk, dict[int, Mapping[str, Any]](), datetime.timedelta(days=1)
+        here, one_day = self.location.pk, datetime.timedelta(days=1)
+        listed, seen = defaultdict[int, Rows](list), set[int]()
         try:
             chain_id = self._ask(lambda client: client.company(here), proves=False).chain_id
             asked = chain_id, here, str(day - one_day), str(day + one_day)
             for page in range(1, _MOST_PAGES):
                 found = self._ask(methodcaller("chain_transactions", *asked, page), proves=False)
                 new = {to_id(row.get("id")): row for row in found}
-                if new.keys() <= rows.keys():
-                    return _by_visit(rows)
-                rows |= new
+                if new.keys() <= seen:
+                    listed.pop(0, None)
+                    return listed
+                for number in (number for number in new if number not in seen):
+                    listed[to_id(new[number].get("visit_id"))].append(new[number])
+                seen |= new.keys()
         except (exceptions.Refused, exceptions.UnreadableAnswer, Malformed) as error:
             logger.info("The chain's list of location %s cannot be read: %s", here, error)
         return None
@@ -283,20 +287,13 @@ def _time_to_arrive() -> datetime.timedelta:
     return time_to_settle() + datetime.timedelta(seconds=get_settings().TOTAL_TIMEOUT)
 
 
-def _by_visit(rows: Mapping[int, Mapping[str, Any]]) -> dict[int, Rows]:
-    found = defaultdict(list)
-    for row in rows.values():
-        found[to_id(row.get("visit_id"))].append(row)
-    found.pop(0, None)
-    return found
-
-
 def _sides(details: VisitDetails, operations: list[LoyaltyOperation]) -> list[BooksItem]:
     """For each card, and each promotion of it, that either side knows. Raises `_NotComparable` over a row in doubt."""
-    families: dict[tuple[str, int, int | None], list[LoyaltyOperation]] = {
-        (kinds.APPLY_CARD_WITHDRAWAL.name, card, None): [] for card in details.used_cards
-    }
-    families |= {(kinds.APPLY_DISCOUNT_PROGRAM.name, *pair): [] for pair in details.applied_promotions}
+    shown: list[tuple[str, int, int | None]] = [
+        (kinds.APPLY_CARD_WITHDRAWAL.name, card, None) for card in details.used_cards
+    ]
+    shown += [(kinds.APPLY_DISCOUNT_PROGRAM.name, *pair) for pair in details.applied_promotions]
+    families = {what: list[LoyaltyOperation]() for what in shown}
     for row in sorted(operations, key=attrgetter("last_event", "pk")):
         if kinds.is_known(row.kind):
             what = kinds.family_of(row.kind)[0], row.card_id, row.program_id
@@ -318,6 +315,5 @@ def _side(
         # How much a promotion takes off is Altegio's affair, but not whether it is there.
         by_log, by_altegio = Decimal(bool(done)), Decimal(effect.is_there)
     marked = next((row for row in reversed(rows) if row.discrepancy), None)
-    return BooksItem(
-        card_id=card, program_id=program or 0, by_log=by_log, by_altegio=by_altegio, operation=marked
-    )
+    figures = {"by_log": by_log, "by_altegio": by_altegio}
+    return BooksItem(card_id=card, program_id=program or 0, operation=marked, **figures)

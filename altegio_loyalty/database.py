@@ -2,16 +2,17 @@
 
 import contextlib
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
-from django.db import DataError, router, transaction
+from django.db import DataError, IntegrityError, router, transaction
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
 from altegio_loyalty.querysets import OperationQuerySet
 from altegio_loyalty.states import Status
 
+Result = TypeVar("Result")
 #: The last character of each: UTF-8 in three bytes, as old tables of MySQL have it, and ASCII.
 OLD_CHARSETS = ("\uffff", "\x7f")
 
@@ -65,12 +66,20 @@ def is_about_text(error: Exception) -> bool:
     return isinstance(error, (DataError, UnicodeError)) or error.args[:1] in ((1366,), (3988,))
 
 
-def freed(open_key: str) -> bool:
-    """Free a visit and card that only an early verdict still held, now that nothing can arrive; whether that was so."""
-    holder = operations().filter(open_key=open_key).first()
-    if holder is None or holder.status != Status.FAILED or holder.holds_card_until:
-        return False
-    return bool(operations().held_by(holder).update(open_key=None))
+def once_free(open_key: str, write: Callable[[], Result]) -> Result:
+    """What `write` returns; once more where only an early verdict still held visit and card, and nothing can arrive now.
+
+    Raises `IntegrityError` where something else holds them.
+    """
+    try:
+        return write()
+    except IntegrityError:
+        holder = operations().filter(open_key=open_key).first()
+        if holder is None or holder.status != Status.FAILED or holder.holds_card_until:
+            raise
+        if not operations().held_by(holder).update(open_key=None):
+            raise
+    return write()
 
 
 def change(

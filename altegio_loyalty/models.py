@@ -27,6 +27,8 @@ from altegio_loyalty.wording import isolated, sentence_of
 
 LONGEST_LOGIN, LONGEST_TITLE = 254, 200
 _positive = MinValueValidator(1)
+#: Of a column that nobody types.
+_SHOWN: Any = {"blank": True, "editable": False}
 _TOKEN_FIELDS = frozenset({"partner_token", "user_token"})
 #: Who may ask for an operation of each kind: the permission bears the kind's own name.
 _MAY_ASK = kinds.one_for_each(
@@ -82,13 +84,9 @@ class Location(models.Model):
         help_text=_("Such as EUR. A connection test fills it in."),
     )
     credentials_version = models.PositiveIntegerField(editable=False, default=0)
-    credentials_worked_at = models.DateTimeField(
-        _("tokens last worked at"), null=True, blank=True, editable=False
-    )
+    credentials_worked_at = models.DateTimeField(_("tokens last worked at"), null=True, **_SHOWN)
     refused_at = models.DateTimeField(_("tokens refused at"), null=True, blank=True, editable=False)
-    refused_reason = models.CharField(
-        _("reason of the refusal"), max_length=300, blank=True, default="", editable=False
-    )
+    refused_reason = models.CharField(_("reason of the refusal"), max_length=300, default="", **_SHOWN)
     visits_read_at = models.DateTimeField(_("visits last read at"), null=True, blank=True, editable=False)
 
     objects = EncryptedQuerySet.as_manager()
@@ -206,12 +204,8 @@ class Visit(models.Model):
     starts_at = models.DateTimeField(_("starts at"), null=True, blank=True, db_index=True)
     created_at = models.DateTimeField(_("first seen at"), default=timezone.now, editable=False)
     #: As Altegio showed them at `read_at`; the visit's page reads them anew.
-    due_amount = models.DecimalField(
-        _("left to pay"), max_digits=12, decimal_places=2, null=True, blank=True, editable=False
-    )
-    covered_amount = models.DecimalField(
-        _("applied"), max_digits=12, decimal_places=2, null=True, blank=True, editable=False
-    )
+    due_amount = models.DecimalField(_("left to pay"), max_digits=12, decimal_places=2, null=True, **_SHOWN)
+    covered_amount = models.DecimalField(_("applied"), max_digits=12, decimal_places=2, null=True, **_SHOWN)
     read_at = models.DateTimeField(_("read at"), null=True, blank=True, editable=False)
     #: The bill and the cards as Altegio last showed them, and when, as JSON; see `bills`. Lists leave it out: it is large.
     shown = models.TextField(_("as last shown"), blank=True, default="", editable=False)
@@ -270,9 +264,7 @@ class LoyaltyOperation(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, verbose_name=_("requested by"), **ONE_WAY
     )
     #: Who that was outlives the account.
-    requested_by_login = models.CharField(
-        _("requested by"), max_length=LONGEST_LOGIN, blank=True, default="", editable=False
-    )
+    requested_by_login = models.CharField(_("requested by"), max_length=LONGEST_LOGIN, default="", **_SHOWN)
     #: The same for all operations that were asked for together, on several visits.
     batch = models.UUIDField(_("batch"), null=True, blank=True, db_index=True, editable=False)
     cancels = models.ForeignKey(
@@ -351,9 +343,8 @@ class LoyaltyOperation(models.Model):
     @property
     def settles_at(self) -> datetime.datetime:
         """From when on an absence proves that a call without an answer did not happen."""
-        since = self.unanswered_at or self.sent_at or self.created_at
-        settles_at: datetime.datetime = since + datetime.timedelta(seconds=get_settings().SETTLE_SECONDS)
-        return settles_at
+        since: datetime.datetime = self.unanswered_at or self.sent_at or self.created_at
+        return since + datetime.timedelta(seconds=get_settings().SETTLE_SECONDS)
 
     @property
     def holds_card_until(self) -> datetime.datetime | None:

@@ -40,15 +40,11 @@ def retry_operation(operation: LoyaltyOperation, by: Person | None = None) -> Lo
         raise OperationNotAllowed(
             _("Only an operation that waits, is in doubt or was given up can be tried again.")
         )
+    key, columns = operation.make_open_key(), transitions.retried(operation, now)
     try:
-        try:
-            return _change(operation, transitions.retried(operation, now), decision, ring=True)
-        except IntegrityError:
-            if not database.freed(operation.make_open_key()):
-                raise
-            return _change(operation, transitions.retried(operation, now), decision, ring=True)
+        return database.once_free(key, lambda: _change(operation, columns, decision, ring=True))
     except IntegrityError:
-        other = database.operations().filter(open_key=operation.make_open_key()).first()
+        other = database.operations().filter(open_key=key).first()
         raise OperationInProgress(operation=other) from None
 
 

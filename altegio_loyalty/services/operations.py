@@ -2,11 +2,9 @@
 
 import dataclasses
 import datetime
-import functools
 import logging
 import time
 import uuid
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import Any
@@ -169,28 +167,27 @@ def _request(
     amount: Decimal | None = None,
     batch: uuid.UUID | None = None,
 ) -> LoyaltyOperation:
-    using = database.alias()
     checked_ids = {name: validation.check_id(name, value) for name, value in ids.items()}
     validation.check_deliver(deliver)
     validation.check_idempotency_key(idempotency_key)
     validation.check_person("requested_by", requested_by)
-    found = validation.find_location(location, using)
+    found = validation.find_location(location)
     login = validation.login_of(requested_by)
     who: dict[str, Any] = {"requested_by": requested_by, "requested_by_login": login}
     operation = LoyaltyOperation(kind=kind, location=found, amount=amount, batch=batch, **checked_ids, **who)
     operation.idempotency_key = idempotency_key or uuid.uuid4().hex
-    if idempotency_key and (first := _first_with_key(operation, using)):
+    if idempotency_key and (first := _first_with_key(operation)):
         return first  # whatever has become of its location since
     validation.check_settings()
     validation.check_location(found)
-    visit = Visit.objects.using(using).filter(pk=operation.visit_id).first()
+    visit = Visit.objects.using(database.alias()).filter(pk=operation.visit_id).first()
     validation.check_visit(found, visit)
     titles = bills.titles(visit, operation.card_id, operation.program_id)
     operation.card_title, operation.program_title = titles
     _set_limits(operation)
     if deliver == "on_commit":
-        return _write_for_commit(operation, visit, using)
-    return _write_and_send(operation, visit, using)
+        return _write_for_commit(operation, visit)
+    return _write_and_send(operation, visit)
 
 
 def _set_limits(operation: LoyaltyOperation) -> None:
@@ -203,16 +200,16 @@ def _set_limits(operation: LoyaltyOperation) -> None:
     operation.open_key = operation.make_open_key()
 
 
-def _write_and_send(operation: LoyaltyOperation, visit: Visit | None, using: str) -> LoyaltyOperation:
+def _write_and_send(operation: LoyaltyOperation, visit: Visit | None) -> LoyaltyOperation:
     """Insert the row as claimed already, so that nothing else picks it up between the insert and the call."""
     began = time.monotonic()  # before the lease is set: a slow commit must not lengthen it here
     if not operation.location.is_paused:
         for name, value in transitions.claimed_to_send(operation, timezone.now()).items():
             setattr(operation, name, value)
     try:
-        _insert_once_free(database.committed, operation, visit, using)
+        database.once_free(operation.make_open_key(), lambda: _insert(database.committed(), operation, visit))
     except IntegrityError:
-        return _explain_conflict(operation, using)
+        return _explain_conflict(operation)
     if operation.status == Status.SENDING:
         try:
             send_and_look_up(Claim(operation, began), for_person=True)
@@ -226,67 +223,54 @@ def _write_and_send(operation: LoyaltyOperation, visit: Visit | None, using: str
     return operation
 
 
-def _write_for_commit(operation: LoyaltyOperation, visit: Visit | None, using: str) -> LoyaltyOperation:
+def _write_for_commit(operation: LoyaltyOperation, visit: Visit | None) -> LoyaltyOperation:
+    using = database.alias()
     try:
-        _insert_once_free(functools.partial(transaction.atomic, using), operation, visit, using)
+        database.once_free(
+            operation.make_open_key(), lambda: _insert(transaction.atomic(using), operation, visit)
+        )
     except IntegrityError:
-        return _explain_conflict(operation, using)
+        return _explain_conflict(operation)
     bell.ring_on_commit(operation.pk, using, in_batch=operation.batch is not None)
     return operation
 
 
-def _insert_once_free(
-    block: Callable[[], AbstractContextManager[None]],
-    operation: LoyaltyOperation,
-    visit: Visit | None,
-    using: str,
-) -> None:
-    """Once more where the card was only held by what a person had said early not to have happened, and that is over."""
-    try:
-        with block():
-            _insert(operation, visit, using)
-    except IntegrityError:
-        if not database.freed(operation.make_open_key()):
-            raise
-        with block():
-            _insert(operation, visit, using)
+def _insert(block: AbstractContextManager[None], operation: LoyaltyOperation, visit: Visit | None) -> None:
+    with block:
+        if visit is None:
+            visits = Visit.objects.using(database.alias())
+            defaults = {"location": operation.location, "record_id": operation.record_id}
+            visit = visits.get_or_create(pk=operation.visit_id, defaults=defaults)[0]
+            validation.check_visit(operation.location, visit)
+        operation.visit = visit
+        if not operation.traits.is_apply:
+            operation.cancels = next(reversed(in_force(operation)), None)
+        operation.save(force_insert=True, using=database.alias())
 
 
-def _insert(operation: LoyaltyOperation, visit: Visit | None, using: str) -> None:
-    if visit is None:
-        defaults = {"location": operation.location, "record_id": operation.record_id}
-        visit = Visit.objects.using(using).get_or_create(pk=operation.visit_id, defaults=defaults)[0]
-        validation.check_visit(operation.location, visit)
-    operation.visit = visit
-    if not operation.traits.is_apply:
-        operation.cancels = next(reversed(in_force(operation)), None)
-    operation.save(force_insert=True, using=using)
-
-
-def _first_with_key(operation: LoyaltyOperation, using: str) -> LoyaltyOperation | None:
+def _first_with_key(operation: LoyaltyOperation) -> LoyaltyOperation | None:
     """The operation that has this key already. Raises `IdempotencyConflict` where it was for something else."""
-    same_key = LoyaltyOperation.objects.using(using).filter(idempotency_key=operation.idempotency_key)
+    same_key = database.operations().filter(idempotency_key=operation.idempotency_key)
     first: LoyaltyOperation | None = same_key.select_related("location").first()
     if first is None:
         return None
     # The key is one of them: a database may take keys that differ only in case for the same.
     different = [name for name in _ARGUMENTS if getattr(first, name) != getattr(operation, name)]
     if different:
-        raise IdempotencyConflict(
-            f"This idempotency key was used before with another {', '.join(different)}."
-        )
+        arguments = ", ".join(different)
+        raise IdempotencyConflict(f"This idempotency key was used before with another {arguments}.")
     return first
 
 
-def _explain_conflict(operation: LoyaltyOperation, using: str) -> LoyaltyOperation:
+def _explain_conflict(operation: LoyaltyOperation) -> LoyaltyOperation:
     """Which of the unique columns was met: the same request once more, or another one on the same visit and card.
 
     Where neither is there, what the row points at may have been deleted meanwhile. If not, the other one has just ended.
     """
-    if first := _first_with_key(operation, using):
+    if first := _first_with_key(operation):
         return first
-    other = LoyaltyOperation.objects.using(using).filter(open_key=operation.open_key).first()
+    other = database.operations().filter(open_key=operation.open_key).first()
     if other is None:
-        validation.find_location(operation.location, using)
-        validation.check_is_still_there(operation.requested_by, using)
+        validation.find_location(operation.location)
+        validation.check_is_still_there(operation.requested_by)
     raise OperationInProgress(operation=other) from None

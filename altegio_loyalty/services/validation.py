@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ValidationError
 
-from altegio_loyalty import conf, exceptions, kinds
+from altegio_loyalty import conf, database, exceptions, kinds
 from altegio_loyalty.client.types import CENT, LARGEST_AMOUNT, LARGEST_ID
 from altegio_loyalty.client.versions import VERSIONS, version_of
 from altegio_loyalty.models import LONGEST_LOGIN, Location, LoyaltyOperation, Visit
@@ -37,13 +37,13 @@ def no_address() -> str:
     return _("ALTEGIO_LOYALTY['API_URL'] is not an http or https address. Nothing was sent.")
 
 
-def find_location(location: Any, using: str) -> Location:
+def find_location(location: Any) -> Location:
     """The location as it is stored now."""
     pk = location.pk if isinstance(location, Location) else check_id("location", location)
     found: Location | None = None
     # One that was made by hand, around something that is no number.
     with contextlib.suppress(TypeError, ValueError):
-        found = Location.objects.using(using).filter(pk=pk).first()
+        found = Location.objects.using(database.alias()).filter(pk=pk).first()
     if found is None:
         raise _problem("location", _("There is no location %(id)s here. Add it first.") % {"id": pk})
     return found
@@ -122,9 +122,10 @@ def login_of(user: Any) -> str:
     return clean(user.get_username(), LONGEST_LOGIN) if user is not None else ""
 
 
-def check_is_still_there(user: Any, using: str) -> None:
+def check_is_still_there(user: Any) -> None:
     """Whether the person, whose object may be older than that, has been deleted."""
-    if user is not None and not get_user_model()._base_manager.using(using).filter(pk=user.pk).exists():
+    people = get_user_model()._base_manager.using(database.alias())
+    if user is not None and not people.filter(pk=user.pk).exists():
         raise _no_saved_user("requested_by")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from altegio_loyalty import database, exceptions, services
+from altegio_loyalty import exceptions, services
 from altegio_loyalty.management.ending import endings_noted
 from altegio_loyalty.management.first_calls import FirstCalls
 from altegio_loyalty.models import LoyaltyOperation
@@ -39,7 +39,7 @@ class Command(BaseCommand):
             raise CommandError(" ".join(getattr(error, "messages", [str(error)]))) from None
 
     def _run(self, options: dict[str, Any]) -> None:
-        location = validation.find_location(options["location"], database.alias())
+        location = validation.find_location(options["location"])
         test = options["with_test_card"]
         validation.check_settings()
         validation.check_location(location)
