@@ -2,8 +2,7 @@
 
 import dataclasses
 import datetime
-import re
-from typing import Any, Self
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -19,8 +18,10 @@ from altegio_loyalty.client import Credentials, Order
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.daybooks import BooksItem as BooksItem  # noqa: PLC0414
 from altegio_loyalty.daybooks import BooksOfDay as BooksOfDay  # noqa: PLC0414
-from altegio_loyalty.fields import EncryptedQuerySet, EncryptedTextField, Kept, Secret
+from altegio_loyalty.fields import EncryptedQuerySet, EncryptedTextField, KnowsItsTokens, Secret
 from altegio_loyalty.moments import is_offset_zone, zone_called, zone_of
+from altegio_loyalty.processes import RequestBudget as RequestBudget  # noqa: PLC0414
+from altegio_loyalty.processes import WatchEntry as WatchEntry  # noqa: PLC0414
 from altegio_loyalty.querysets import ATTENTION, OperationQuerySet, is_over
 from altegio_loyalty.states import OPEN, CallOutcome, Ending, Kind, Purpose, Status
 from altegio_loyalty.wording import isolated, sentence_of
@@ -29,7 +30,6 @@ LONGEST_LOGIN, LONGEST_TITLE = 254, 200
 _positive = MinValueValidator(1)
 #: Of a column that nobody types.
 _SHOWN: Any = {"blank": True, "editable": False}
-_TOKEN_FIELDS = frozenset({"partner_token", "user_token"})
 #: Who may ask for an operation of each kind: the permission bears the kind's own name.
 _MAY_ASK = kinds.one_for_each(
     "models",
@@ -52,7 +52,7 @@ def check_time_zone(name: str) -> None:
 check_currency = RegexValidator(r"^[A-Z]{3}\Z", _("Three capital letters, such as EUR."))
 
 
-class Location(models.Model):
+class Location(KnowsItsTokens):
     """A salon, and the tokens with which this site speaks for it."""
 
     id = models.PositiveBigIntegerField(
@@ -100,40 +100,13 @@ class Location(models.Model):
     def __str__(self) -> str:
         return f"{self.title} ({self.pk})"
 
-    @classmethod
-    def from_db(cls, db: str | None, field_names: Any, values: Any, **kwargs: Any) -> Self:
-        location = super().from_db(db, field_names, values, **kwargs)
-        location._note_tokens()
-        return location
-
-    def refresh_from_db(
-        self, using: str | None = None, fields: Any = None, from_queryset: Any = None
-    ) -> None:
-        super().refresh_from_db(using, fields, from_queryset)
-        self._note_tokens(fields)  # also where Django loads a deferred token
-
-    def _note_tokens(self, names: Any = None) -> None:
-        """What stands in the database, as far as this object knows."""
-        known = _TOKEN_FIELDS if names is None else _TOKEN_FIELDS & set(names)
-        for name in known:
-            if isinstance(self.__dict__.get(name), Kept):
-                del self.__dict__[name]  # saved by now, so it is loaded when it is needed
-        now = {name: self.__dict__[name] for name in known if name in self.__dict__}
-        self._loaded_tokens = {**getattr(self, "_loaded_tokens", {}), **now}
-
-    def _is_new_token(self, name: str) -> bool:
-        # Identity first: loaded and untouched tokens are not decrypted, so a lost key does not stop a change of title.
-        new, old = self.__dict__.get(name), self._loaded_tokens.get(name)
-        return new is not old and new != old
-
     def save(self, *args: Any, update_fields: Any = None, **kwargs: Any) -> None:
         """Saves; where a token changed, the location is no longer paused and its operations go on.
 
         Any other save leaves the health of the tokens as it stands in the database: it may be newer than what was read.
         """
-        written = _TOKEN_FIELDS if update_fields is None else _TOKEN_FIELDS & set(update_fields)
         is_update = not self._state.adding and hasattr(self, "_loaded_tokens")
-        if is_update and any(self._is_new_token(name) for name in written):
+        if is_update and self.has_new_token(update_fields):
             self.refused_at, self.refused_reason = None, ""
             if update_fields is not None:
                 update_fields = {*update_fields, "credentials_version", "refused_at", "refused_reason"}
@@ -146,16 +119,15 @@ class Location(models.Model):
                 super().save(*args, update_fields=update_fields, **kwargs)
         else:
             if is_update and update_fields is None and not args and not kwargs.get("force_insert"):
-                loaded = {
-                    field.name for field in self._meta.concrete_fields if field.attname in self.__dict__
-                }
+                names = {field.attname: field.name for field in self._meta.concrete_fields}
+                loaded = {names[attname] for attname in names.keys() & self.__dict__.keys()}
                 update_fields = loaded - _HEALTH_FIELDS - {"id"}
             super().save(*args, update_fields=update_fields, **kwargs)
-        self._note_tokens(update_fields)
+        self.note_tokens(update_fields)
 
     def clean(self) -> None:
         super().clean()
-        for name in sorted(_TOKEN_FIELDS):
+        for name in self.token_names():
             token = self.__dict__.get(name)
             # Only what was typed anew is looked at: a stored token that no key can read must not lock the form.
             if isinstance(token, Secret) and token._plain and not Credentials(token, "").are_sendable:
@@ -431,50 +403,3 @@ class DaySum(models.Model):
 
     def __str__(self) -> str:
         return f"{self.location_id}, {self.day}: {self.kind}, {self.status}"
-
-
-class RequestBudget(models.Model):
-    """The requests of the last minute that all processes of the site made to one host; see `throttle`."""
-
-    host = models.CharField(max_length=200, unique=True)
-    version = models.PositiveBigIntegerField(default=0)
-    #: Milliseconds since the epoch, oldest first, separated by commas; behind each, what the request was for.
-    sent_ms = models.TextField(default="", blank=True)
-    #: Since when and until when Altegio's wish holds every request back.
-    blocked_at = models.DateTimeField(null=True, blank=True)
-    blocked_until = models.DateTimeField(null=True, blank=True)
-    #: How many calls in a row got no answer of the platform's own, and since when; see `watch`.
-    unanswered_count = models.PositiveIntegerField(default=0)
-    unanswered_since = models.DateTimeField(null=True, blank=True)
-    #: Until when one sweep is the only one that waits for turns.
-    led_until = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        default_permissions = ()
-
-    def __str__(self) -> str:
-        return self.host
-
-    def bookings(self) -> list[tuple[int, str]]:
-        """The moment of each request, in milliseconds, and its mark."""
-        return [(int(moment), mark) for moment, mark in re.findall(r"(\d+)([^,]*)", self.sent_ms)]
-
-
-class WatchEntry(models.Model):
-    """What `watch` keeps: that a sweep ran, or what holds the work up, from its beginning to its end."""
-
-    code = models.CharField(max_length=32)
-    location = models.ForeignKey(Location, models.CASCADE, null=True, related_name="+")
-    began_at = models.DateTimeField()
-    ended_at = models.DateTimeField(null=True)
-    said = models.CharField(max_length=300, default="")
-    #: Code and location of what lasts, so that it begins once; NULL, of which there can be many, after.
-    open_key = models.CharField(max_length=64, unique=True, null=True, blank=True)
-    mail_tried_at = models.DateTimeField(null=True)
-    mailed_at = models.DateTimeField(null=True)
-
-    class Meta:
-        default_permissions = ()
-
-    def __str__(self) -> str:
-        return f"{self.code} {self.began_at}"

@@ -243,14 +243,9 @@ def _horizon(operation: Told) -> str:
 
 
 def _failed(operation: Told) -> str:
-    if operation.ending == Ending.DECIDED_DID_NOT_HAPPEN:
-        return _and_held(operation, _("Not done: a person confirmed that it did not happen."))
     text = _("Not done, and no longer tried: %(reason)s") % {"reason": reason(operation.last_error)}
-    return _and_held(operation, text)
-
-
-def _and_held(operation: Told, text: str) -> str:
-    """With until when the card is taken, where a call of it may still arrive."""
+    if operation.ending == Ending.DECIDED_DID_NOT_HAPPEN:
+        text = _("Not done: a person confirmed that it did not happen.")
     if operation.holds_card_until is None:
         return text
     until = clock(operation.holds_card_until, operation.location.zone)

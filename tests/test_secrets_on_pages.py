@@ -168,7 +168,7 @@ def post_a_location(boss: Client, page: str, content_type: str) -> Any:
 @pytest.mark.parametrize("content_type", [MULTIPART_CONTENT, "application/x-www-form-urlencoded"])
 @pytest.mark.parametrize(
     ("page", "place"),
-    [(page, place) for page in ("add", "change") for place in ("save", "clean", "_note_tokens")]
+    [(page, place) for page in ("add", "change") for place in ("save", "clean", "note_tokens")]
     + [("change", "from_db")],
 )
 @pytest.mark.django_db

@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import time
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -74,16 +75,10 @@ class DayReading:
         if self.page_count >= MOST_PAGES or self.visit_count > MOST_PAGES * PAGE_SIZE:
             self._stop(_("Altegio shows more appointments for this day than a day can have."))
             return
-        asked_at = timezone.now()
-        day, page = self.day.isoformat(), self.page_count + 1
+        asked_at, place, page = timezone.now(), self.location.pk, self.page_count + 1
+        one_day = _days(self.day, self.day)
         try:
-            answer = ask(
-                self.location,
-                lambda client: client.records_page(
-                    self.location.pk, start_date=day, end_date=day, page=page, count=PAGE_SIZE
-                ),
-                self.by,
-            )
+            answer = ask(self.location, lambda api: api.records_page(place, page=page, **one_day), self.by)
         except exceptions.ApiError as error:
             self.is_outage = self.location.is_active and is_outage(error)
             self._stop(shown(error, "location"))
@@ -212,7 +207,7 @@ def find_by_client(
     """
     place, asked_at, day = location.pk, timezone.now(), today(location.zone)
     first, last = day - datetime.timedelta(days=DAYS_BACK), day + datetime.timedelta(days=1)
-    days = {"start_date": first.isoformat(), "end_date": last.isoformat(), "count": PAGE_SIZE}
+    days = _days(first, last)
     reading = DayReading(location, day, by=by)
     try:
         # Tokens may be good for visits and not for clients.
@@ -229,6 +224,10 @@ def find_by_client(
     figures["clients"] = ", ".join(isolated(clients[one]) for one in some)
     text = "" if reading.visit_ids else _("%(clients)s: no visit from %(first)s to %(last)s.") % figures
     return reading.visit_ids, text
+
+
+def _days(first: datetime.date, last: datetime.date) -> dict[str, Any]:
+    return {"start_date": first.isoformat(), "end_date": last.isoformat(), "count": PAGE_SIZE}
 
 
 def _offset_of(record: Record) -> int | None:

@@ -32,7 +32,6 @@ def retry_operation(operation: LoyaltyOperation, by: Person | None = None) -> Lo
     Where a call of it stayed without an answer, it is not sent before SETTLE_SECONDS after that call.
     Raises `OperationNotAllowed` for any other state, `OperationInProgress` where the visit and card have an open operation.
     """
-    _refuse_unknown_kind(operation)
     now, decision = timezone.now(), _decision(operation, CallOutcome.RETRIED, by)
     if operation.status in (Status.PENDING, Status.UNCONFIRMED):
         return _change(operation, transitions.brought_forward(operation, now), decision, ring=True)
@@ -53,7 +52,6 @@ def stop_operation(operation: LoyaltyOperation, by: Person | None = None) -> Loy
 
     Raises `OperationNotAllowed` for any other state.
     """
-    _refuse_unknown_kind(operation)
     now, decision = timezone.now(), _decision(operation, CallOutcome.STOPPED, by)
     # Where a call of it stayed without an answer, perhaps only a person's word says that it did not happen.
     if operation.status == Status.PENDING and operation.unanswered_at is None:
@@ -72,7 +70,6 @@ def settle_operation(
     its visit and card stay taken. Raises `OperationNotAllowed` unless the operation is in
     doubt, and `ValidationError` without a reason.
     """
-    _refuse_unknown_kind(operation)
     if operation.status != Status.UNCONFIRMED:
         raise OperationNotAllowed(_("Only an operation in doubt can be settled."))
     if not reason.strip():
@@ -90,7 +87,6 @@ def close_operation(
     It comes back where it is tried again and given up again, or where a later reading of the visit shows something else that
     is odd. Raises `OperationNotAllowed` where there is nothing to close, and `ValidationError` without a reason.
     """
-    _refuse_unknown_kind(operation)
     _refuse_no_reason(reason)
     decision = _decision(operation, CallOutcome.CLOSED, by, clean(reason.strip(), 500))
     only_if = {"attention": TO_CLOSE, "discrepancy": operation.discrepancy, "finished_at__isnull": False}
@@ -134,15 +130,15 @@ def lift_block(by: Person | None = None) -> bool:
     return is_lifted
 
 
-def _refuse_unknown_kind(operation: LoyaltyOperation) -> None:
-    if not kinds.is_known(operation.kind):
-        raise OperationNotAllowed(_("This release of the site does not know this kind of operation."))
-
-
 def _decision(
     operation: LoyaltyOperation, outcome: CallOutcome, by: Person | None, reason: str = ""
 ) -> OperationAttempt:
-    """Who decided what, when and why: a row among the attempts, written together with what it changes."""
+    """Who decided what, when and why: a row among the attempts, written together with what it changes.
+
+    Raises `OperationNotAllowed` for a kind that this release does not know.
+    """
+    if not kinds.is_known(operation.kind):
+        raise OperationNotAllowed(_("This release of the site does not know this kind of operation."))
     check_person("by", by)
     who: dict[str, Any] = {"made_by": by, "made_by_login": login_of(by)}
     return OperationAttempt(

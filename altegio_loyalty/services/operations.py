@@ -191,8 +191,7 @@ def _request(
 
 
 def _set_limits(operation: LoyaltyOperation) -> None:
-    settings = get_settings()
-    now = timezone.now()
+    settings, now = get_settings(), timezone.now()
     operation.created_at = operation.next_attempt_at = now
     operation.attempt_limit = settings.MAX_ATTEMPTS or None
     if settings.RETRY_WINDOW:

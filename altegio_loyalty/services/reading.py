@@ -123,10 +123,9 @@ def _read_both(visit: Visit, by: Person | None) -> tuple[VisitReading, CardsRead
 
 
 def _read_cards_of(visit: Visit, by: Person | None, turns: int) -> CardsReading:
-    if visit.client_id is None and (problem := find_client(visit, by=by)):
-        return CardsReading(error=problem)
+    problem = find_client(visit, by=by) if visit.client_id is None else ""
     if visit.client_id is None:
-        return CardsReading()  # nobody's visit, so nobody's cards
+        return CardsReading(error=problem)  # without one: nobody's visit, so nobody's cards
     return read_cards(visit.location, client_id=visit.client_id, turns=turns, by=by)
 
 
