@@ -167,8 +167,6 @@ class _Evening:
             with contextlib.suppress(exceptions.ApiError):
                 self._compare_visit(item.books, item.visit_id, None)
 
-    # What the log says
-
     def _asked_on(self, day: datetime.date) -> Counter[int]:
         """How many operations each visit has that were asked for on the day, or ended on it."""
         within = [moments.start_of(day, self.location.zone, days=count) for count in (0, 1)]
@@ -182,8 +180,6 @@ class _Evening:
         if any(row.is_open or (row.unanswered_at and row.unanswered_at > since) for row in rows):
             raise _NotComparable
         return rows
-
-    # What Altegio shows
 
     def _ask(self, question: Callable[[AltegioClient], Result], *, proves: bool = True) -> Result:
         """One read, as soon as others leave a request for it. Raises `Throttled` where that is after the end."""

@@ -1,7 +1,5 @@
 """A text that is encrypted for its row in the database, and hidden on the way to every page, log and traceback."""
 
-from __future__ import annotations
-
 import hmac
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -84,7 +82,7 @@ class Secret(Hidden):
             self._stored = _BOUND_PREFIX + key_ring().encrypt(self._plain, self._place)
         return self._stored
 
-    def going_to(self, place: str) -> Secret:
+    def going_to(self, place: str) -> "Secret":
         """The same, to be stored at `place`, where it is taken to be from if nobody knows better."""
         if place == self._place:
             return self

@@ -31,15 +31,15 @@ _positive = MinValueValidator(1)
 #: Of a column that nobody types.
 _SHOWN: Any = {"blank": True, "editable": False}
 #: Who may ask for an operation of each kind: the permission bears the kind's own name.
-_MAY_ASK = kinds.one_for_each(
-    "models",
-    {
-        Kind.APPLY_CARD_WITHDRAWAL.value: _("Can withdraw points on a visit"),
-        Kind.CANCEL_CARD_WITHDRAWAL.value: _("Can cancel a withdrawal of points"),
-        Kind.APPLY_DISCOUNT_PROGRAM.value: _("Can apply a promotion to a visit"),
-        Kind.CANCEL_DISCOUNT_PROGRAM.value: _("Can take a promotion back"),
-    },
-)
+_MAY_ASK = {
+    Kind.APPLY_CARD_WITHDRAWAL.value: _("Can withdraw points on a visit"),
+    Kind.CANCEL_CARD_WITHDRAWAL.value: _("Can cancel a withdrawal of points"),
+    Kind.APPLY_DISCOUNT_PROGRAM.value: _("Can apply a promotion to a visit"),
+    Kind.CANCEL_DISCOUNT_PROGRAM.value: _("Can take a promotion back"),
+}
+kinds.one_for_each("models", _MAY_ASK)
+_MAY_DECIDE = "resolve_operation", _("Can decide what became of an operation in doubt")
+check_currency = RegexValidator(r"^[A-Z]{3}\Z", _("Three capital letters, such as EUR."))
 _HEALTH_FIELDS = frozenset({"credentials_version", "credentials_worked_at", "refused_at", "refused_reason"})
 
 
@@ -47,9 +47,6 @@ def check_time_zone(name: str) -> None:
     """Raises `ValidationError` unless it is an IANA time zone."""
     if zone_called(name) is None:
         raise ValidationError(_("This is no time zone. Write it as Europe/Prague or Asia/Vladivostok."))
-
-
-check_currency = RegexValidator(r"^[A-Z]{3}\Z", _("Three capital letters, such as EUR."))
 
 
 class Location(KnowsItsTokens):
@@ -119,8 +116,8 @@ class Location(KnowsItsTokens):
                 super().save(*args, update_fields=update_fields, **kwargs)
         else:
             if is_update and update_fields is None and not args and not kwargs.get("force_insert"):
-                names = {field.attname: field.name for field in self._meta.concrete_fields}
-                loaded = {names[attname] for attname in names.keys() & self.__dict__.keys()}
+                fields = self._meta.concrete_fields
+                loaded = {field.name for field in fields if field.attname in self.__dict__}
                 update_fields = loaded - _HEALTH_FIELDS - {"id"}
             super().save(*args, update_fields=update_fields, **kwargs)
         self.note_tokens(update_fields)
@@ -272,10 +269,7 @@ class LoyaltyOperation(models.Model):
         verbose_name_plural = _("loyalty operations")
         ordering = ["-id"]
         default_permissions = ("view",)
-        permissions = [
-            *_MAY_ASK.items(),
-            ("resolve_operation", _("Can decide what became of an operation in doubt")),
-        ]
+        permissions = [*_MAY_ASK.items(), _MAY_DECIDE]
         indexes = [
             models.Index(fields=["status", "created_at"], name="altegio_op_status_created"),
             models.Index(fields=["status", "id"], name="altegio_op_status_id"),

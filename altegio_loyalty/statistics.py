@@ -64,9 +64,6 @@ def latest_today(locations: Iterable[Any]) -> datetime.date:
     return max(today(zone) for zone in by_zone(locations))
 
 
-# Points
-
-
 @dataclass
 class Moved:
     """Points taken and given back. `unknown_count` operations are done, but Altegio did not show how many."""
@@ -138,9 +135,6 @@ def points_by_day(seen: Q, period: Period) -> Points:
 def _amount(total: Decimal | None) -> Decimal:
     # SQLite adds up in floating point.
     return (total or Decimal(0)).quantize(Decimal("0.01"))
-
-
-# Outcomes and times
 
 
 def slot_of(status: str, asked_at: datetime.datetime, finished_at: datetime.datetime | None) -> int:

@@ -23,13 +23,9 @@ Told = Any
 #: What changes the direction of the text that follows it.
 _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 #: The currencies of ISO 4217 that have no decimals, and those that have three.
-_WITHOUT_DECIMALS = (
-    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF",
-)  # fmt: skip
-_DECIMALS = {
-    **dict.fromkeys(_WITHOUT_DECIMALS, 0),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-}
+_WITHOUT_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+_WITH_THREE = "BHD IQD JOD KWD LYD OMR TND"
+_DECIMALS = dict.fromkeys(_WITHOUT_DECIMALS.split(), 0) | dict.fromkeys(_WITH_THREE.split(), 3)
 
 
 def decimals_of(currency: str) -> int:

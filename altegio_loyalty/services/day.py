@@ -38,13 +38,9 @@ class DayReading:
     """
 
     def __init__(self, location: Location, day: datetime.date, by: Person | None = None) -> None:
-        self.location = location
-        self.by = by
-        self.day = day
+        self.location, self.day, self.by = location, day, by
         self.began_at = timezone.now()
-        self.page_count = 0
-        self.new_count = 0
-        self.changed_count = 0
+        self.page_count = self.new_count = self.changed_count = 0
         #: Rows that could not be kept: unreadable, of no visit, or of another location.
         self.skipped_count = 0
         #: Appointments that Altegio showed, and how many it says there are; 0 where it does not say.
@@ -54,6 +50,7 @@ class DayReading:
         #: Whether `error` is about Altegio as a whole: the next location would most likely meet it as well.
         self.is_outage = False
         self._figures: dict[int, dict[int, Figures]] = {}
+        #: How many seconds the location's time is ahead of UTC, once an appointment has shown it.
         self._offset: int | None = None
         self._fingerprint = ""
         self._is_whole = True
@@ -120,7 +117,9 @@ class DayReading:
         first_of: dict[int, Record | None] = {}
         changes: dict[int, str] = {}
         for record in usable:
-            self._offset = _offset_of(record) if self._offset is None else self._offset
+            moment = parse_moment(record.starts_at)
+            if self._offset is None and moment and (ahead := moment.utcoffset()) is not None:
+                self._offset = int(ahead.total_seconds())
             is_further = record.visit_id in self._figures and record.visit_id not in first_of
             self._figures.setdefault(record.visit_id, {})[record.id] = visit_rows.figures_of(record)
             # None: its first appointment stood on an earlier page.
@@ -228,10 +227,3 @@ def find_by_client(
 
 def _days(first: datetime.date, last: datetime.date) -> dict[str, Any]:
     return {"start_date": first.isoformat(), "end_date": last.isoformat(), "count": PAGE_SIZE}
-
-
-def _offset_of(record: Record) -> int | None:
-    """How many seconds the location's time is ahead of UTC, where the appointment shows it."""
-    moment = parse_moment(record.starts_at)
-    offset = moment.utcoffset() if moment else None
-    return None if offset is None else int(offset.total_seconds())
