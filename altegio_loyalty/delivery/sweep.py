@@ -52,7 +52,7 @@ def deliver(operation_id: int, *, for_person: bool = False) -> LoyaltyOperation 
 
 def _read(operation_id: int) -> LoyaltyOperation | None:
     operation: LoyaltyOperation | None = (
-        database.operations().select_related("location").filter(pk=operation_id).first()
+        database.operations().select_related("location", "visit").filter(pk=operation_id).first()
     )
     return operation
 
