@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from altegio_loyalty.models import LoyaltyOperation
 from tests.browser.test_desk import open_list
@@ -147,3 +147,89 @@ def test_a_visit_that_can_be_read_in_a_moment_is_read_by_itself(desk: Any, log_i
     expect(page.locator("#altegio-count")).to_have_text("Visits to be done: 2.", timeout=20_000)
     expect(page.locator("#altegio-reading")).to_be_hidden()
     assert page.locator("[data-unread]").count() == 0
+
+
+def form_of_waiting(desk: Any, page: Page, visits: list[Any]) -> Any:
+    """The form, whose first row shows what was known and is read anew in a moment; the second is not read yet."""
+    page.goto(desk.page_of(visits[0]))
+    expect(page.locator("#altegio-live")).to_contain_text("200 points")
+    desk.age()
+    desk.sandbox.fail(
+        "rate_limited", path=f"details/{desk.salon.id}/{visits[0].record_id}", retry_after=3, times=1
+    )
+    chosen = "&".join(f"visit={visit.id}" for visit in visits)
+    page.goto(f"{desk.site_url}/admin/altegio_loyalty/visit/operate/apply_card_withdrawal/?{chosen}")
+    return page.locator(".altegio-row").first
+
+
+def test_a_row_that_is_read_anew_keeps_its_card_and_its_tick(desk: Any, log_in: Any) -> None:
+    """Unticked while the row waits, it stays so; and the card that was chosen is the one that is shown then."""
+    visits = desk.visits(2)
+    second = desk.ledger.add_card(
+        desk.ledger.books.clients[visits[0].client_id], balance="50", title="Second"
+    )
+    page = log_in()
+    row = form_of_waiting(desk, page, visits)
+    row.get_by_role("combobox").select_option(index=1)
+    row.get_by_role("checkbox").uncheck()
+    assert row.get_attribute("data-wait")
+    page.evaluate("document.activeElement.blur()")
+    expect(page.locator(".altegio-row[data-wait]")).to_have_count(0, timeout=20_000)
+    expect(row.get_by_role("checkbox")).not_to_be_checked()
+    assert row.get_by_role("combobox").input_value().startswith(f"{second.id}|")
+
+
+def test_rows_that_come_back_unread_stay_as_they_were(desk: Any, log_in: Any) -> None:
+    desk.visits(23)
+    page = log_in()
+    choose_all(page, "Withdraw points")
+    last = page.locator(".altegio-row").last
+    expect(page.locator("#altegio-reading")).to_be_hidden(timeout=20_000)
+    last.get_by_role("checkbox").uncheck()
+    page.get_by_label("The same amount for all").check()
+    page.locator("#altegio-same-amount").fill("1,200")
+    page.get_by_role("button", name="Withdraw points").click()
+    expect(page.get_by_role("alert")).to_contain_text("two ways")
+    expect(page.locator("#altegio-reading")).to_be_hidden(timeout=20_000)
+    expect(last.get_by_role("checkbox")).not_to_be_checked()
+
+
+@pytest.mark.parametrize(
+    ("typed", "totals"),
+    [
+        ("1 200", " Points to take: 400. Left to pay: 640 before, 240 after."),
+        ("0.29", " Points to take: 0.58. Left to pay: 640 before, 639.42 after."),
+        ("1,200", ""),
+        ("1e2", ""),
+        ("-5", ""),
+        ("0x10", ""),
+    ],
+)
+def test_totals_are_what_the_server_will_do(desk: Any, log_in: Any, typed: str, totals: str) -> None:
+    visits = desk.visits(2)
+    page = log_in()
+    chosen = "&".join(f"visit={visit.id}" for visit in visits)
+    page.goto(f"{desk.site_url}/admin/altegio_loyalty/visit/operate/apply_card_withdrawal/?{chosen}")
+    page.locator("#altegio-same-amount").fill(typed)
+    page.get_by_label("The same amount for all").check()
+    expect(page.locator("#altegio-count")).to_have_text(f"Visits to be done: 2.{totals}")
+
+
+def test_a_row_that_cannot_be_read_does_not_keep_the_others(desk: Any, log_in: Any) -> None:
+    """Not even one with known offers, which has no line of its own for that."""
+    visits = desk.visits(2)
+    page = log_in()
+    failed: list[str] = []
+
+    def fail_first(route: Route) -> None:
+        failed.append(route.request.url)
+        if len(failed) == 1:
+            route.fulfill(status=504)
+        else:
+            route.continue_()
+
+    page.route("**/row/**", fail_first)
+    form_of_waiting(desk, page, visits)
+    expect(page.locator("#altegio-count")).to_have_text("Visits to be done: 2.", timeout=20_000)
+    expect(page.locator("#altegio-reading")).to_be_hidden()
+    assert len(failed) == 2

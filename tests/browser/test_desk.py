@@ -236,3 +236,19 @@ def test_the_pages_need_no_script(desk: Any, log_in: Any, browser: Any) -> None:
     expect(verdict(page)).to_contain_text("Done: 160 points taken.")
     context.close()
     assert desk.taken(visit) == 160
+
+
+def test_a_part_that_was_chosen_stays_chosen_when_the_page_looks_again(desk: Any, log_in: Any) -> None:
+    """Where it is not suggested any more, it is the amount that is typed; never the largest one."""
+    visit = desk.visit()
+    page = log_in()
+    page.goto(desk.page_of(visit))
+    page.get_by_role("link", name=WITHDRAW).click()
+    page.get_by_label("Half: 160").check()
+    desk.ledger.withdraw(desk.visit().id, desk.card.id, Decimal(250))
+    desk.age()
+    page.get_by_role("link", name="Look again").click()
+    expect(page.get_by_label("Half: 125")).to_be_visible()
+    expect(page.locator("#altegio-other")).to_be_checked()
+    expect(page.get_by_label("Points", exact=True)).to_have_value("160")
+    expect(page.get_by_role("button", name="Withdraw 160 points")).to_be_visible()

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.utils import timezone
 from playwright.sync_api import Page, Route, expect
 
-from altegio_loyalty import delivery
+from altegio_loyalty import delivery, services
 from altegio_loyalty.models import LoyaltyOperation
 from tests.browser.test_desk import WITHDRAW, verdict
 
@@ -171,3 +172,47 @@ def test_stopping_works_without_scripts(desk: Any, log_in: Any, browser: Any) ->
     plain.get_by_role("button", name="Stop trying").click()
     expect(verdict(plain)).to_contain_text("Stopped before it took effect")
     context.close()
+
+
+def test_a_page_that_looks_again_shows_what_a_colleague_asked_for(desk: Any, log_in: Any) -> None:
+    visit = desk.visit()
+    page = log_in()
+    page.goto(desk.page_of(visit))
+    expect(page.locator("#altegio-live").get_by_text("500 points")).to_be_visible()
+    expect(page.locator("#altegio-reading")).to_be_empty()
+    page.wait_for_load_state("networkidle")
+    services.apply_card_withdrawal(
+        desk.location, visit_id=visit.id, record_id=visit.record_id, card_id=desk.card.id, amount=40
+    )
+    page.get_by_role("link", name="Look again").click()
+    expect(page.locator("#altegio-history")).to_contain_text("40", timeout=10_000)
+
+
+def test_a_reading_that_fails_is_told_and_repeated_ever_more_rarely(desk: Any, log_in: Any) -> None:
+    """A proxy that gives up on it: the page neither hammers Altegio nor takes its word back in between."""
+    visit = desk.visit()
+    page = log_in()
+    page.clock.install()
+    reads: list[str] = []
+
+    def give_up(route: Route) -> None:
+        reads.append(route.request.url)
+        route.fulfill(status=504)
+
+    page.route("**/change/?read=1", give_up)
+    page.goto(desk.page_of(visit))
+    trouble = page.locator("#altegio-trouble")
+    page.clock.run_for(100)
+    expect(trouble).to_contain_text("connection to this site is lost")
+    for _ in range(8):
+        with page.expect_response("**/state/**"):
+            page.clock.run_for(1500)
+        expect(trouble).to_be_visible()
+    assert len(reads) <= 4
+
+
+def test_a_visit_that_is_gone_is_not_told_as_signed_out(desk: Any, log_in: Any) -> None:
+    page = log_in()
+    waiting_for_a_minute(desk, page)
+    get_user_model().objects.get(username="reception").user_permissions.clear()
+    expect(page.locator("#altegio-trouble")).to_contain_text("Reload it to see why", timeout=10_000)

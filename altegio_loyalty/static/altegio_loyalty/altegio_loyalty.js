@@ -5,8 +5,15 @@
 (() => {
     /* Asking this site */
 
-    /** Resolves to the answer; rejects with `signedOut` where the login page would come instead, or where the sign-in of
-        another tab has replaced this page's token, and with `isGone` where the page is no longer this person's to see. */
+    /** Whether this page itself is the login page now. One at another site cannot be read from here. */
+    const leadsToLogin = () =>
+        fetch(window.location.href, { credentials: "same-origin", cache: "no-store" })
+            .then((response) => response.text())
+            .then((html) => Boolean(parsed(html).querySelector("input[type=password]")))
+            .catch(() => true);
+
+    /** Resolves to the answer; rejects with `isGone` where this person does not get one any more, and then with `signedOut`
+        where that is because the login page would come instead. */
     const ask = async (url, { body = null, accept = "application/json" } = {}) => {
         const response = await fetch(url, {
             method: body ? "POST" : "GET",
@@ -18,8 +25,8 @@
         });
         if (!response.ok) {
             const error = new Error(`HTTP ${response.status}`);
-            error.signedOut = response.type === "opaqueredirect" || response.status === 403;
-            error.isGone = response.status === 404;
+            error.isGone = response.type === "opaqueredirect" || [403, 404].includes(response.status);
+            error.signedOut = error.isGone && (await leadsToLogin());
             throw error;
         }
         return accept === "application/json" ? response.json() : response.text();
@@ -64,7 +71,7 @@
                 failures = 0;
             } catch (error) {
                 tellTrouble(page, error);
-                if (error.signedOut || error.isGone) {
+                if (error.isGone) {
                     return;
                 }
                 failures += 1;
@@ -89,8 +96,9 @@
     };
 
     const tellTrouble = (page, error) => {
-        const { lost, signedOut } = trouble(page).dataset;
-        tell(page, error.signedOut || error.isGone ? signedOut : lost);
+        const { gone, lost, signedOut } = trouble(page).dataset;
+        const whyGone = error.signedOut ? signedOut : gone;
+        tell(page, error.isGone ? whyGone : lost);
     };
 
     const shown = new WeakMap();
@@ -110,6 +118,20 @@
             }
             heir.focus();
         }
+    };
+
+    /** As the server reads it: null for what it refuses or asks about. */
+    const asCents = (text) => {
+        const plain = text.trim().replace(/[\s'’]/g, " ");
+        const match = /^(\d{1,10}|[1-9]\d{0,2}(?:([ .,])\d{3})(?:\2\d{3})*)(?:([.,])(\d{1,2}))?$/.exec(plain);
+        if (!match || (match[2] && match[2] === match[3])) {
+            return null;
+        }
+        const [, whole, mark, point, cents = ""] = match;
+        if (mark && mark !== " " && !point && whole.split(mark).length === 2) {
+            return null;
+        }
+        return Number(whole.replace(/\D/g, "")) * 100 + Number(cents.padEnd(2, "0"));
     };
 
     /** A text of the templates with its figures. */
@@ -159,7 +181,7 @@
                 return;
             }
             setSent(form, false);
-            if (!error.signedOut) {
+            if (!error.isGone) {
                 tell(page, form.dataset.lost);
                 return;
             }
@@ -167,7 +189,7 @@
                 await renewToken(form);
                 tell(page, form.dataset.again);
             } catch {
-                tell(page, form.dataset.signedOut);
+                tell(page, error.signedOut ? form.dataset.signedOut : trouble(page).dataset.gone);
             }
         }
     };
@@ -224,5 +246,5 @@
         });
         watch.observe(document.body, { childList: true, subtree: true });
     }
-    window.altegioLoyalty = { ask, askForPart, csrfForm, fill, focusMain, keepOn, put, say, sendOnce, tell, tellTrouble };
+    window.altegioLoyalty = { asCents, ask, askForPart, csrfForm, fill, focusMain, keepOn, put, say, sendOnce, tell, tellTrouble };
 })();

@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-    const { ask, askForPart, csrfForm, fill, keepOn, put, say, tell } = window.altegioLoyalty;
+    const { asCents, ask, askForPart, csrfForm, fill, keepOn, put, say, tell } = window.altegioLoyalty;
 
     /* The confirmation page */
 
@@ -30,6 +30,30 @@
             }
         };
 
+        /** What one row asks for by the choice above, in cents, as the server reckons it; null where it is not known. */
+        const wantedBy = (row) => {
+            const how = form.elements.namedItem("how").value;
+            const same = asCents(form.querySelector("#altegio-same-amount").value);
+            const most = asCents(row.querySelector("[name$=-choice]").value.split("|")[1]);
+            if (how === "same") {
+                return same ? Math.min(same, most || same) : null;
+            }
+            const unit = row.dataset.decimals === "0" ? 100 : 1;
+            const half = most && Math.min(most, Math.max(Math.floor(most / 2 / unit) * unit, unit));
+            return how === "half" ? half : most;
+        };
+
+        /** Why the row is left out by the amount that was chosen; empty where it is not. */
+        const whyLeftOut = (row) => {
+            const how = form.elements.namedItem("how")?.value;
+            const cents = how && wantedBy(row);
+            if (how === "same") {
+                const typed = asCents(form.querySelector("#altegio-same-amount").value);
+                return row.dataset.decimals === "0" && typed % 100 ? form.dataset.noDecimals : "";
+            }
+            return how && !cents ? form.dataset.unknown : "";
+        };
+
         const wordsFor = (isReady, hasProgram) => {
             if (isReady) {
                 return `✓ ${form.dataset.ready}`;
@@ -49,37 +73,40 @@
             row.querySelectorAll("[data-program]").forEach((offer) => {
                 offer.hidden = Boolean(program && wanted && has && offer.dataset.program !== wanted);
             });
-            const isReady = Boolean(box.checked && has && (!program || isCancel || wanted));
-            say(place, box.checked ? wordsFor(isReady, has) : "");
+            const why = whyLeftOut(row);
+            const isReady = Boolean(box.checked && has && !why && (!program || isCancel || wanted));
+            say(place, box.checked ? (why && `– ${why}`) || wordsFor(isReady, has) : "");
             return isReady;
         };
 
-        /** What one row takes by the choice above, of what the rows before leave on its card; as the server does it. */
+        /** What one row takes, of what the rows before leave on its card; null where that is not known. */
         const taken = (row, left) => {
-            const [card, most, balance] = row.querySelector("[name$=-choice]").value.split("|");
-            const how = form.elements.namedItem("how").value;
-            const same = Number(form.querySelector("#altegio-same-amount").value.replace(",", "."));
-            const wanted = { all: Number(most), half: Math.floor(Number(most) * 50) / 100, same: Math.min(same, Number(most)) };
-            const known = Number.isNaN(Number(balance)) ? Infinity : Number(balance);
-            const points = Math.min(wanted[how] || 0, left.get(card) ?? known);
-            left.set(card, (left.get(card) ?? known) - points);
-            return points;
+            const [card, _most, balance] = row.querySelector("[name$=-choice]").value.split("|");
+            const wanted = wantedBy(row);
+            const there = Math.min(left.get(card) ?? Infinity, asCents(balance ?? "") || Infinity);
+            left.set(card, Math.max(there - wanted, 0));
+            return wanted && Math.min(wanted, there);
         };
 
-        /** Points and bills of all that is ticked: empty where not all of it is known. */
+        const inWords = (cents) =>
+            (cents / 100).toLocaleString(document.documentElement.lang || undefined, { maximumFractionDigits: 2 });
+
+        /** Points and bills of all that is ticked: empty where not all of it is known, or where it is no one currency. */
         const totals = (rows) => {
-            const place = form.querySelector("#altegio-count");
-            if (!form.elements.namedItem("how")?.value || !rows.every((row) => row.dataset.left)) {
+            const currencies = new Set(rows.map((row) => row.dataset.currency));
+            if (!form.elements.namedItem("how")?.value || currencies.size !== 1) {
                 return "";
             }
             const left = new Map();
-            const take = rows.reduce((sum, row) => sum + taken(row, left), 0);
-            const before = rows.reduce((sum, row) => sum + Number(row.dataset.left), 0);
-            const words = Object.entries({ take, before, after: before - take }).map(([name, figure]) => [
-                name,
-                figure.toLocaleString(document.documentElement.lang || undefined, { maximumFractionDigits: 2 }),
-            ]);
-            return ` ${fill(place.dataset.totals, Object.fromEntries(words))}`;
+            const points = rows.map((row) => taken(row, left));
+            const bills = rows.map((row) => asCents(row.dataset.left));
+            if ([...points, ...bills].includes(null)) {
+                return "";
+            }
+            const sum = (all) => all.reduce((total, cents) => total + cents, 0);
+            const [take, before] = [sum(points), sum(bills)];
+            const figures = { take: inWords(take), before: inWords(before), after: inWords(before - take) };
+            return ` ${fill(form.querySelector("#altegio-count").dataset.totals, figures)}`;
         };
 
         const judgeAll = () => {
@@ -98,12 +125,42 @@
             form.querySelector("#altegio-reading").hidden = done === total;
         };
 
+        const cardOf = (choice) => choice.value.split("|")[0];
+
+        /** What the person chose in a row stays chosen in the one that comes in its place, or the row is not ticked. */
+        const carryOver = (row, fresh) => {
+            const box = row.querySelector("input[type=checkbox]");
+            const choice = form.elements.namedItem("how") && row.querySelector("[name$=-choice]");
+            const card = choice ? cardOf(choice) : row.dataset.card;
+            const isUnticked = box ? !box.checked : "unticked" in row.dataset;
+            const freshBox = fresh.querySelector("input[type=checkbox]");
+            const freshChoice = fresh.querySelector("[name$=-choice]");
+            if (isUnticked) {
+                fresh.dataset.unticked = "";
+            }
+            if (card) {
+                fresh.dataset.card = card;
+            }
+            if (freshBox) {
+                const same = [...(freshChoice.options ?? [freshChoice])].find((one) => cardOf(one) === card);
+                if (same) {
+                    same.selected = true;
+                }
+                freshBox.checked = !isUnticked && Boolean(!card || same);
+            }
+        };
+
         const readRow = async (row) => {
             const fresh = await askForPart(`${form.dataset.rowUrl}?visit=${row.dataset.visit}`, ".altegio-row");
             if (!fresh) {
                 throw new Error("no row");
             }
+            carryOver(row, fresh);
+            const focused = row.contains(document.activeElement) && document.activeElement.name;
             row.replaceWith(fresh);
+            if (focused) {
+                fresh.querySelector(`[name="${focused}"]`)?.focus({ preventScroll: true });
+            }
             learn(fresh);
             return fresh;
         };
@@ -112,8 +169,11 @@
         const readRest = async () => {
             let failures = 0;
             for (const row of form.querySelectorAll(".altegio-row[data-unread]")) {
-                if (form.dataset.isSent || failures >= 3) {
+                if (form.dataset.isSent) {
                     return;
+                }
+                if (failures >= 3) {
+                    break;
                 }
                 if (row.contains(document.activeElement)) {
                     continue;
@@ -129,12 +189,15 @@
                     failures = 0;
                 } catch {
                     failures += 1;
-                    shown.removeAttribute("data-unread");
-                    shown.querySelector("[data-text]").textContent = `⚠ ${form.dataset.unreadable}`;
+                    const place = shown.querySelector("[data-text], .altegio-problem");
+                    if (place) {
+                        place.textContent = `⚠ ${form.dataset.unreadable}`;
+                    }
                 }
                 showReading();
                 judgeAll();
             }
+            form.querySelector("#altegio-reading").hidden = true; // what is left says so itself
         };
 
         form.addEventListener("change", (event) => {

@@ -3,7 +3,7 @@
 "use strict";
 
 (() => {
-    const { ask, askForPart, csrfForm, fill, focusMain, keepOn, put, say, sendOnce, tell, tellTrouble } = window.altegioLoyalty;
+    const { asCents, ask, askForPart, csrfForm, fill, focusMain, keepOn, put, say, sendOnce, tell, tellTrouble } = window.altegioLoyalty;
 
     /* Countdowns */
 
@@ -38,14 +38,24 @@
     /** What is chosen or typed, by the field's name. */
     const chosenIn = (form) => (form ? new FormData(form) : new FormData());
 
+    /** What was chosen stays chosen, or nothing is: an amount that is not suggested any more is typed, and none of them goes
+        over to another card. */
     const choose = (form, chosen) => {
+        const other = form?.querySelector("#altegio-other");
+        const card = form?.querySelector("input[type=hidden][name$=-choice]");
+        const isSame = !card || chosen.get(card.name) === card.value;
         for (const field of form?.elements ?? []) {
-            const value = chosen.get(field.name);
-            if (field.type === "radio" && field.value === value) {
-                field.checked = true;
+            const value = isSame ? chosen.get(field.name) : null;
+            if (field.type === "radio") {
+                field.checked = field.value === value && !field.disabled;
             } else if (field.type === "text" && value) {
                 field.value = value;
             }
+        }
+        if (other && !form.querySelector("input[type=radio]:checked")) {
+            other.checked = true;
+            const cents = isSame && asCents(chosen.get(other.name) ?? "");
+            form.querySelector("input[type=text]").value = cents ? asPoints(cents) : "";
         }
     };
 
@@ -91,7 +101,9 @@
                 choose(live.querySelector("form"), chosen);
             }
             bind(live, wasTouched);
-            (focused && live.querySelector(focused))?.focus({ preventScroll: true });
+            if (focused) {
+                live.querySelector(focused)?.focus({ preventScroll: true });
+            }
             focusMain();
             say(status, markChanges(before) ? status.dataset.changed : "");
         } catch (error) {
@@ -132,6 +144,8 @@
         delete form.dataset.isFollowed;
     };
 
+    let lookAgain = () => read().catch((error) => tellTrouble(document.getElementById("content-main"), error));
+
     /* A visit whose operations are not finished */
 
     const follow = (page) => {
@@ -143,6 +157,28 @@
         let dueFor = 0;
         let isStale = live.hasAttribute("data-altegio-read");
         let notStopped = "";
+        let failures = 0;
+        let readsAgainAt = 0;
+        let isFollowing = false;
+        let isAsked = false;
+
+        /** Not awaited: what is open is followed meanwhile, however slow Altegio is. A reading that fails is told until one
+            works, and tried ever more rarely. */
+        const readAnew = () => {
+            isStale = false;
+            read().then(
+                () => {
+                    failures = 0;
+                    tell(page, notStopped);
+                },
+                (error) => {
+                    isStale = true;
+                    failures += 1;
+                    readsAgainAt = performance.now() + Math.min(1500 * 2 ** failures, 60000);
+                    tellTrouble(page, error);
+                },
+            );
+        };
 
         const show = (state) => {
             version = state.version;
@@ -151,22 +187,14 @@
             put(history, state.history);
             isStale = isStale || open.some((operation) => !state.open.includes(operation));
             open = state.open;
-            if (isStale) {
-                isStale = false;
-                // Not awaited: what is open is followed meanwhile, however slow Altegio is.
-                read().then(
-                    () => tell(page, notStopped),
-                    (error) => {
-                        isStale = true;
-                        tellTrouble(page, error);
-                    },
-                );
+            if (isStale && performance.now() >= readsAgainAt) {
+                readAnew();
             }
         };
 
         /** A worker goes first. Where none has come after a moment, this page does the step itself. */
         const look = async () => {
-            if (!open.length && !isStale && !reading) {
+            if (!open.length && !isStale && !reading && !isAsked) {
                 return null;
             }
             const isOurs = dueFor >= 2;
@@ -174,8 +202,11 @@
             const body = isOurs ? csrfForm(page) : null;
             const state = await ask(`${url}?seen=${encodeURIComponent(version)}`, { body });
             dueFor = state.is_due && !isOurs ? dueFor + 1 : 0;
+            isAsked = false;
             show(state);
-            tell(page, notStopped);
+            if (!failures) {
+                tell(page, notStopped);
+            }
             return document.hidden ? 15000 : 1500;
         };
 
@@ -202,24 +233,23 @@
             }
         });
         window.addEventListener("pageshow", (event) => event.persisted && window.location.reload());
-        keepOn(page, look);
+        const goOn = async () => {
+            if (!isFollowing) {
+                isFollowing = true;
+                await keepOn(page, look);
+                isFollowing = false;
+            }
+        };
+
+        lookAgain = () => {
+            isAsked = true;
+            readAnew();
+            goOn(); // what a colleague has asked for meanwhile
+        };
+        goOn();
     };
 
     /* An amount, and what it leaves */
-
-    /** As the server reads it: null for what it refuses or asks about. */
-    const asCents = (text) => {
-        const plain = text.trim().replace(/[\s'’]/g, " ");
-        const match = /^(\d{1,10}|[1-9]\d{0,2}(?:([ .,])\d{3})(?:\2\d{3})*)(?:([.,])(\d{1,2}))?$/.exec(plain);
-        if (!match || (match[2] && match[2] === match[3])) {
-            return null;
-        }
-        const [, whole, mark, point, cents = ""] = match;
-        if (mark && mark !== " " && !point && whole.split(mark).length === 2) {
-            return null;
-        }
-        return Number(whole.replace(/\D/g, "")) * 100 + Number(cents.padEnd(2, "0"));
-    };
 
     const asPoints = (cents) => {
         const digits = cents % 100 ? 2 : 0;
@@ -276,12 +306,12 @@
     document.addEventListener("click", (event) => {
         if (event.target.closest("[data-altegio-again]") && live) {
             event.preventDefault();
-            read().catch((error) => tellTrouble(document.getElementById("content-main"), error));
+            lookAgain();
         }
     });
     document.querySelectorAll("[data-altegio-follow]").forEach(follow);
     if (live?.hasAttribute("data-altegio-read") && !document.querySelector("[data-altegio-follow]")) {
-        read().catch((error) => tellTrouble(document.getElementById("content-main"), error));
+        lookAgain();
     }
     countDown();
     setInterval(countDown, 500);
