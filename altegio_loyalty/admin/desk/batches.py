@@ -1,7 +1,5 @@
 """Operations that were asked for together: how far they are, taken further by whoever looks, found again and stopped."""
 
-from __future__ import annotations
-
 import time
 import uuid
 from collections import Counter
@@ -38,7 +36,6 @@ MOST_BATCHES = 50
 
 
 def _operations_seen_by(page: Page) -> QuerySet[LoyaltyOperation]:
-    """The operations of the locations that the person may see, where they are written."""
     return visible_to(page.request.user, database.operations().filter(batch__isnull=False))
 
 
@@ -59,7 +56,7 @@ class Batch:
         self.open = [operation for operation in self.operations if operation.is_open]
         #: As the template of a result has them.
         self.rows: list[dict[str, Any]] = [
-            {"row": operation, "badge": status_badge(operation)} for operation in self.operations
+            {"row": row, "badge": status_badge(row)} for row in self.operations
         ]
 
     def next_due(self) -> LoyaltyOperation | None:
@@ -131,14 +128,11 @@ class BatchPage(Page):
 
     def recent(self) -> HttpResponse:
         """The batches that the person asked for; whoever decides about operations sees everybody's."""
-        rows: Any = _operations_seen_by(self)
-        user = self.request.user
-        sees_all = user.has_perm(RESOLVE)
-        if not sees_all:
-            rows = rows.filter(requested_by=user.pk)
+        rows: Any = _operations_seen_by(self).order_by()
+        if not (sees_all := self.request.user.has_perm(RESOLVE)):
+            rows = rows.filter(requested_by=self.request.user.pk)
         batches = (
-            rows.order_by()
-            .values("batch", "kind", by=F("requested_by_login"))
+            rows.values("batch", "kind", by=F("requested_by_login"))
             .annotate(
                 asked_at=Min("created_at"),
                 promotion=Max("program_title"),
@@ -148,25 +142,16 @@ class BatchPage(Page):
             )
             .order_by("-asked_at")[:MOST_BATCHES]
         )
-        listed = [
-            {
-                **batch,
-                "title": _title(batch["kind"], batch["promotion"]),
-                "url": self.address("visit_batch", batch["batch"]),
-            }
-            for batch in batches
-        ]
-        context = {"title": _("Several at once"), "batches": listed, "sees_all": sees_all}
+        for batch in batches:
+            batch["title"] = _title(batch["kind"], batch["promotion"])
+            batch["url"] = self.address("visit_batch", batch["batch"])
+        context = {"title": _("Several at once"), "batches": batches, "sees_all": sees_all}
         return self.render("visit/batches.html", context)
 
     def show(self, batch: uuid.UUID) -> HttpResponse:
         """How far the batch is, and the result of each visit."""
-        context = {
-            **Batch(self, batch).context(),
-            **live_addresses(self, "visit_batch", batch),
-            "batches_url": self.address("visit_batches"),
-        }
-        return self.render("visit/batch.html", context)
+        urls = {**live_addresses(self, "visit_batch", batch), "batches_url": self.address("visit_batches")}
+        return self.render("visit/batch.html", {**Batch(self, batch).context(), **urls})
 
     def state(self, batch: uuid.UUID) -> HttpResponse:
         """What the page's script asks for. Never calls Altegio."""
@@ -174,8 +159,7 @@ class BatchPage(Page):
 
     def step(self, batch: uuid.UUID) -> HttpResponse:
         """Take what is due further, for a moment: so a batch gets done without any worker, and faster beside one."""
-        found = Batch(self, batch)
-        self._check(found)
+        found = self._open_to_steps(batch)
         ends_at = time.monotonic() + (SECONDS_OF_STEP if self.wants_json else SECONDS_OF_LONG_STEP)
         goes_well = True
         while goes_well and time.monotonic() < ends_at and (operation := found.next_due()):
@@ -188,15 +172,15 @@ class BatchPage(Page):
 
     def stop(self, batch: uuid.UUID) -> HttpResponse:
         """Stop what still waits; what is in doubt is looked up to the end, but never sent again."""
-        found = Batch(self, batch)
-        self._check(found)
-        tally = Tally()
+        found, tally = self._open_to_steps(batch), Tally()
         for operation in [row for row in found.open if may_stop(self, row)]:
             tally.note(*stop_one(self, operation))
         if tally.done or tally.skipped:
             tally.tell(self.request)
         return HttpResponseRedirect(self.address("visit_batch", batch))
 
-    def _check(self, batch: Batch) -> None:
-        if batch.open and not any(may_take_step(self, operation) for operation in batch.open):
+    def _open_to_steps(self, batch: uuid.UUID) -> Batch:
+        found = Batch(self, batch)
+        if found.open and not any(may_take_step(self, operation) for operation in found.open):
             raise PermissionDenied
+        return found

@@ -1,7 +1,5 @@
 """What the screens say of a visit's bill: what is left to pay, as far as Altegio tells, and what covers it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from decimal import Decimal
 

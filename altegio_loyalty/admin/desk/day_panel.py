@@ -1,7 +1,5 @@
 """What the list of visits reads from Altegio: a day, and what a search does not find here."""
 
-from __future__ import annotations
-
 import datetime
 import time
 from typing import Any
@@ -60,10 +58,10 @@ class Freshness:
             return _("Not read from Altegio yet today.")
         moment, _pk, location = self.read[0]
         clock = _clock(moment, location)
+        text = _("Read from Altegio at %(time)s.")
         if len(self.read) < self.count:
-            figures = {"read": len(self.read), "count": self.count, "time": clock}
-            return _("%(read)s of %(count)s locations read from Altegio, the first at %(time)s.") % figures
-        return _("Read from Altegio at %(time)s.") % {"time": clock}
+            text = _("%(read)s of %(count)s locations read from Altegio, the first at %(time)s.")
+        return text % {"read": len(self.read), "count": self.count, "time": clock}
 
 
 class DayPanel(Page):
@@ -82,7 +80,6 @@ class DayPanel(Page):
     def context(self) -> dict[str, Any]:
         """What the list's template needs. Reads nothing from Altegio."""
         request = self.request
-        chosen = chosen_location(request)
         locations, asked = locations_shown(request), filters.asked_day(request)
         readable = [location for location in locations if location.is_active]
         day, freshness = filters.one_day(request), Freshness(readable)
@@ -91,7 +88,8 @@ class DayPanel(Page):
         paused = [location for location in readable if location.is_paused]
         is_stale = is_today and bool(readable) and not freshness.is_fresh
         is_search, working_count = bool(request.GET.get(filters.SEARCH)), len(readable) - len(paused)
-        kept, since = self.request.session.get(_READ, {}), (timezone.now() - FRESH).timestamp()
+        kept, since = request.session.get(_READ, {}), (timezone.now() - FRESH).timestamp()
+        chosen = chosen_location(request)
         found = [kept.get(f"{filters.day_in(asked, one.zone)}:{one.pk}", (None, 0)) for one in readable]
         marks = [was_read if moment > since else None for was_read, moment in found]
         was_read_today = is_today and len(freshness.read) == freshness.count
@@ -103,9 +101,7 @@ class DayPanel(Page):
             "asked": asked,
             "day": day.isoformat() if day else "",
             "is_today": is_today,
-            "hidden": [
-                (name, value) for name, value in request.GET.items() if name not in (filters.DAY, "p", "e")
-            ],
+            "hidden": [each for each in request.GET.items() if each[0] not in (filters.DAY, "p", "e")],
             "query": request.GET.urlencode(),
             "refresh_url": self.address("visit_refresh") if day and readable else "",
             "batches_url": self.address("visit_batches"),
@@ -138,7 +134,9 @@ class DayPanel(Page):
         kept = {**self.request.session.get(_READ, {}), **marks}
         self.request.session[_READ] = dict(list(kept.items())[-_MOST_MARKS:])
         problems = [told_of(reading) for reading in readings if reading.error or not reading.is_finished]
-        read = _read_so_far(sum(reading.visit_count for reading in readings))
+        count = sum(reading.visit_count for reading in readings)
+        text = ngettext("%(count)s visit read from Altegio.", "%(count)s visits read from Altegio.", count)
+        read = text % {"count": count}
         clock = _clock(timezone.now(), locations[0])
         if self.wants_json:
             state = {
@@ -152,7 +150,9 @@ class DayPanel(Page):
         for problem in problems[:5]:
             messages.warning(self.request, problem)
         messages.info(self.request, read)
-        return self._to_list()
+        query = QueryDict(self.request.POST.get("query", "")[:2000]).urlencode()
+        url = self.address("visit_changelist")
+        return HttpResponseRedirect(f"{url}?{query}" if query else url)
 
     def _asked(self) -> tuple[str, list[Location]]:
         """The day and the locations of a request to read; a location that the person may not see is not there.
@@ -165,9 +165,8 @@ class DayPanel(Page):
         if abs((day - today()).days) > 366:
             raise BadRequest("That day is too far away.")
         numbers = {as_id(text) or 0 for text in self.request.POST.getlist("location")}
-        locations = list(
-            visible_to(self.request.user, Location.objects.filter(pk__in=numbers, is_active=True))
-        )
+        rows = Location.objects.filter(pk__in=numbers, is_active=True)
+        locations = list(visible_to(self.request.user, rows))
         if not locations or len(locations) != len(numbers):
             raise Http404
         return asked, locations
@@ -210,10 +209,8 @@ class DayPanel(Page):
 
     def _ask(self, location: Location, term: Term) -> list[int]:
         """What Altegio finds; what was done for it is a message."""
-        found, said = (
-            [],
-            [_("Looked in Altegio, %(location)s, and at today anew.") % {"location": location.title}],
-        )
+        text, found = _("Looked in Altegio, %(location)s, and at today anew."), []
+        said = [text % {"location": location.title}]
         if term.number:
             fetch = services.fetch_visit(location, term.number, by=self.request.user)
             found = [fetch.visit.pk] if fetch.visit else []
@@ -236,11 +233,6 @@ class DayPanel(Page):
             clients.append({"text": term.digits or " ".join(term.words)})
         return clients
 
-    def _to_list(self) -> HttpResponse:
-        query = QueryDict(self.request.POST.get("query", "")[:2000]).urlencode()
-        url = self.address("visit_changelist")
-        return HttpResponseRedirect(f"{url}?{query}" if query else url)
-
 
 def _is_today(moment: datetime.datetime, location: Location) -> bool:
     return as_local(moment, location.zone).date() == today(location.zone)
@@ -261,11 +253,6 @@ def told_of(reading: services.DayReading) -> str:
     else:
         text = _("%(location)s cannot be read at the moment; the list shows what was read before. %(reason)s")
     return text % {"location": reading.location.title, "reason": reading.error}
-
-
-def _read_so_far(count: int) -> str:
-    text = ngettext("%(count)s visit read from Altegio.", "%(count)s visits read from Altegio.", count)
-    return text % {"count": count}
 
 
 def only_one(visits: list[Visit]) -> Visit | None:

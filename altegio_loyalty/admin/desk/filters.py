@@ -1,7 +1,5 @@
 """How the list of visits is narrowed: by day, today's unless another is asked for, and by location."""
 
-from __future__ import annotations
-
 import datetime
 from typing import Any
 
@@ -68,9 +66,7 @@ class DayFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         self._is_search = bool(request.GET.get(SEARCH, "").strip())
-        self._zone = zone_of_list(request)
-        self._asked = asked_day(request)
-        self._day = day_in(self._asked, self._zone)
+        self._zone, self._asked, self._day = zone_of_list(request), asked_day(request), one_day(request)
         return [*((name, label) for name, (_days, label) in _DAYS.items()), *_SEVERAL_DAYS.items()]
 
     def choices(self, changelist: Any) -> Any:

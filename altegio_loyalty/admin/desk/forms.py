@@ -1,7 +1,5 @@
 """The forms of the confirmation page: what is offered comes from Altegio; ids can still be typed when it does not answer."""
 
-from __future__ import annotations
-
 import re
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -21,8 +19,6 @@ from altegio_loyalty.wording import decimals_of
 #: The value of the choice "another amount".
 OTHER = "other"
 NO_DECIMALS = gettext_lazy("Write whole points: amounts in this currency have no decimals.")
-
-
 #: Digits alone or in groups of three with one mark between all of them, and decimals behind another mark.
 _AMOUNT = re.compile(
     r"(?P<whole>[0-9]+|[1-9][0-9]{0,2}(?P<mark>[ .,])[0-9]{3}(?:(?P=mark)[0-9]{3})*)"
@@ -40,11 +36,8 @@ def plain_amount(typed: str) -> str:
         raise ValidationError(_("Write the points in digits, such as 120 or 99.50."))
     whole, decimals = re.sub("[ .,]", "", found["whole"]), found["decimals"] or "0"
     if re.fullmatch("[1-9][0-9]{0,2},[0-9]{3}", f"{whole},{decimals}") and not found["mark"]:
-        figures = {"typed": typed.strip(), "whole": whole + decimals}
-        raise ValidationError(
-            _("%(typed)s can be read in two ways: write %(whole)s, or no more than 2 decimals."),
-            params=figures,
-        )
+        text = _("%(typed)s can be read in two ways: write %(whole)s, or no more than 2 decimals.")
+        raise ValidationError(text, params={"typed": typed.strip(), "whole": whole + decimals})
     return f"{whole}.{decimals}"
 
 
@@ -108,8 +101,8 @@ class OperationForm(forms.Form):
         if self.offers is None:
             return None
         wanted = self._posted("choice") if self.is_bound else self.asked_choice
-        by_value = {offer.value: offer for offer in self.offers.selectable}
-        return by_value.get(wanted) or next(iter([*self.offers.usable, *self.offers.all]), None)
+        asked = [offer for offer in self.offers.selectable if offer.value == wanted]
+        return next(iter([*asked, *self.offers.usable, *self.offers.all]), None)
 
     @property
     def parts(self) -> list[tuple[Part, bool]]:
@@ -159,8 +152,7 @@ class OperationForm(forms.Form):
             self.add_error("part", _("Choose one of the list."))
             return
         if typed is not None and typed != amount:
-            self.add_error(
-                "amount", _("You typed another amount than the one that is chosen above. Choose one of them.")
-            )
-            return
-        cleaned["amount"] = amount
+            text = _("You typed another amount than the one that is chosen above. Choose one of them.")
+            self.add_error("amount", text)
+        else:
+            cleaned["amount"] = amount

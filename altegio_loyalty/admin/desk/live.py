@@ -1,7 +1,5 @@
 """What is happening on a visit: the results on its page, followed by a script, stopped and taken further from there."""
 
-from __future__ import annotations
-
 import datetime
 import hashlib
 import logging

@@ -1,7 +1,5 @@
 """The confirmation page of one visit: what is offered, what it leads to, and one POST that asks for it."""
 
-from __future__ import annotations
-
 import uuid
 from functools import partial
 
@@ -31,7 +29,9 @@ class OneVisit(Confirmation):
         form = OperationForm(self.request.POST, visit=visit, kind=self.kind)
         if not form.is_valid():
             return self._form_page(self._form(visit), token)
-        self._ask(form, token)
+        service = TABLE[self.kind.name].service
+        if problem := self.begin(service, visit, token, visit.pk, **form.arguments):
+            messages.error(self.request, problem)
         url = self.address("visit_change", visit.pk)
         return self.answer(lambda: {"url": url}, url)
 
@@ -75,9 +75,3 @@ class OneVisit(Confirmation):
         others = [offer for offer in form.offers.usable if offer != form.chosen]
         here = partial(self.address, "visit_operate", self.kind.name, visit=form.visit.pk)
         return [(here(choice=offer.value), offer) for offer in others]
-
-    def _ask(self, form: OperationForm, token: uuid.UUID) -> None:
-        """Ask for the operation; what stands against it is a message."""
-        service = TABLE[self.kind.name].service
-        if problem := self.begin(service, form.visit, token, form.visit.pk, **form.arguments):
-            messages.error(self.request, problem)

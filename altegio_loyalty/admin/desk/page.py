@@ -3,13 +3,10 @@
 It comes up at once with what is known, and asks Altegio nothing; with `?read=1`, which its script asks for, it is read anew.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 
-from django.contrib.admin import ModelAdmin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.utils.formats import date_format
 
 from altegio_loyalty import kinds, services
@@ -29,30 +26,28 @@ from altegio_loyalty.wording import isolated
 class VisitPage(Page):
     """One request to the page of a visit."""
 
-    def __init__(self, admin: ModelAdmin[Any], request: HttpRequest, visit: Visit) -> None:
-        super().__init__(admin, request)
-        self.visit = visit
+    visit: Visit
 
-    def respond(self, extra_context: dict[str, Any]) -> HttpResponse:
+    def respond(self, visit: Visit, extra_context: dict[str, Any]) -> HttpResponse:
         """The page."""
-        state = VisitState(self, self.visit)
+        self.visit = visit
+        state = VisitState(self, visit)
         context = {
             "title": self._title(),
-            "visit": self.visit,
+            "visit": visit,
             "phone": self._phone(),
-            "currency": currency_shown(self.request, self.visit.location),
+            "currency": currency_shown(self.request, visit.location),
             **self._live_context(state),
             **state.context(),
-            **live_addresses(self, "visit", self.visit.pk),
-            "log_url": state.may_see_log and self.address("loyaltyoperation_changelist", q=self.visit.pk),
+            **live_addresses(self, "visit", visit.pk),
+            "log_url": state.may_see_log and self.address("loyaltyoperation_changelist", q=visit.pk),
             **extra_context,
         }
         return self.render("visit/page.html", context)
 
     def _title(self) -> str:
         title = isolated(self.visit.client_name) or _("Visit %(id)s") % {"id": self.visit.pk}
-        starts_at = self.visit.starts_at
-        zone = self.visit.location.zone
+        starts_at, zone = self.visit.starts_at, self.visit.location.zone
         return f"{title}, {date_format(as_local(starts_at, zone), 'j E H:i')}" if starts_at else title
 
     def _phone(self) -> str:

@@ -1,7 +1,5 @@
 """One search for a visit: by a name in any order and with typos, a phone, a card, or the visit's or appointment's number."""
 
-from __future__ import annotations
-
 import datetime
 import re
 from difflib import get_close_matches

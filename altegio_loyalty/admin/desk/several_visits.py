@@ -268,7 +268,6 @@ class SeveralVisits(Confirmation):
         return count
 
     def _tell_problems(self) -> None:
-        """Say what was not begun, and why."""
         for problem in self.problems[:MOST_PROBLEMS]:
             messages.warning(self.request, problem)
         more = len(self.problems) - MOST_PROBLEMS

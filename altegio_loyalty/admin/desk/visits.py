@@ -1,7 +1,5 @@
 """Visits in the admin: find one, see what Altegio shows of it, act on it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -48,9 +46,7 @@ _LEFT_TO_PAY, _APPLIED = gettext_lazy("left to pay"), gettext_lazy("applied")
 
 def _action(kind: str) -> Callable[..., HttpResponse | None]:
     @admin.action(description=TABLE[kind].button)
-    def ask_first(
-        model_admin: VisitAdmin, request: HttpRequest, queryset: QuerySet[Visit]
-    ) -> HttpResponse | None:
+    def ask_first(model_admin: Any, request: HttpRequest, queryset: QuerySet[Visit]) -> HttpResponse | None:
         visit_ids = list(queryset.values_list("pk", flat=True)[: MOST_VISITS + 1])
         if request.POST.get("select_across", "0") == "0":
             ticked = {as_id(value) or 0 for value in request.POST.getlist(ACTION_CHECKBOX_NAME)}
@@ -62,8 +58,7 @@ def _action(kind: str) -> Callable[..., HttpResponse | None]:
         if len(visit_ids) > MOST_VISITS:
             messages.error(request, _("Choose %(most)s visits at the most.") % {"most": MOST_VISITS})
             return None
-        url = address(model_admin.admin_site, "visit_operate", kind, visit=visit_ids)
-        return HttpResponseRedirect(url)
+        return HttpResponseRedirect(address(model_admin.admin_site, "visit_operate", kind, visit=visit_ids))
 
     ask_first.__name__ = kind
     return ask_first
@@ -79,10 +74,6 @@ def _confirm(page: Page, kind: str) -> HttpResponse:
     if len(visits) > 1:
         return SeveralVisits(page.admin, page.request, kind).respond(visits)
     return one.respond(visits[0])
-
-
-def _row_of_several(page: Page, kind: str) -> HttpResponse:
-    return SeveralVisits(page.admin, page.request, kind).row()
 
 
 @admin.register(Visit)
@@ -119,17 +110,15 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         return (*((is_earlier.asc(),) if asked == "today" else ()), "starts_at", "pk")
 
     def get_list_display(self, request: HttpRequest) -> Any:
-        if len(locations_of(request)) > 1:
-            return self.list_display
-        return tuple(name for name in self.list_display if name != "salon")
+        has_several = len(locations_of(request)) > 1
+        return tuple(name for name in self.list_display if has_several or name != "salon")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         queryset = queryset.defer("shown")
-        if not search_term.strip():
-            return queryset, False
-        return searching.search(request, queryset, search_term), False
+        is_asked = bool(search_term.strip())
+        return searching.search(request, queryset, search_term) if is_asked else queryset, False
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
         """Only what the filters offer: a masked phone must not be guessed letter by letter through the address."""
@@ -170,8 +159,7 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
             changelist.full_result_count = changelist.result_count
             _add_last_operations(visits)
             tell_apart(request, visits)
-            has_two_sorts = any(note_of(visit, visit.due_amount)[1] for visit in visits)
-            context["figures_need_a_word"] = has_two_sorts
+            context["figures_need_a_word"] = any(note_of(visit, visit.due_amount)[1] for visit in visits)
             context["panel"] = DayPanel(self, request).context()
             context["is_alike"], context["is_entered"] = is_alike, is_entered
         return response
@@ -206,10 +194,14 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         return format_html("{} {}", operation.get_kind_display(), status_badge(operation))
 
     def get_urls(self) -> list[URLPattern]:
-        asking, row = "operate/<str:kind>/", "operate/<str:kind>/row/"
+        asking = "operate/<str:kind>/"
+
+        def row(page: Page, kind: str) -> HttpResponse:
+            return SeveralVisits(page.admin, page.request, kind).row()
+
         return [
             Page.at(self, asking, "visit_operate", _confirm, outside_transactions),
-            Page.at(self, row, "visit_batch_row", _row_of_several, require_GET, outside_transactions),
+            Page.at(self, f"{asking}row/", "visit_batch_row", row, require_GET, outside_transactions),
             *DayPanel.urls(self),
             *LivePage.urls(self),
             *BatchPage.urls(self),
@@ -230,7 +222,7 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
         if not self.has_view_permission(request, visit):
             raise PermissionDenied
-        return VisitPage(self, request, visit).respond(extra_context or {})
+        return VisitPage(self, request).respond(visit, extra_context or {})
 
 
 def _add_last_operations(visits: list[Visit]) -> None:

@@ -1,7 +1,5 @@
 """What can be done on a visit, as Altegio shows it now: with what it would lead to, and why not where it would fail."""
 
-from __future__ import annotations
-
 from altegio_loyalty import kinds
 from altegio_loyalty.admin.desk.offers.base import Offer, Offers, Part
 from altegio_loyalty.admin.desk.offers.promotions import PromotionOffers, PromotionsToTakeBack
@@ -9,10 +7,5 @@ from altegio_loyalty.admin.desk.offers.withdrawals import CardOffers, Withdrawal
 
 __all__ = ["OFFERS", "Offer", "Offers", "Part"]
 
-OFFERS = kinds.one_for_each(
-    "admin.desk.offers",
-    {
-        offers.kind.name: offers
-        for offers in (CardOffers, WithdrawalsToCancel, PromotionOffers, PromotionsToTakeBack)
-    },
-)
+_ALL = (CardOffers, WithdrawalsToCancel, PromotionOffers, PromotionsToTakeBack)
+OFFERS = kinds.one_for_each("admin.desk.offers", {offers.kind.name: offers for offers in _ALL})

@@ -1,7 +1,5 @@
 """What the offers of all kinds share: what one of them is, which can be had, and how they are named."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -50,11 +48,6 @@ class Part:
         return str(self.amount)
 
 
-def why_unknown(doubt: str) -> str:
-    """Why something cannot be taken back here, where a row that could be part of it cannot be judged."""
-    return _("not known whether, and how much of it, is in force; look in Altegio") if doubt else ""
-
-
 class Offers:
     """What can be chosen for one kind of operation on one visit. Each kind has a class of its own."""
 
@@ -96,10 +89,11 @@ class Offers:
         text = _("What was asked for on this visit is not finished yet; the amounts here may still change.")
         return [*self.bill.notes(), *([text] if self.busy_cards else [])]
 
-    def _why_busy(self, card_id: int) -> str:
-        return (
-            _("what was asked for with this card is not finished yet") if card_id in self.busy_cards else ""
-        )
+    def _why_held(self, card_id: int, doubt: str = "") -> str:
+        """`doubt` is of a row that could be part of what would be taken back, and cannot be judged."""
+        if card_id in self.busy_cards:
+            return _("what was asked for with this card is not finished yet")
+        return _("not known whether, and how much of it, is in force; look in Altegio") if doubt else ""
 
     def _left_after(self, taken: Decimal) -> str:
         """What is left to pay once so much more is covered."""

@@ -1,12 +1,10 @@
 """Promotions that can be applied, and those that can be taken back."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from decimal import Decimal
 
 from altegio_loyalty import kinds
-from altegio_loyalty.admin.desk.offers.base import Offer, Offers, why_unknown
+from altegio_loyalty.admin.desk.offers.base import Offer, Offers
 from altegio_loyalty.client.types import CENT, Program
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import points
@@ -32,7 +30,7 @@ class PromotionOffers(Offers):
                     )
 
     def _why_not(self, program_id: int, card_id: int) -> str:
-        if busy := self._why_busy(card_id):
+        if busy := self._why_held(card_id):
             return busy
         details = self.visit.details
         if details is not None and details.doubt_about_promotion(program_id, card_id):
@@ -48,10 +46,8 @@ class PromotionOffers(Offers):
         if total is None or left is None or not program.is_percent or not program.value:
             return ""
         off = min((total * program.value / 100).quantize(CENT), left)
-        return _("About %(off)s off; about %(left)s is left to pay.") % {
-            "off": points(off),
-            "left": self._left_after(off),
-        }
+        text = _("About %(off)s off; about %(left)s is left to pay.")
+        return text % {"off": points(off), "left": self._left_after(off)}
 
 
 class PromotionsToTakeBack(Offers):
@@ -73,5 +69,5 @@ class PromotionsToTakeBack(Offers):
                 _("Take back"),
                 program_id,
                 after=_("Afterwards %(left)s is left to pay.") % {"left": self._left_after(-off)},
-                why_not=self._why_busy(card_id) or why_unknown(doubt),
+                why_not=self._why_held(card_id, doubt),
             )

@@ -1,12 +1,10 @@
 """Points that can be taken off a card, and withdrawals that can be cancelled."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from decimal import ROUND_DOWN, Decimal
 
 from altegio_loyalty import kinds
-from altegio_loyalty.admin.desk.offers.base import Offer, Offers, Part, why_unknown
+from altegio_loyalty.admin.desk.offers.base import Offer, Offers, Part
 from altegio_loyalty.client import Card
 from altegio_loyalty.client.types import CENT
 from altegio_loyalty.texts import gettext as _
@@ -52,7 +50,7 @@ class CardOffers(Offers):
         return max(self.usable, key=lambda offer: offer.most or 0, default=None)
 
     def _why_not(self, card: Card) -> str:
-        if busy := self._why_busy(card.id):
+        if busy := self._why_held(card.id):
             return busy
         details = self.visit.details
         if details is not None and details.doubt_about_points(card.id):
@@ -77,9 +75,8 @@ class CardOffers(Offers):
         if most <= 0:
             return []
         half = (most / 2).quantize(Decimal(1), rounding=ROUND_DOWN)
-        amounts = {most: _("All that card and bill allow"), **({half: _("Half")} if half else {})}
-        for amount in _round_amounts_below(most, half):
-            amounts[amount] = ""
+        amounts = dict.fromkeys(_round_amounts_below(most, half), "")
+        amounts |= {most: _("All that card and bill allow"), **({half: _("Half")} if half else {})}
         return [
             Part(amount.quantize(CENT), name, self._after_taking(offer, amount))
             for amount, name in sorted(amounts.items(), reverse=True)
@@ -100,24 +97,18 @@ class CardOffers(Offers):
 
     def _warnings_of_bill(self, offer: Offer | None) -> Iterator[str]:
         details = self.visit.details
-        if details is None:
-            return
-        if offer is None or self.bill.is_paid:
+        if details is None or offer is None or self.bill.is_paid:
             return
         used = {card_id for card_id in details.used_cards if details.withdrawn(card_id)}
         for card_id in sorted(used - {offer.card_id}):
-            yield _("Another card was already used on this visit: %(card)s, %(taken)s points.") % {
-                "card": self._card_name(card_id),
-                "taken": points(details.withdrawn(card_id)),
-            }
+            figures = {"card": self._card_name(card_id), "taken": points(details.withdrawn(card_id))}
+            yield _("Another card was already used on this visit: %(card)s, %(taken)s points.") % figures
         # While something is on its way nobody knows what will be left to pay.
         balance, left = offer.card.balance if offer.card else None, details.left_to_pay
         if balance is None or left is None or offer.why_not or self.busy_cards or balance >= left:
             return
-        yield _("%(card)s does not cover the bill: at least %(rest)s has to be paid otherwise.") % {
-            "card": offer.name,
-            "rest": points(left - balance),
-        }
+        text = _("%(card)s does not cover the bill: at least %(rest)s has to be paid otherwise.")
+        yield text % {"card": offer.name, "rest": points(left - balance)}
 
 
 class WithdrawalsToCancel(Offers):
@@ -138,23 +129,20 @@ class WithdrawalsToCancel(Offers):
                 _("%(taken)s points taken") % {"taken": points(None if doubt else taken)},
                 _("Cancel"),
                 after=self._after_cancel(taken, balances.get(card_id)),
-                why_not=self._why_busy(card_id) or why_unknown(doubt),
+                why_not=self._why_held(card_id, doubt),
             )
 
     def _after_cancel(self, taken: Decimal, balance: Decimal | None) -> str:
         left = self._left_after(-taken)
         if balance is None:
             return _("Afterwards %(left)s is left to pay.") % {"left": left}
-        return _("Afterwards %(card)s points are on the card, and %(left)s is left to pay.") % {
-            "card": points(balance + taken),
-            "left": left,
-        }
+        text = _("Afterwards %(card)s points are on the card, and %(left)s is left to pay.")
+        return text % {"card": points(balance + taken), "left": left}
 
 
 def _balance_of(card: Card) -> str:
-    if card.balance is None:
-        return _("balance unknown")
-    return _("%(balance)s points") % {"balance": points(card.balance)}
+    text = _("balance unknown") if card.balance is None else _("%(balance)s points")
+    return text % {"balance": points(card.balance)}
 
 
 def _round_amounts_below(most: Decimal, half: Decimal) -> list[Decimal]:
