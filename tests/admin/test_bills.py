@@ -265,4 +265,5 @@ def test_row_of_several__says_when_it_is_read_by_itself(salon: Salon, visit: Vis
     Visit.objects.update(shown="")
     url = reverse("admin:altegio_loyalty_visit_batch_row", args=["apply_card_withdrawal"])
     row = desk.get(url, {"visit": visit.pk}).content.decode()
-    assert 'data-unread data-wait="' in row
+    assert 'data-wait="' in row
+    assert " data-unread>" in row
