@@ -1,7 +1,5 @@
 """Rings for a worker, through Celery where a site has it; one that lives on cron has nobody to tell."""
 
-from __future__ import annotations
-
 import importlib.util
 from typing import Any
 

@@ -3,8 +3,6 @@
 An operation counts in `DaySum` or by its row, never both: what adds it to the sums marks the row in the same transaction.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 from collections import Counter, defaultdict

@@ -5,8 +5,6 @@ as the sender; the others with `since` (a moment), by `WatchEntry`, each once fo
 A receiver that raises is logged and disturbs nothing.
 """
 
-from __future__ import annotations
-
 from django.dispatch import Signal
 
 #: The effect is in Altegio (or, for a cancel, there was nothing to undo).

@@ -1,7 +1,5 @@
 """Each word that the log keeps, spelt once, with what people read for it."""
 
-from __future__ import annotations
-
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 

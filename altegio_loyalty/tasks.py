@@ -1,7 +1,5 @@
 """Celery's part: a doorbell and a clock. What is due is in the database; a lost or doubled message changes nothing."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import time

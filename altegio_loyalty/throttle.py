@@ -7,8 +7,6 @@ While nobody is at the desk, the backlog may use what is left. Hosts whose clock
 Altegio's limits: 5 a second and 200 a minute (developer.alteg.io, "Rate limits"), and YCLIENTS'.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import logging

@@ -1,7 +1,5 @@
 """CSV files as spreadsheets open them: safe cells, and parts that are sent while the next ones are read."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

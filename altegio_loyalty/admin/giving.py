@@ -1,7 +1,5 @@
 """Giving a location to the first person or group, which takes the sight of all from everybody else: named beforehand."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib.auth import get_user_model

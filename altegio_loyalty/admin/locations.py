@@ -1,7 +1,5 @@
 """Locations in the admin: their tokens go in and never come out, a connection test says what works, lists are narrowed."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable
 from typing import Any

@@ -1,7 +1,5 @@
 """Who may work on an operation. A claim is a conditional update with a lease and a fencing number, never a lock."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable

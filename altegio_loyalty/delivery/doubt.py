@@ -1,7 +1,5 @@
 """Operations of which nobody knows what became of them: look until the doubt is settled; never send meanwhile."""
 
-from __future__ import annotations
-
 import datetime
 
 from django.utils import timezone

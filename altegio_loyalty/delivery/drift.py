@@ -1,7 +1,5 @@
 """What a reading of a visit says of the log: more, fewer, gone, or in agreement. Each reading is judged anew."""
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import logging

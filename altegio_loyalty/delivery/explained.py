@@ -1,7 +1,5 @@
 """How much of what a visit shows the log accounts for."""
 
-from __future__ import annotations
-
 import datetime
 from collections.abc import Iterable
 from decimal import Decimal

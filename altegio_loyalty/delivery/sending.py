@@ -1,7 +1,5 @@
 """Look, then send, then write down what became of it. Works under a claim; other rows are touched after that."""
 
-from __future__ import annotations
-
 import dataclasses
 import datetime
 import logging

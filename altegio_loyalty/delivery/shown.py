@@ -1,7 +1,5 @@
 """What a visit shows of an operation's own effect, as columns of the log, and what about it a person must look at."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 
 from altegio_loyalty import reasons

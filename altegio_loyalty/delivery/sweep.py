@@ -1,7 +1,5 @@
 """Run what is due: one operation, or everything, fairly across the locations and no longer than it makes sense."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

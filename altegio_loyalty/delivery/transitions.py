@@ -4,8 +4,6 @@ Nothing is written here: `database.change` does that, on the condition that the 
 and a decision raise the fencing number, so that whoever worked on the row before can no longer write to it.
 """
 
-from __future__ import annotations
-
 import datetime
 from decimal import Decimal
 from typing import Any

@@ -1,7 +1,5 @@
 """The reads of the first day on a live account. Each is written down as its shape: no name, phone, card number or token."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import re

@@ -3,8 +3,6 @@
 It needs nothing but Python: no Django, no settings, no network. See docs/sandbox.md.
 """
 
-from __future__ import annotations
-
 from altegio_loyalty.sandbox.faults import FAULTS
 from altegio_loyalty.sandbox.ledger import Ledger
 from altegio_loyalty.sandbox.remote import SandboxRemote

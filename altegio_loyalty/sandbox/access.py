@@ -1,7 +1,5 @@
 """Who may call: one partner and one user, whose tokens can be replaced at any time."""
 
-from __future__ import annotations
-
 import re
 
 _HEADER = re.compile(r"Bearer ([^\s,]+)(?:,\s*User (\S+))?")

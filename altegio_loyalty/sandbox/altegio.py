@@ -1,7 +1,5 @@
 """What an Altegio is: its books, who may call, how often, and what goes wrong. A request in, an answer out; no socket."""
 
-from __future__ import annotations
-
 import threading
 import time
 import traceback

@@ -3,8 +3,6 @@
 What they look like stands in shapes.json, by the kind of object; a text there such as "=amount" is that value of the books.
 """
 
-from __future__ import annotations
-
 import json
 from datetime import datetime, timedelta
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """The API's operations: which path is which, what a request must hold, and what the books answer."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """One connection of one caller: reads its requests, meets the faults, sends or withholds the answers."""
 
-from __future__ import annotations
-
 import socket
 import struct
 from http import HTTPStatus

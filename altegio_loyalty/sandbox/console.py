@@ -4,8 +4,6 @@ Only for this machine: the caller's own address must be a loopback one and the H
 browser says came from another site is refused, since any web page could otherwise post to localhost.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import json
 from collections.abc import Callable

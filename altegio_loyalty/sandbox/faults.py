@@ -4,8 +4,6 @@ A request meets at most one fault: the first one switched on that matches it and
 that were switched on one after another, each with `times=1`, play one after another.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import random

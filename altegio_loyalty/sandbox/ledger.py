@@ -4,8 +4,6 @@ Called from Python, a verb stands for a click in Altegio's own screen; the API c
 Visits, cards, programs and so on are given as objects or as their ids.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager

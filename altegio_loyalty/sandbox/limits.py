@@ -1,7 +1,5 @@
 """The vendor's rate limit: so many requests a second and a minute for each client address."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """The listening socket and the threads of its connections."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import random

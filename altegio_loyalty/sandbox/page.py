@@ -1,7 +1,5 @@
 """The page in the browser: books, last requests, the faults' switches. Its markup is console.html, filled as Mustache is."""
 
-from __future__ import annotations
-
 import base64
 import functools
 import hashlib

@@ -3,8 +3,6 @@
 pytest_plugins = ["altegio_loyalty.sandbox.pytest_plugin"]
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The switches of a sandbox that runs in another process."""
 
-from __future__ import annotations
-
 import json
 import urllib.error
 import urllib.request

@@ -1,7 +1,5 @@
 """A small chain of salons for the demo: on one day the same ids here and in the demo site's own database."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path

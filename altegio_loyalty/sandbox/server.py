@@ -1,7 +1,5 @@
 """A local Altegio that listens: a real server on a local port."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import weakref

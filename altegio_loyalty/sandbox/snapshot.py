@@ -1,7 +1,5 @@
 """Everything there is to see in a sandbox at one moment, as plain values for the page and the control API."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The books and the tokens on disk, so that a sandbox that is started again goes on where it stopped."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import json

@@ -1,7 +1,5 @@
 """Requests and answers as they cross the wire: the envelope, the error bodies, and JSON as PHP writes it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """The attempts inside the page of an operation."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib import admin

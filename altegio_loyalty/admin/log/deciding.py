@@ -1,7 +1,5 @@
 """A decision about operations, from the log or from the page of one: the reason is asked for, and the result is told."""
 
-from __future__ import annotations
-
 import datetime
 from collections import defaultdict
 from decimal import Decimal

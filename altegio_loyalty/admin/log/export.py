@@ -1,7 +1,5 @@
 """The log as CSV: what is filtered and searched in the list, in pages by number, so that its size does not matter."""
 
-from __future__ import annotations
-
 import datetime
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """How the log is narrowed: choices that are known beforehand, none of which asks the table what there is."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.contrib import admin

@@ -1,7 +1,5 @@
 """What needs a person: each thing with its age and cause, what the app still does about it, and what a person can do."""
 
-from __future__ import annotations
-
 import datetime
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The figures of a period as rows, for the tables of the overview and for CSV files."""
 
-from __future__ import annotations
-
 import datetime
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
