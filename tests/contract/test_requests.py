@@ -50,6 +50,10 @@ CALLS: dict[str, Callable[[AltegioClient], Any]] = {
     "company": lambda client: client.company(4564),
     "user_permissions": lambda client: client.user_permissions(4564),
     "auth": lambda client: log_in(client, "201"),
+    "clients": lambda client: (client.clients(4564, text="Jane"), client.clients(4564, card="0710")),
+    "chain_transactions": lambda client: client.chain_transactions(
+        145071, 4564, "2026-09-01", "2026-09-30", 1
+    ),
     "read": lambda client: client.read("/companies", {"my": 1}),
 }
 #: The reads of the first calls on a live account, and those of the contract that have no method of their own.
@@ -154,7 +158,7 @@ def test_the_calls__are_all_that_the_client_can_make() -> None:
     methods = {
         name for name, _ in inspect.getmembers(AltegioClient, inspect.isfunction) if not name.startswith("_")
     }
-    assert methods == set(CALLS)
+    assert methods - {"address"} == set(CALLS)  # which only tells where the others go
 
 
 @pytest.mark.parametrize(

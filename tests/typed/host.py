@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from altegio_loyalty import exceptions, services, signals, tasks
-from altegio_loyalty.models import BooksOfDay, Location, LoyaltyOperation, Visit
+from altegio_loyalty.models import BooksItem, BooksOfDay, Location, LoyaltyOperation, Visit
 
 
 def take_points(request: HttpRequest, location: Location, visit: Visit, card_id: int) -> str:
@@ -134,6 +134,8 @@ def decide(request: HttpRequest, operation: LoyaltyOperation) -> None:
         assert_type(
             services.close_operation(operation, reason="Put right.", by=request.user), LoyaltyOperation
         )
+        for item in BooksItem.objects.filter(closed_at=None):
+            services.close_books_item(item, reason="Put right.", by=request.user)
     except exceptions.OperationNotAllowed as error:
         assert_type(str(error), str)
 

@@ -97,6 +97,9 @@
                 document.activeElement.blur();
             }
             put(live, fresh.innerHTML);
+            if (fresh.ownerDocument.querySelector(".altegio-advanced[open]")) {
+                document.querySelector(".altegio-advanced").open = true; // it says now that the numbers have to be typed
+            }
             if (wasTouched) {
                 choose(live.querySelector("form"), chosen);
             }
