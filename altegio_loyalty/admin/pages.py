@@ -137,6 +137,11 @@ def column(heading: Any, read: Callable[[Any], Any]) -> Callable[[Any, Any], Any
     return admin.display(description=heading)(lambda _admin, row: read(row))
 
 
+def at_place(action_location: Any) -> dict[str, Any]:
+    """What Django's own `get_actions` takes: the place of the actions, of which only newer Djangos know several."""
+    return {} if action_location is None else {"action_location": action_location}
+
+
 class Unchangeable:
     """For the admin of rows that nobody changes or deletes by hand."""
 

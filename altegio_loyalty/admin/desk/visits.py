@@ -33,6 +33,7 @@ from altegio_loyalty.admin.pages import (
     Unchangeable,
     address,
     as_id,
+    at_place,
     outside_transactions,
 )
 from altegio_loyalty.models import LoyaltyOperation, Visit
@@ -124,9 +125,9 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         """Only what the filters offer: a masked phone must not be guessed letter by letter through the address."""
         return lookup in (filters.DAY, filters.VisitLocationFilter.parameter_name)
 
-    def get_actions(self, request: HttpRequest, *place: Any, **named: Any) -> dict[str, Any]:
-        """Only the kinds of operation that the person may ask for. Only newer Djangos name a place of the actions."""
-        page, actions = Page(self, request), super().get_actions(request, *place, **named)
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
+        """Only the kinds of operation that the person may ask for."""
+        page, actions = Page(self, request), super().get_actions(request, **at_place(action_location))
         return {name: action for name, action in actions.items() if name not in TABLE or page.may(name)}
 
     @admin.display(description=gettext_lazy("client"), ordering="client_name")

@@ -35,6 +35,7 @@ from altegio_loyalty.admin.pages import (
     ReadOnly,
     address,
     as_id,
+    at_place,
     column,
     outside_transactions,
 )
@@ -146,9 +147,9 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         visit = "visit_link" if Page(self, request).sees_visits else "visit_name"
         return tuple(visit if name == "visit_link" else name for name in names)
 
-    def get_actions(self, request: HttpRequest, *place: Any, **named: Any) -> dict[str, Any]:
-        """Only the decisions that the person may make. Only newer Djangos name a place of the actions."""
-        actions = super().get_actions(request, *place, **named)
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
+        """Only the decisions that the person may make."""
+        actions = super().get_actions(request, **at_place(action_location))
         barred = {name for name, decision in DECISIONS.items() if not decision.may_be_made_by(request.user)}
         return {name: action for name, action in actions.items() if name not in barred}
 
