@@ -175,5 +175,6 @@ def outcomes(seen: Q, period: Period) -> Outcomes:
         by_kind[kind, status] += count
         by_status[status] += count
         if status == Status.SUCCEEDED:
-            times[slot_of(status, asked_at, finished_at) if asked_at else slot] += count
+            # MariaDB makes decimals of whole numbers that stand in a union.
+            times[slot_of(status, asked_at, finished_at) if asked_at else int(slot)] += int(count)
     return Outcomes(+by_kind, +by_status, times)

@@ -13,7 +13,13 @@ from project.demo.secret_key import read_or_make
 BROKER_URL = "folder://localhost"
 
 #: Nobody who tries out what happens when Altegio is down wants to wait as long as a salon should.
-IMPATIENCE = {"READ_TIMEOUT": 5, "TOTAL_TIMEOUT": 10, "SETTLE_SECONDS": 15, "LEASE_SECONDS": 30}
+IMPATIENCE = {
+    "READ_TIMEOUT": 5,
+    "TOTAL_TIMEOUT": 10,
+    "SETTLE_SECONDS": 15,
+    "LEASE_SECONDS": 30,
+    "SWEEP_THREADS": 1,
+}
 
 BEAT_SCHEDULE: dict[str, Any] = {
     "seed today's visits": {
