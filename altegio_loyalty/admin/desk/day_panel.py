@@ -191,7 +191,9 @@ class DayPanel(Page):
         visits = list(rows.filter(pk__in=found))
         if (only := only_one(visits)) is not None:
             return HttpResponseRedirect(self.address("visit_change", only.pk))
-        asked = visits[0].client_name if visits and term.digits else term.typed
+        names = {visit.client_name for visit in visits}
+        # A number that Altegio knows and the list does not is shown by the client's name, if that is one.
+        asked = names.pop() if term.digits and len(names) == 1 and all(names) else term.typed
         location_id = self.request.POST.get("location") or None
         return HttpResponseRedirect(self.address("visit_changelist", q=asked, location=location_id))
 
