@@ -386,9 +386,21 @@ def test_a_search_whose_time_is_over__asks_no_more_and_says_so(
 ) -> None:
     salon.add_location("Harbour")
     monkeypatch.setattr("altegio_loyalty.services.reading.SECONDS_FOR_A_PAGE", 0)
-    told = messages_of(find(desk, "Jane"))
-    assert ["was not read completely" in text for text in told] == [True]
+    unread, ended = messages_of(find(desk, "Jane"))
+    assert "was not read completely" in unread
+    assert ended == "The search took too long and was ended. Look once more."
     assert salon.sandbox.requests == []
+
+
+def test_a_search_whose_time_ends_behind_the_day__says_that_it_was_ended(
+    salon: Salon, desk: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The day was read whole; the clients were not looked for."""
+    salon.ledger.add_visit(salon.location.pk, salon.client, starts_at=noon(-9))
+    answers = iter([False])
+    monkeypatch.setattr(day_panel, "is_over", lambda: next(answers, True))
+    (told,) = messages_of(find(desk, "Jane"))
+    assert told == "The search took too long and was ended. Look once more."
 
 
 def test_a_paused_location_is_not_readable(salon: Salon, desk: Client) -> None:

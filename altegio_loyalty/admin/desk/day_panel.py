@@ -188,6 +188,8 @@ class DayPanel(Page):
                 break
             there = search(self.request, rows.filter(location=location), term.typed)
             found += there.values_list("pk", flat=True) or self._ask(location, term)
+        if is_over() and not found:
+            messages.warning(self.request, _("The search took too long and was ended. Look once more."))
         visits = list(rows.filter(pk__in=found))
         if (only := only_one(visits)) is not None:
             return HttpResponseRedirect(self.address("visit_change", only.pk))
