@@ -196,7 +196,10 @@ def tell(*, mails: bool = False) -> Lasting:
                 _announce(entry)
         for key in known.keys() - lasting.keys():
             entry, known[key].ended_at = known[key], now
-            if WatchEntry.objects.filter(pk=entry.pk, ended_at=None).update(ended_at=now, open_key=None):
+            row = WatchEntry.objects.filter(pk=entry.pk, ended_at=None)
+            if entry.location and entry.location.is_paused:
+                row.delete()  # switched off meanwhile: nothing goes on, so nothing is told
+            elif row.update(ended_at=now, open_key=None):
                 _announce(entry)
         if mails and get_settings().ALERT_EMAILS:
             _mail(now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from io import StringIO
 from typing import Any
 
@@ -40,6 +41,13 @@ def test_deliver_due_operations__with_nothing_to_do(salon: Salon) -> None:
     """Exits at once."""
     assert run() == "Nothing was due.\n"
     assert salon.sandbox.requests == []
+
+
+def test_deliver_due_operations__leaves_its_callers_signals_as_they_were(salon: Salon) -> None:
+    """A host may call it within a process of its own."""
+    before = signal.getsignal(signal.SIGTERM)
+    run()
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_deliver_due_operations__exits_when_nothing_more_is_due(salon: Salon) -> None:

@@ -141,6 +141,18 @@ def test_new_tokens__end_a_pause(salon: Salon, told: list[Any]) -> None:
     assert [name for name, _ in told] == ["location_paused", "location_resumed"]
 
 
+def test_location_that_is_switched_off_while_paused__is_not_told_as_resumed(
+    salon: Salon, told: list[Any]
+) -> None:
+    """Nothing goes on there. Switched on again, it is paused, and that is told."""
+    salon.fail("status_401", times=1)
+    salon.withdraw()
+    for is_active in (False, True):
+        Location.objects.update(is_active=is_active)
+        watch.tell()
+    assert [name for name, _ in told] == ["location_paused", "location_paused"]
+
+
 # Sweeps
 
 
