@@ -14,7 +14,7 @@ from decimal import Decimal
 from itertools import accumulate
 from typing import Any, Self
 
-from django.db.models import Case, Count, DateField, DateTimeField, Q, Sum, Value, When
+from django.db.models import Case, CharField, Count, DateField, DateTimeField, Q, Sum, Value, When
 from django.db.models.functions import Cast, Coalesce
 
 from altegio_loyalty import kinds
@@ -163,9 +163,11 @@ def outcomes(seen: Q, period: Period) -> Outcomes:
     summed = _sums(seen, period, "kind", "status", "slot").annotate(count=Sum("asked_count"))
     settled = log.filter(status__in=SETTLED)
     others = log.exclude(status__in=SETTLED).values("kind", "status").annotate(count=Count("pk"))
-    found = summed.values_list("kind", "status", "slot", "count", _NO_MOMENT, _NO_MOMENT).union(
-        settled.values_list("kind", "status", Value(0), Value(1), "created_at", "finished_at"),
-        others.values_list("kind", "status", Value(0), "count", _NO_MOMENT, _NO_MOMENT),
+    # As characters of the connection: MariaDB refuses a union of columns whose tables were made with different collations.
+    what = (Cast("kind", CharField()), Cast("status", CharField()))
+    found = summed.values_list(*what, "slot", "count", _NO_MOMENT, _NO_MOMENT).union(
+        settled.values_list(*what, Value(0), Value(1), "created_at", "finished_at"),
+        others.values_list(*what, Value(0), "count", _NO_MOMENT, _NO_MOMENT),
         all=True,
     )
     by_kind: Counter[tuple[str, str]] = Counter()

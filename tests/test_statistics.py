@@ -16,6 +16,7 @@ from django.utils import timezone
 from altegio_loyalty import statistics
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.statistics import Moved, Period
+from tests.delivery.test_recording import old_charset
 
 pytestmark = pytest.mark.django_db
 
@@ -218,3 +219,12 @@ def test_outcomes_and_times_are_one_query(here: Visit, django_assert_num_queries
     add(here)
     with django_assert_num_queries(1):
         outcomes()
+
+
+@pytest.mark.mariadb
+@pytest.mark.django_db(transaction=True)
+def test_sums_and_log_add_up_where_their_tables_were_made_with_different_charsets(here: Visit) -> None:
+    """Error 1271, of a union."""
+    add(here)
+    with old_charset("daysum"):
+        assert outcomes().by_status == {Status.SUCCEEDED: 1}

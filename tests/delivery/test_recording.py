@@ -149,18 +149,22 @@ def test_result_that_cannot_be_written__is_not_tried_beyond_the_lease(
 
 @contextlib.contextmanager
 def old_charset(*tables: str) -> Iterator[None]:
-    """Tables that were made when MySQL's UTF-8 had three bytes."""
-    try:
-        convert(tables, "utf8mb3")
+    """Tables that were made when MySQL's UTF-8 had three bytes: copies, so that the others are as they were afterwards."""
+    with contextlib.ExitStack() as undone:
+        for name in (f"altegio_loyalty_{table}" for table in tables):
+            execute(f"RENAME TABLE {name} TO {name}_kept")
+            undone.callback(execute, f"RENAME TABLE {name}_kept TO {name}")
+            execute(f"CREATE TABLE {name} LIKE {name}_kept")
+            undone.callback(execute, f"DROP TABLE {name}")
+            execute(f"ALTER TABLE {name} CONVERT TO CHARACTER SET utf8mb3")
+            execute(f"INSERT INTO {name} SELECT * FROM {name}_kept")
         yield
-    finally:
-        convert(tables, "utf8mb4")
 
 
-def convert(tables: tuple[str, ...], charset: str) -> None:
+def execute(statement: str) -> None:
+    """With a cursor of its own, since the app closes a connection that it mistrusts."""
     with connection.cursor() as cursor:
-        for table in tables:
-            cursor.execute(f"ALTER TABLE altegio_loyalty_{table} CONVERT TO CHARACTER SET {charset}")
+        cursor.execute(statement)
 
 
 def altegio_says(text: str) -> Any:
