@@ -4,6 +4,7 @@
 # make mutants  changes the app carelessly and names what no test noticed: make mutants ARGS="--sample 60 --seed 7 delivery"
 # make hosts    installs the wheel into some 30 host sites and walks each: make hosts ARGS="Wagtail MariaDB"
 # make docs     builds the site of the docs into var/docs, a warning being an error
+# make dist     builds the wheel and the source package into dist and checks them
 # They need only Python 3.11 or newer. They keep all they make in .venv, .venv-docs and var.
 
 PORT ?= 8000
@@ -29,7 +30,7 @@ if [ -z "$$found" ]; then \
 fi
 endef
 
-.PHONY: help demo venv test chaos mutants hosts docs clean
+.PHONY: help demo venv test chaos mutants hosts docs dist clean
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
@@ -61,6 +62,10 @@ hosts: venv
 docs:
 	@$(FIND_PYTHON); "$$found" project/demo/bootstrap.py .venv-docs requirements-docs.txt
 	@.venv-docs/bin/python -m sphinx --fail-on-warning --keep-going --quiet -c docs . var/docs && echo "Open var/docs/docs/index.html"
+
+dist: venv
+	@rm -rf dist
+	@.venv/bin/python -m build --outdir dist . >/dev/null && .venv/bin/python -m twine check --strict dist/*
 
 clean:
 	rm -rf .venv .venv-docs var
