@@ -133,7 +133,7 @@ def titles(visit: Visit | None, card_id: int, program_id: int | None) -> tuple[s
     cards = bill.cards.cards if bill else ()
     card = next((f"{card.title} ···{card.number[-4:]}" for card in cards if card.id == card_id), "")
     programs = (program for card in cards for program in card.programs)
-    program = next((program.title for program in programs if program.id == program_id), "")
+    program = next((program.named for program in programs if program.id == program_id), "")
     return clean(card.strip(" ·"), LONGEST_TITLE), clean(program, LONGEST_TITLE)
 
 

@@ -96,6 +96,13 @@ def in_words(kept: Reason, about: str = "") -> str:
         return said or kept.code
 
 
+def _why(text: str) -> str:
+    """A stored reason as the end of a sentence for the desk; the details for developers stand in the log."""
+    kept = Reason.read(text)
+    said = in_words(kept) if kept else _of_sentence(text)
+    return said if not said or said.endswith((".", "!", "?")) else f"{said}."
+
+
 def _of_sentence(text: str) -> str:
     """A sentence of ours, kept in English: those of the client, and all that earlier releases kept."""
     for known, pattern in _PATTERNS.items():
@@ -170,19 +177,19 @@ def _rejected(operation: Told) -> str:
         return text % {"there": there}
     if operation.ending == Ending.ALREADY_THERE:
         return _("Not done again: the visit already shows this promotion.")
-    return _("Refused by Altegio, nothing was changed: %(reason)s") % {"reason": reason(operation.last_error)}
+    return _("Refused by Altegio, nothing was changed: %(reason)s") % {"reason": _why(operation.last_error)}
 
 
 def _pending(operation: Told) -> str:
     if not operation.location.is_active:
         return _("Not done yet: this location is switched off. It goes on when it is switched on again.")
     if operation.location.is_paused:
-        why = reason(operation.location.refused_reason) or _(_HINTS["401"])
+        why = _why(operation.location.refused_reason or _HINTS["401"])
         return _("Not done yet: %(reason)s It goes on when this location's tokens work.") % {"reason": why}
     if not operation.last_error:
         return _("Waiting to be sent.")
     zone = operation.location.zone
-    why, at = reason(operation.last_error), clock(operation.next_attempt_at, zone)
+    why, at = _why(operation.last_error), clock(operation.next_attempt_at, zone)
     text = _("Not done yet, it goes on by itself at %(time)s: %(reason)s") % {"reason": why, "time": at}
     if operation.expires_at is None:
         return text
@@ -239,7 +246,7 @@ def _horizon(operation: Told) -> str:
 
 
 def _failed(operation: Told) -> str:
-    text = _("Not done, and no longer tried: %(reason)s") % {"reason": reason(operation.last_error)}
+    text = _("Not done, and no longer tried: %(reason)s") % {"reason": _why(operation.last_error)}
     if operation.ending == Ending.DECIDED_DID_NOT_HAPPEN:
         text = _("Not done: a person confirmed that it did not happen.")
     if operation.holds_card_until is None:

@@ -378,3 +378,11 @@ def test_each_sentence_is_said_when_the_row_makes_it_true__and_at_no_other_time(
         assert told == {text for text, is_true in WHEN_SAID.items() if is_true(row)}, row.sentence
         said |= told
     assert said == set(WHEN_SAID)
+
+
+def test_the_desk_reads_whole_sentences__and_no_details_for_developers() -> None:
+    kept = '{"code": "not_sent", "said": "Altegio could not be reached; nothing was sent.", "detail": "[Errno 111]"}'
+    told = operation(status="pending", last_error=kept, next_attempt_at=NOW, expires_at=NOW).sentence
+    assert "nothing was sent. It is tried until" in told
+    assert "Errno" not in told
+    assert operation(status="rejected", last_error="No such card").sentence.endswith("No such card.")

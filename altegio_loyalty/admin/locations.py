@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
 
 from altegio_loyalty import services
-from altegio_loyalty.access import is_bound, visible_to
+from altegio_loyalty.access import is_bound, locations_seen_by, visible_to
 from altegio_loyalty.admin.giving import FirstAccess
 from altegio_loyalty.admin.looks import short_time
 from altegio_loyalty.admin.pages import ACTS, STYLESHEET, Page, address, as_id, column, outside_transactions
@@ -42,7 +42,7 @@ def locations_of(request: HttpRequest) -> list[Location]:
         rows = Location.objects.only(
             "title", "is_active", "refused_at", "refused_reason", "visits_read_at", "time_zone", "currency"
         )
-        request._altegio_locations = list(visible_to(request.user, rows))  # type: ignore[attr-defined]
+        request._altegio_locations = locations_seen_by(request.user, rows)  # type: ignore[attr-defined]
     locations: list[Location] = request._altegio_locations  # type: ignore[attr-defined]
     return locations
 

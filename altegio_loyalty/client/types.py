@@ -154,6 +154,12 @@ class Program:
     is_percent: bool
     is_discount: bool
 
+    @property
+    def named(self) -> str:
+        """With the percent, by which staff tell two of one title apart."""
+        percent = f" {self.value.normalize():f} %" if self.is_percent and self.value else ""
+        return f"{self.title}{percent}"
+
     @classmethod
     def parse(cls, row: Mapping[str, Any]) -> Self:
         """Raises `Malformed` without an id: nothing could be asked for with it."""

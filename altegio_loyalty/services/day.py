@@ -221,8 +221,13 @@ def find_by_client(
         return [], _("No client has such a card.") if card else _("No client is called so.")
     figures = {"first": date_format(first, "j E"), "last": date_format(last, "j E")}
     figures["clients"] = ", ".join(isolated(clients[one]) for one in some)
-    text = "" if reading.visit_ids else _("%(clients)s: no visit from %(first)s to %(last)s.") % figures
-    return reading.visit_ids, text
+    said = [] if reading.visit_ids else [_("%(clients)s: no visit from %(first)s to %(last)s.") % figures]
+    if len(clients) > len(some):
+        text = _(
+            "Altegio knows more such clients, only these were looked at: %(clients)s. Type more of the name."
+        )
+        said.append(text % figures)
+    return reading.visit_ids, " ".join(said)
 
 
 def _days(first: datetime.date, last: datetime.date) -> dict[str, Any]:

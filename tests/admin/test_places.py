@@ -429,6 +429,22 @@ def test_a_typed_amount_has_no_more_decimals_than_the_currency(
     assert LoyaltyOperation.objects.exists() == is_taken
 
 
+def test_where_a_currency_has_no_decimals_all_and_half_are_whole(salon: Salon, boss: Client) -> None:
+    """A fraction on the card stays there, on the form of one visit and in the row of one of several."""
+    Location.objects.update(currency="JPY")
+    card = salon.ledger.add_card(salon.client, balance="21.75", title="Fraction")
+    there = salon.visit()
+    ids = {"id": there.id, "record_id": there.record_id, "client_id": salon.client.id}
+    visit(salon.location, "Anna", timezone.now(), **ids)
+    form = reverse("admin:altegio_loyalty_visit_operate", args=["apply_card_withdrawal"])
+    page = boss.get(form, {"visit": there.id, "choice": card.id, "read": 1}).context["form"]
+    assert [part.amount for part, _is_preset in page.parts] == [21, 20, 10, 5]
+    row = boss.get(
+        reverse("admin:altegio_loyalty_visit_batch_row", args=["apply_card_withdrawal"]), {"visit": there.id}
+    )
+    assert f"{card.id}|21|21" in row.content.decode()
+
+
 # Setting them
 
 

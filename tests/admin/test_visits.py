@@ -934,9 +934,34 @@ def test_an_operation_is_told_with_its_card_and_promotion(salon: Salon, receptio
     operation = LoyaltyOperation.objects.get()
     assert (operation.card_title, operation.program_title) == (
         f"Gold ···{salon.card.number[-4:]}",
-        "Birthday",
+        "Birthday 10 %",
     )
-    assert f"Birthday, {operation.card_title}" in text_of(receptionist.get(known_page_of(visit)))
+    assert f"Birthday 10 %, {operation.card_title}" in text_of(receptionist.get(known_page_of(visit)))
+
+
+def test_a_card_that_is_offered_no_more_is_asked_for_again(salon: Salon, receptionist: Client) -> None:
+    """Neither the first card nor its amount comes in its place, whether it was posted or led to."""
+    visit = salon.visit()
+    gone = salon.ledger.add_card(salon.client, balance="5", title="Old").id
+    receptionist.get(page_of(visit))
+    data = {**posted(salon, visit), f"visit{visit.pk}-choice": str(gone + 1), f"visit{visit.pk}-amount": "x"}
+    led = receptionist.get(form_of("apply_card_withdrawal"), {"visit": visit.pk, "choice": gone + 1})
+    for page in (text_of(receptionist.post(form_of("apply_card_withdrawal"), data)), text_of(led)):
+        assert "What was chosen is not offered any more. Choose again." in page
+        assert "altegio-amounts" not in page
+        assert all(f"choice={card}" in page for card in (gone, salon.card.id))
+    assert posts(salon) == []
+
+
+def test_a_promotion_that_is_offered_no_more_is_asked_for_again(salon: Salon, receptionist: Client) -> None:
+    visit = salon.visit()
+    receptionist.get(page_of(visit))
+    kind = "apply_discount_program"
+    query: dict[str, Any] = {"visit": visit.pk, "choice": f"{salon.card.id}:999"}
+    page = text_of(receptionist.get(form_of(kind), query))
+    assert "What was chosen is not offered any more. Choose again." in page
+    assert f'value="{salon.card.id}:{salon.program.id}" required>' in page
+    assert "data-altegio-submit" in page
 
 
 def test_a_full_payment_is_no_warning(salon: Salon, receptionist: Client) -> None:

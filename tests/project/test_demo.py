@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 from collections import Counter
 from datetime import date
@@ -58,6 +59,31 @@ def test_demo__runs_once_in_a_folder(demo_site: Any) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(CommandError, match=r"already runs in this folder \(process 4711\)"):
             call_command("demo", port=str(free_port()), sandbox_port=str(free_port()))
+
+
+@pytest.mark.django_db
+def test_demo__site_and_sandbox_go_by_the_port_that_was_asked_for(
+    demo_site: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Named for the command alone, it holds for all programs, and for what is said."""
+    asked, seen = free_port(), []
+
+    class Supervisor:
+        def __init__(self, started: list[Any], say: Any) -> None:
+            seen.append(([one.port for one in started], os.environ["SANDBOX_PORT"]))
+
+        def run(self, greet: Any) -> int:
+            greet()
+            return 0
+
+    monkeypatch.setenv("SANDBOX_PORT", "8100")
+    monkeypatch.setattr("project.demo.management.commands.demo.Supervisor", Supervisor)
+    monkeypatch.setattr("project.demo.management.commands.demo.call_command", lambda *args, **kwargs: None)
+    port = free_port()
+    with pytest.raises(SystemExit):
+        call_command("demo", port=str(port), sandbox_port=str(asked))
+    assert seen == [([asked, port, None, None], str(asked))]
+    assert f"http://127.0.0.1:{asked}/" in capsys.readouterr().out
 
 
 def test_programs__leave_the_sandbox_out_where_the_site_talks_to_another_server(demo_site: Any) -> None:

@@ -60,7 +60,8 @@ class Confirmation(Page):
 
     def offers(self, visit: Visit, busy_cards: set[int]) -> Offers:
         """What can be chosen on the visit, read from Altegio."""
-        return OFFERS[self.kind.name](*read_for_screen(visit, by=self.request.user), busy_cards)
+        readings, currency = read_for_screen(visit, by=self.request.user), visit.location.currency
+        return OFFERS[self.kind.name](*readings, busy_cards, currency)
 
     def token(self) -> uuid.UUID:
         """What makes the page sent twice the same page."""

@@ -97,12 +97,16 @@ class OperationForm(forms.Form):
 
     @property
     def chosen(self) -> Offer | None:
-        """The offer that is chosen when the page comes up: the one asked for, else the first that can be had."""
+        """The offer that is chosen when the page comes up: the first that can be had, unless another was asked for.
+
+        What is not offered any more is asked for again: nothing else takes its place unseen.
+        """
         if self.offers is None:
             return None
         wanted = self._posted("choice") if self.is_bound else self.asked_choice
-        asked = [offer for offer in self.offers.selectable if offer.value == wanted]
-        return next(iter([*asked, *self.offers.usable, *self.offers.all]), None)
+        if wanted:
+            return next((offer for offer in self.offers.selectable if offer.value == wanted), None)
+        return next(iter([*self.offers.usable, *self.offers.all]), None)
 
     @property
     def parts(self) -> list[tuple[Part, bool]]:

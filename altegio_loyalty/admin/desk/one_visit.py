@@ -41,7 +41,8 @@ class OneVisit(Confirmation):
         if "read" in self.request.GET or (is_posted and details.details is None):
             details, cards = read_for_screen(visit, by=self.request.user)
             self.is_fresh = not details.error
-        offers = OFFERS[self.kind.name](details, cards, busy_cards_of([visit])[visit.pk])
+        busy, currency = busy_cards_of([visit])[visit.pk], visit.location.currency
+        offers = OFFERS[self.kind.name](details, cards, busy, currency)
         posted = self.request.POST if is_posted else None
         choice = self.request.GET.get("choice", "")
         return OperationForm(posted, visit=visit, kind=self.kind, offers=offers, choice=choice)

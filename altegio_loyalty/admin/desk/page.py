@@ -67,8 +67,9 @@ class VisitPage(Page):
             if is_fresh and details.details and all(kinds.is_known(row.kind) for row in state.operations):
                 services.judge_reading(self.visit.pk, details.details, state.operations, details.read_at)
         busy_cards = {operation.card_id for operation in state.open}
-        of_cards = CardOffers(details, cards, busy_cards)
-        all_offers = [offers(details, cards, busy_cards) for offers in OFFERS.values()]
+        shown = (details, cards, busy_cards, self.visit.location.currency)
+        of_cards = CardOffers(*shown)
+        all_offers = [offers(*shown) for offers in OFFERS.values()]
         more = (offers for offers in all_offers if offers.kind.is_apply and offers.kind != of_cards.kind)
         typed = {kind: self._operate_url(kind, typed=1) for kind in kinds.TABLE}
         return {

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Case, Max, QuerySet, When
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -77,6 +78,17 @@ def _confirm(page: Page, kind: str) -> HttpResponse:
     return one.respond(visits[0])
 
 
+class VisitList(ChangeList):
+    """Where no name has all the words of a search, those are listed that are like it."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.result_count and searching.compare_names(request, self.query):
+            # More than a page of them would help nobody, so they are not counted either.
+            self.result_list = list(self.get_queryset(request)[: self.list_per_page])
+            self.result_count = len(self.result_list)
+
+
 @admin.register(Visit)
 class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
     """A list that finds the visit, and a page of its own instead of a form: a visit is changed in Altegio."""
@@ -114,6 +126,9 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         has_several = len(locations_of(request)) > 1
         return tuple(name for name in self.list_display if has_several or name != "salon")
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return VisitList
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
@@ -141,15 +156,12 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         """The list from our own table. Altegio is only read by the POSTs of `DayPanel`."""
         if any(as_id(value) is None for value in request.POST.getlist(ACTION_CHECKBOX_NAME)):
             raise BadRequest("A visit's number is not a number.")
+        locations_of(request)  # first, since they tell who may see what as well
         request.GET = given = request.GET.copy()  # type: ignore[assignment]
         is_entered = given.pop("enter", None) is not None  # by the search box, not by a link or a way back
         extra = {"title": _("Choose a visit"), **(extra_context or {})}
         response = super().changelist_view(request, extra)
         context = getattr(response, "context_data", None) or {}
-        first = context.get("cl")
-        if first is not None and not first.result_count and searching.compare_names(request, first.query):
-            response = super().changelist_view(request, extra)
-            context = getattr(response, "context_data", None) or {}
         if (changelist := context.get("cl")) is not None:
             visits = list(changelist.result_list)
             is_alike = searching.is_compared(request)

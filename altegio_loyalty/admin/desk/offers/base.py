@@ -53,8 +53,11 @@ class Offers:
 
     kind: ClassVar[Kind]
 
-    def __init__(self, visit: VisitReading, cards: CardsReading, busy_cards: Collection[int] = ()) -> None:
+    def __init__(
+        self, visit: VisitReading, cards: CardsReading, busy_cards: Collection[int] = (), currency: str = ""
+    ) -> None:
         self.visit = visit
+        self.currency = currency
         self.cards = cards
         self.busy_cards = busy_cards
         self.bill = Bill(visit.details)

@@ -8,7 +8,7 @@ from altegio_loyalty.admin.desk.offers.base import Offer, Offers, Part
 from altegio_loyalty.client import Card
 from altegio_loyalty.client.types import CENT
 from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.wording import points
+from altegio_loyalty.wording import decimals_of, points
 
 #: So many round amounts are suggested besides all and half.
 ROUND_AMOUNTS = 2
@@ -41,7 +41,7 @@ class CardOffers(Offers):
     def choices(self) -> list[tuple[str, Offer]]:
         """With a card go the most that it and the bill allow, and its balance."""
         richest_first = sorted(self.usable, key=lambda offer: offer.most or 0, reverse=True)
-        balances = {card.id: card.balance for card in self.cards.cards}
+        balances = {card.id: self._payable(card.balance) for card in self.cards.cards}
         return [(f"{one.value}|{one.most}|{balances[one.card_id]}", one) for one in richest_first]
 
     @property
@@ -57,7 +57,7 @@ class CardOffers(Offers):
             return _("not known whether points of this card are taken already; look in Altegio")
         if details is not None and details.withdrawn(card.id):
             return _("already used on this visit; cancel it first to take another amount")
-        if card.balance is not None and card.balance <= 0:
+        if (balance := self._payable(card.balance)) is not None and balance <= 0:
             return _("the card is empty")
         return _("nothing is left to pay") if self.bill.left == 0 else ""
 
@@ -67,7 +67,13 @@ class CardOffers(Offers):
         None where Altegio says neither.
         """
         known = [amount for amount in (card.balance, self.bill.most) if amount is not None]
-        return max(min(known), Decimal(0)) if known else None
+        return self._payable(max(min(known), Decimal(0))) if known else None
+
+    def _payable(self, amount: Decimal | None) -> Decimal | None:
+        """As much of it as can be asked for: whole points, where the currency has no decimals."""
+        if amount is None or decimals_of(self.currency):
+            return amount
+        return amount.quantize(Decimal(1), rounding=ROUND_DOWN)
 
     def parts(self, offer: Offer) -> list[Part]:
         """Amounts to choose from for a card: all that card and bill allow, half of it, and round ones; largest first."""

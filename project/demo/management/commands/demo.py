@@ -8,6 +8,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management import call_command
@@ -23,17 +24,18 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", default="8000", help="of the site")
-        parser.add_argument("--sandbox-port", default="8100")
+        parser.add_argument("--sandbox-port", default=str(urlsplit(settings.SANDBOX_URL).port))
 
     def handle(self, *args: Any, **options: Any) -> None:
         started_at = time.monotonic()
         port, sandbox_port = self._ports(options)
         lock = self._lock()
+        os.environ["SANDBOX_PORT"] = str(sandbox_port)  # where the site and its workers look for it
         call_command("migrate", verbosity=0)
         call_command("seed_demo")
         empty_broker()
         supervisor = Supervisor(programs(port, sandbox_port), self._say)
-        code = supervisor.run(lambda: self._greet(port, time.monotonic() - started_at))
+        code = supervisor.run(lambda: self._greet(port, sandbox_port, time.monotonic() - started_at))
         lock.close()
         self._say(
             "The demo has ended. Its data stays in var/."
@@ -78,9 +80,9 @@ class Command(BaseCommand):
         self.stdout.write(text)
         self.stdout.flush()
 
-    def _greet(self, port: int, seconds: float) -> None:
+    def _greet(self, port: int, sandbox_port: int, seconds: float) -> None:
         sandbox = (
-            f"  Sandbox   {settings.SANDBOX_URL}   the local Altegio: its books, and faults to switch on"
+            f"  Sandbox   http://127.0.0.1:{sandbox_port}/   the local Altegio: its books, and faults to switch on"
             if settings.USES_SANDBOX
             else f"  Altegio   {settings.ALTEGIO_API_URL}   (the sandbox is not running)"
         )
