@@ -23,12 +23,8 @@ class Access:
         self.tokens = (f"{self._first[0]}-{self.pairs}", f"{self._first[1]}-{self.pairs}")
         return self.tokens
 
-    def knows(self, authorization: str) -> bool:
-        """Whether the header holds both tokens: `Bearer <partner>, User <user>`."""
+    def knows(self, authorization: str, *, needs_user: bool = True) -> bool:
+        """Whether the header holds both tokens, `Bearer <partner>, User <user>`; else, whether it holds the partner's."""
         match = _HEADER.fullmatch(authorization.strip())
-        return match is not None and match.groups() == self.tokens
-
-    def knows_partner(self, authorization: str) -> bool:
-        """Whether the header holds the partner's token, with or without a user's."""
-        match = _HEADER.fullmatch(authorization.strip())
-        return match is not None and match[1] == self.tokens[0]
+        count = 2 if needs_user else 1
+        return match is not None and match.groups()[:count] == self.tokens[:count]

@@ -59,8 +59,7 @@ class Altegio:
         self.host, self.port, self.platform = host, port, platform
         self.envelope, self.float_noise = envelope, float_noise
         self.access = Access(partner_token, user_token, login, password)
-        limit = RateLimit(per_second=requests_per_second, per_minute=requests_per_minute)
-        self.limit = limit if rate_limit else None
+        self.limit = RateLimit(requests_per_second, requests_per_minute) if rate_limit else None
         self.ledger = Ledger()
         if state_file is not None:
             path = Path(state_file)

@@ -4,38 +4,29 @@ What they look like stands in shapes.json, by the kind of object; a text there s
 """
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from altegio_loyalty.sandbox.books import (
-    ROW_TITLES,
-    Books,
-    Card,
-    Client,
-    Line,
-    Location,
-    Payment,
-    Row,
-    Visit,
-    total_of,
-)
+from altegio_loyalty.sandbox.books import Books, Card, Line, Location, Payment, Row, Visit, total_of
 
 Json = dict[str, Any]
 
 SHAPES: dict[str, Json] = json.loads(Path(__file__).with_name("shapes.json").read_bytes())
 
 
-def _shaped(kind: str, thing: object = None, **more: Any) -> Json:
-    shaped: Json = _filled(SHAPES[kind], {**(vars(thing) if thing else {}), **more})
-    return shaped
+def shaped(kind: str, thing: object = None, **more: Any) -> Json:
+    """An object of that kind, with what is named here, else with the thing's own values."""
 
+    def filled(shape: Any) -> Any:
+        if isinstance(shape, dict):
+            return {name: filled(value) for name, value in shape.items()}
+        if not isinstance(shape, str) or not shape.startswith("="):
+            return shape
+        return more[shape[1:]] if shape[1:] in more else getattr(thing, shape[1:])
 
-def _filled(shape: Any, fields: Json) -> Any:
-    if isinstance(shape, dict):
-        return {name: _filled(value, fields) for name, value in shape.items()}
-    return fields[shape[1:]] if isinstance(shape, str) and shape.startswith("=") else shape
+    return {name: filled(value) for name, value in SHAPES[kind].items()}
 
 
 def visit_details(books: Books, visit: Visit, *, is_net: bool = False) -> Json:
@@ -43,7 +34,7 @@ def visit_details(books: Books, visit: Visit, *, is_net: bool = False) -> Json:
 
     `is_net`: the cost of a line is what is left of it after promotions.
     """
-    return _shaped(
+    return shaped(
         "visit_details",
         payments=[_payment(books, visit, payment) for payment in visit.payments],
         rows=[_transaction(books, row, visit) for row in visit.rows],
@@ -63,28 +54,24 @@ def chain_transaction(books: Books, row: Row, visit: Visit) -> Json:
     return {**_transaction(books, row, visit), "visit_id": visit.id, **others}
 
 
-def client(item: Client) -> Json:
-    return _shaped("client", item)
-
-
 def card(books: Books, item: Card) -> Json:
     visits = [visit for visit in books.visits.values() if visit.client_id == item.client_id]
-    programs = [_shaped("program", books.programs[program_id]) for program_id in item.program_ids]
+    programs = [shaped("program", books.programs[program_id]) for program_id in item.program_ids]
     sold = sum((visit.cost for visit in visits), Decimal())
-    return _shaped("card", item, number=item.number, sold=sold, visits_count=len(visits), programs=programs)
+    return shaped("card", item, sold=sold, visits_count=len(visits), programs=programs)
 
 
 def record(books: Books, visit: Visit, record_id: int) -> Json:
-    starts_at = visit.starts_at.astimezone(books.locations[visit.location_id].zone)
+    starts_at = books.locations[visit.location_id].local(visit.starts_at)
     services = [line for line in visit.lines if line.record_id == record_id]
     # Products belong to the visit; they are shown with its first appointment.
     goods = [line for line in visit.lines if line.is_product and record_id == visit.record_id]
-    return _shaped(
+    return shaped(
         "record",
         visit,
         record_id=record_id,
         services=[_service(visit, line) for line in services],
-        goods=[_shaped("sale", line) for line in goods],
+        goods=[shaped("sale", line) for line in goods],
         client=_client(books, visit),
         date=f"{starts_at:%Y-%m-%d %H:%M:%S}",
         datetime=starts_at.isoformat(timespec="seconds"),
@@ -94,54 +81,36 @@ def record(books: Books, visit: Visit, record_id: int) -> Json:
 
 
 def visit(books: Books, item: Visit) -> Json:
-    starts_at = item.starts_at.astimezone(books.locations[item.location_id].zone)
+    starts_at = books.locations[item.location_id].local(item.starts_at)
     records = [record(books, item, record_id) for record_id in item.record_ids]
-    return _shaped("visit", item, datetime=starts_at.isoformat(timespec="seconds"), records=records)
+    return shaped("visit", item, datetime=starts_at.isoformat(timespec="seconds"), records=records)
 
 
 def location(item: Location) -> Json:
-    offset = (datetime.now(item.zone).utcoffset() or timedelta()) / timedelta(hours=1)
+    offset = (item.local(datetime.now(UTC)).utcoffset() or timedelta()) / timedelta(hours=1)
     groups = {str(item.chain_id): {"id": item.chain_id, "title": "Chain 1"}}
-    return _shaped("location", item, offset=offset, groups=groups)
+    return shaped("location", item, offset=offset, groups=groups)
 
 
 def chain(chain_id: int, locations: list[Location], *, has_loyalty: bool) -> Json:
     companies = [{"id": item.id, "title": item.title} for item in locations]
-    return _shaped("chain", chain_id=chain_id, companies=companies, right=int(has_loyalty))
-
-
-def permissions(item: Location) -> Json:
-    """The user's rights in a location; only the loyalty ones can be switched."""
-    return _shaped("permissions", item)
-
-
-def user(login: str, user_token: str) -> Json:
-    return _shaped("user", login=login, user_token=user_token)
+    return shaped("chain", chain_id=chain_id, companies=companies, right=int(has_loyalty))
 
 
 def _transaction(books: Books, row: Row, visit: Visit) -> Json:
-    return _shaped(
-        "transaction",
-        row,
-        chain_id=books.locations[visit.location_id].chain_id,
-        is_discount=row.is_discount,
-        is_withdrawal=row.is_withdrawal,
-        type_title=ROW_TITLES[row.type_id],
-    )
+    return shaped("transaction", row, chain_id=books.locations[visit.location_id].chain_id)
 
 
 def _item(line: Line, discount: Decimal) -> Json:
-    is_service = not line.is_product
-    return _shaped(
+    return shaped(
         "item",
         line,
         net_cost=line.cost - discount,
         # The vendor's own samples repeat the record's id here for a service.
-        master_id=line.record_id if is_service else SHAPES["record"]["staff_id"],
-        good_id=0 if is_service else line.item_id,
-        service_id=line.item_id if is_service else 0,
-        is_service=is_service,
-        is_good=not is_service,
+        master_id=SHAPES["record"]["staff_id"] if line.is_product else line.record_id,
+        good_id=line.item_id if line.is_product else 0,
+        service_id=0 if line.is_product else line.item_id,
+        is_service=not line.is_product,
     )
 
 
@@ -151,12 +120,12 @@ def _discount(visit: Visit, line: Line) -> Decimal:
 
 def _service(visit: Visit, line: Line) -> Json:
     covered = total_of(row for row in visit.in_force if row.item_id == line.item_id)
-    return _shaped("service", line, cost_to_pay=max(line.cost - covered, Decimal()))
+    return shaped("service", line, cost_to_pay=max(line.cost - covered, Decimal()))
 
 
 def _payment(books: Books, visit: Visit, payment: Payment) -> Json:
-    paid_at = payment.at.astimezone(books.locations[visit.location_id].zone)
-    return _shaped(
+    paid_at = books.locations[visit.location_id].local(payment.at)
+    return shaped(
         "payment",
         payment,
         date=f"{paid_at:%Y-%m-%d %H:%M:%S}",
@@ -169,9 +138,11 @@ def _payment(books: Books, visit: Visit, payment: Payment) -> Json:
 def _row_program(books: Books, row: Row) -> Json | list[Any]:
     if row.program_id not in books.programs:
         return []
-    program = _shaped("program", books.programs[row.program_id])
+    program = shaped("program", books.programs[row.program_id])
     return {name: program[name] for name in program if name not in ("loyalty_type", "rules")}
 
 
 def _client(books: Books, visit: Visit) -> Json | None:
-    return None if visit.client_id is None else {**client(books.clients[visit.client_id]), "card": ""}
+    if visit.client_id is None:
+        return None
+    return {**shaped("client", books.clients[visit.client_id]), "card": ""}

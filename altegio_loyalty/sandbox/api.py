@@ -12,16 +12,7 @@ from altegio_loyalty.sandbox import answers
 from altegio_loyalty.sandbox.access import Access
 from altegio_loyalty.sandbox.books import Location, Visit
 from altegio_loyalty.sandbox.ledger import API, Ledger, NotInBooks, RefusedRepeat
-from altegio_loyalty.sandbox.wire import (
-    FORBIDDEN,
-    NOT_FOUND,
-    UNAUTHORIZED,
-    Answer,
-    Request,
-    failure,
-    invalid,
-    success,
-)
+from altegio_loyalty.sandbox.wire import FORBIDDEN, NOT_FOUND, Answer, Request, failure, invalid, success
 
 Ids = dict[str, int]
 Operation = Callable[["Api", Ids, Request], Answer]
@@ -65,11 +56,9 @@ class Api:
             return invalid({"record_id": [str(error)]})
 
     def _check_tokens(self, operation: Operation, request: Request) -> None:
-        header = request.headers.get("authorization", "")
         needs_user = operation is not auth and not self.is_open(operation, request)
-        known = self.access.knows(header) if needs_user else self.access.knows_partner(header)
-        if not known:
-            raise Refusal(UNAUTHORIZED)
+        if not self.access.knows(request.headers.get("authorization", ""), needs_user=needs_user):
+            raise Refusal(failure(401, "Authentication needed."))
 
     def is_open(self, operation: Operation, request: Request) -> bool:
         """Whether anybody with a partner token is shown any location."""
@@ -162,9 +151,8 @@ def loyalty_transactions(api: Api, ids: Ids, request: Request) -> Answer:
 @route("GET", "/loyalty/client_cards/{client_id}")
 def client_cards(api: Api, ids: Ids, request: Request) -> Answer:
     client, books = api.ledger.client(ids["client_id"]), api.ledger.books
-    return success(
-        [answers.card(books, card) for card in books.cards.values() if card.client_id == client.id]
-    )
+    held = [card for card in books.cards.values() if card.client_id == client.id]
+    return success([answers.card(books, card) for card in held])
 
 
 @route("GET", "/visits/{visit_id}")
@@ -180,10 +168,10 @@ def records(api: Api, ids: Ids, request: Request) -> Answer:
     here = [visit for visit in api.ledger.books.visits.values() if visit.location_id == location.id]
     if of_clients := _numbers(request, "client_id", ()):
         here = [visit for visit in here if visit.client_id in of_clients]
-    visits = [visit for visit in here if first <= visit.starts_at.astimezone(location.zone).date() <= last]
+    visits = [visit for visit in here if first <= location.local(visit.starts_at).date() <= last]
     visits.sort(key=lambda visit: (visit.starts_at, visit.id))
     found = [(visit, record_id) for visit in visits for record_id in visit.record_ids]
-    data = [answers.record(api.ledger.books, visit, record_id) for visit, record_id in _page(request, found)]
+    data = [answers.record(api.ledger.books, *each) for each in _page(request, found)]
     return success(data, meta={"page": _positive(request, "page", 1), "total_count": len(found)})
 
 
@@ -212,7 +200,8 @@ def groups(api: Api, ids: Ids, request: Request) -> Answer:
 
 @route("GET", "/user/permissions/{location_id}")
 def permissions(api: Api, ids: Ids, request: Request) -> Answer:
-    rights = answers.permissions(api.visible_location(ids["location_id"]))
+    """The user's rights in a location; only the loyalty ones can be switched."""
+    rights = answers.shaped("permissions", api.visible_location(ids["location_id"]))
     wanted = request.listed("group_permissions") or rights
     return success({name: rights[name] for name in rights if name in wanted})
 
@@ -254,7 +243,7 @@ def clients(api: Api, ids: Ids, request: Request) -> Answer:
     holders = {each.client_id for each in books.cards.values() if card in each.number}
     people = [each for each in books.clients.values() if not card or each.id in holders]
     named = [each for each in people if name in each.name.casefold()]
-    found = [answers.client(each) for each in named if _digits(phone) in _digits(each.phone)]
+    found = [answers.shaped("client", each) for each in named if _digits(phone) in _digits(each.phone)]
     return success(_page(request, found, 20), meta={"total_count": len(found)})
 
 
@@ -269,7 +258,7 @@ def clients_search(api: Api, ids: Ids, request: Request) -> Answer:
     is_page = type(page) is int and type(size) is int and page > 0 and 0 < size <= 200
     if None in wanted or not is_page or not all(isinstance(name, str) for name in fields):
         return failure(400, "Invalid filter value", {"filters": ["Invalid filter state"]})
-    people = [answers.client(each) for each in api.ledger.books.clients.values()]
+    people = [answers.shaped("client", each) for each in api.ledger.books.clients.values()]
     found = [each for each in people if all(_is_found(each, str(value)) for value in wanted)]
     shown = found[(page - 1) * size : page * size]
     data = [{name: each[name] for name in each if name in ("id", *fields)} for each in shown]
@@ -286,7 +275,9 @@ def auth(api: Api, ids: Ids, request: Request) -> Answer:
         return failure(401, "Wrong login or password.")
     if api.access.asks_second_factor:
         return success({"uuid": "6f9619ff-8b86-d011-b42d-00c04fc964ff"})
-    return success(answers.user(api.access.login, api.access.tokens[1]), status=201)
+    return success(
+        answers.shaped("user", login=api.access.login, user_token=api.access.tokens[1]), status=201
+    )
 
 
 def _change(api: Api, ids: dict[str, Any], verb: Callable[..., Decimal], *arguments: Decimal | int) -> Answer:

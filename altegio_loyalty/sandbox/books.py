@@ -66,9 +66,8 @@ class Location:
     loyalty_access: bool = True
     """False: the user lacks the loyalty right; the four loyalty POSTs answer 403."""
 
-    @property
-    def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.timezone)
+    def local(self, moment: datetime) -> datetime:
+        return moment.astimezone(ZoneInfo(self.timezone))
 
 
 @dataclass
@@ -119,6 +118,10 @@ class Line:
         return self.item_type_id == PRODUCT
 
 
+#: What a row is charged to that belongs to the visit as a whole.
+NO_LINE = Line(0, 0, "", Decimal(), 0)
+
+
 @dataclass
 class Row:
     """One loyalty transaction of a visit, charged to one line (or to none)."""
@@ -135,6 +138,10 @@ class Row:
     by: str = ""
     status_id: int = IN_FORCE
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def title(self) -> str:
+        return ROW_TITLES[self.type_id]
 
     @property
     def is_discount(self) -> bool:
@@ -181,15 +188,15 @@ class Visit:
     @property
     def covering(self) -> list[Row]:
         """Those of them that leave less to pay: withdrawals and discounts, but no accruals."""
-        return [row for row in self.in_force if row.is_discount or row.is_withdrawal]
+        return [row for row in self.in_force if row.type_id != PROGRAM_ACCRUAL]
 
     @property
     def cost(self) -> Decimal:
         return sum((line.cost for line in self.lines), Decimal())
 
-    def rows_of(self, card: Card, program_id: int) -> list[Row]:
+    def rows_of(self, card_id: int, program_id: int = 0) -> list[Row]:
         """What the card pays here, or for a program's id what that promotion takes off by the card."""
-        return [row for row in self.covering if (row.card_id, row.program_id) == (card.id, program_id)]
+        return [row for row in self.covering if (row.card_id, row.program_id) == (card_id, program_id)]
 
     def shares(self, amount: Decimal) -> list[tuple[Line, Decimal]]:
         """The amount spread over the lines in proportion to their cost; the last line takes the remainder."""

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from altegio_loyalty.sandbox.altegio import Altegio
 from altegio_loyalty.sandbox.faults import FAULTS
 from altegio_loyalty.sandbox.ledger import NotInBooks, RefusedRepeat
-from altegio_loyalty.sandbox.page import policy, render
+from altegio_loyalty.sandbox.page import POLICY, render
 from altegio_loyalty.sandbox.snapshot import Json, fault_state, snapshot
 from altegio_loyalty.sandbox.wire import HTML, Answer, Request, failure
 
@@ -43,22 +43,14 @@ class Console:
 
     def __init__(self, altegio: Altegio) -> None:
         self._altegio = altegio
-        self._actions: dict[str, Callable[[Json], Json]] = {
-            "faults": self._switch_on,
-            "heal": self._heal,
-            "down": self._down,
-            "time": self._advance,
-            "tokens": self._rotate,
-            "rights": self._rights,
-            "screen": self._screen,
-        }
 
     def answer(self, request: Request) -> Answer:
         if not self._is_from_here(request):
             return failure(403, "The sandbox's own pages answer only to this machine.")
         action = request.path.removeprefix("/_sandbox/")
-        if request.method == "POST" and action in self._actions:
-            return self._act(request, action)
+        act = getattr(self, f"_do_{action}", None)
+        if request.method == "POST" and act is not None:
+            return self._acted(request, act, "/" + SEEN_AT.get(action, ""))
         if request.method in ("GET", "HEAD") and request.path == "/":
             return self._page()
         if request.method in ("GET", "HEAD") and request.path == "/_sandbox/state":
@@ -67,21 +59,18 @@ class Console:
 
     def _page(self, problem: str = "") -> Answer:
         html = render(snapshot(self._altegio), problem).encode("utf-8", errors="replace")
-        headers = {"Content-Security-Policy": policy(), "X-Content-Type-Options": "nosniff"}
-        return Answer(
-            400 if problem else 200, html, headers=headers | {"Cache-Control": "no-store"}, content_type=HTML
-        )
+        headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"}
+        headers["Cache-Control"] = "no-store"
+        return Answer(400 if problem else 200, html, headers=headers, content_type=HTML)
 
-    def _act(self, request: Request, action: str) -> Answer:
+    def _acted(self, request: Request, act: Callable[[Json], Json], seen_at: str) -> Answer:
         is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
         try:
-            result = self._actions[action](_form(request) if is_form else _object(request))
+            result = act(_form(request) if is_form else _object(request))
         except (ValueError, TypeError, ArithmeticError, NotInBooks, RefusedRepeat) as error:
             problem = str(error) or type(error).__name__
             return self._page(problem) if is_form else failure(400, problem)
-        if is_form:
-            return Answer(303, b"", headers={"Location": "/" + SEEN_AT.get(action, "")})
-        return Answer(200, result)
+        return Answer(303, b"", headers={"Location": seen_at}) if is_form else Answer(200, result)
 
     def _is_from_here(self, request: Request) -> bool:
         host = request.headers.get("host", "")
@@ -93,9 +82,9 @@ class Console:
         is_same_origin = request.headers.get("origin", f"http://{host}") == f"http://{host}"
         return is_same_origin and request.headers.get("sec-fetch-site", "none") in ("same-origin", "none")
 
-    # The actions
+    # The actions, by the last part of their address
 
-    def _switch_on(self, fields: Json) -> Json:
+    def _do_faults(self, fields: Json) -> Json:
         given = {name: value for name, value in fields.items() if value not in ("", None)}
         name = str(given.pop("name", ""))
         if name == "refuse_connections":
@@ -107,29 +96,29 @@ class Console:
         options = {key: readers.get(key, lambda value: value)(value) for key, value in given.items()}
         return fault_state(self._altegio.fail(name, **options))
 
-    def _heal(self, fields: Json) -> Json:
+    def _do_heal(self, fields: Json) -> Json:
         self._altegio.heal(fields.get("name") or None)
         return {}
 
-    def _down(self, fields: Json) -> Json:
+    def _do_down(self, fields: Json) -> Json:
         self._altegio.is_down = _yes(fields.get("down", True))
         return {"is_down": self._altegio.is_down}
 
-    def _advance(self, fields: Json) -> Json:
+    def _do_time(self, fields: Json) -> Json:
         self._altegio.advance(float(fields.get("seconds") or 0))
         return {"has_late_effects": self._altegio.has_late_effects}
 
-    def _rotate(self, fields: Json) -> Json:
+    def _do_tokens(self, fields: Json) -> Json:
         return dict(zip(("partner_token", "user_token"), self._altegio.rotate_tokens(), strict=True))
 
-    def _rights(self, fields: Json) -> Json:
+    def _do_rights(self, fields: Json) -> Json:
         with self._altegio.ledger.change():
-            location = self._altegio.ledger.location(_number(fields, "location_id"))
+            location = self._altegio.ledger.location(_argument(fields, "location_id"))
             for name in ("is_visible", "loyalty_access"):
                 setattr(location, name, _yes(fields.get(name, getattr(location, name))))
             return {"is_visible": location.is_visible, "loyalty_access": location.loyalty_access}
 
-    def _screen(self, fields: Json) -> Json:
+    def _do_screen(self, fields: Json) -> Json:
         """Somebody clicks in Altegio's own screen."""
         action = str(fields.get("action"))
         if action not in SCREEN:
@@ -158,15 +147,14 @@ def _object(request: Request) -> Json:
     return body
 
 
-def _number(fields: Json, name: str) -> int:
+def _argument(fields: Json, name: str) -> Any:
+    """A number for an id, else a text. Raises ValueError."""
+    if not name.endswith("_id"):
+        return str(fields.get(name, ""))
     try:
         return int(fields[name])
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{name} must be a number.") from None
-
-
-def _argument(fields: Json, name: str) -> int | str:
-    return _number(fields, name) if name.endswith("_id") else str(fields.get(name, ""))
 
 
 def _yes(value: Any) -> bool:

@@ -10,7 +10,7 @@ class RateLimit:
     """Sliding windows. A refused request does not count against the next ones."""
 
     def __init__(
-        self, *, per_second: int = 5, per_minute: int = 200, clock: Callable[[], float] = time.monotonic
+        self, per_second: int = 5, per_minute: int = 200, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._per_second, self._per_minute, self._clock = per_second, per_minute, clock
         self._lock = threading.Lock()

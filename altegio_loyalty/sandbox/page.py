@@ -1,11 +1,10 @@
 """The page in the browser: books, last requests, the faults' switches. Its markup is console.html, filled as Mustache is."""
 
 import base64
-import functools
 import hashlib
 import re
 from html import escape
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from altegio_loyalty.sandbox.faults import FAULTS
@@ -15,30 +14,26 @@ Json = dict[str, Any]
 _TAG = re.compile(r"\{\{([#^])(\w+)\}\}(.*?)\{\{/\2\}\}|\{\{(\w+)(?:\[(\d+):(-?\d+)\])?\}\}", re.DOTALL)
 
 
-@functools.cache
-def template() -> str:
-    return (resources.files("altegio_loyalty.sandbox") / "console.html").read_text(encoding="utf-8")
-
-
-@functools.cache
-def policy() -> str:
-    """The Content-Security-Policy: the page's own style and script, and nothing from elsewhere."""
-    return (
-        f"default-src 'none'; style-src {_digest('style')}; script-src {_digest('script')}; connect-src 'self'; "
-        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    )
+_PAGE = Path(__file__).with_name("console.html").read_text(encoding="utf-8")
 
 
 def _digest(tag: str) -> str:
-    text = template().partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
+    text = _PAGE.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
+
+
+POLICY = (
+    f"default-src 'none'; style-src {_digest('style')}; script-src {_digest('script')}; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+"""The Content-Security-Policy: the page's own style and script, and nothing from elsewhere."""
 
 
 def render(state: Json, problem: str = "") -> str:
     """The page for a `snapshot`."""
     requests = [{**entry, "body": str(entry["body"] or "")} for entry in state["requests"]]
     faults = [_fault(name, state["faults"]) for name in FAULTS if name != "refuse_connections"]
-    return _fill(template(), {**state, "requests": requests, "faults": faults, "problem": problem})
+    return _fill(_PAGE, {**state, "requests": requests, "faults": faults, "problem": problem})
 
 
 def _fill(text: str, fields: Json) -> str:
@@ -59,8 +54,7 @@ def _fill(text: str, fields: Json) -> str:
 
 
 def _fault(name: str, switched_on: list[Json]) -> Json:
-    here = [fault for fault in switched_on if fault["name"] == name]
-    own = FAULTS[name].parameters.items()
-    parameters = [{"key": key, "usual": "" if usual is None else usual} for key, usual in own]
-    shown = {"name": name, "description": FAULTS[name].description, "parameters": parameters}
+    kind, here = FAULTS[name], [fault for fault in switched_on if fault["name"] == name]
+    own = [{"key": key, "usual": "" if usual is None else usual} for key, usual in kind.parameters.items()]
+    shown = {"name": name, "description": kind.description, "parameters": own}
     return shown | {"switched_on": here, "is_on": bool(here)}

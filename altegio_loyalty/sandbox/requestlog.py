@@ -33,20 +33,16 @@ class ReceivedRequest:
 
     @classmethod
     def of(cls, request: Request, operation: str) -> ReceivedRequest:
-        headers = _without_secrets(request.headers)
-        return cls(
-            request.method, request.path, operation, request.query, headers, _body(request), request.ip
-        )
+        asked = (request.method, request.path, operation, request.query)
+        return cls(*asked, _without_secrets(request.headers), _body(request), request.ip)
 
 
 def _body(request: Request) -> Any:
-    if not request.body:
-        return None
     text = request.body.decode("utf-8", errors="replace")
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
-        return text
+        return text or None
     return _without_secrets(body) if isinstance(body, dict) else body
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from altegio_loyalty.sandbox.altegio import Altegio
-from altegio_loyalty.sandbox.books import ROW_TITLES, Books, Card, Location, Row, Visit
+from altegio_loyalty.sandbox.books import Books, Card, Location, Row, Visit
 from altegio_loyalty.sandbox.faults import Fault
 
 SHOWN = 50
@@ -29,7 +29,8 @@ def snapshot(altegio: Altegio) -> Json:
             "faults": [fault_state(fault) for fault in altegio.faults.switched_on],
             "requests": altegio.requests[: -SHOWN - 1 : -1],
         }
-        return _plain(seen)
+        plain: Json = json.loads(json.dumps(seen, default=_value))
+        return plain
 
 
 def fault_state(fault: Fault) -> Json:
@@ -48,7 +49,7 @@ def _visit(books: Books, location: Location, visit: Visit) -> Json:
     programs = {program.id: program for card in cards for program in card["programs"]}
     return vars(visit) | {
         "visit_id": visit.id,
-        "starts_at": visit.starts_at.astimezone(location.zone),
+        "starts_at": location.local(visit.starts_at),
         "client": client.name if client else "",
         "rows": [_row(books, row) for row in visit.in_force],
         "cost": visit.cost,
@@ -62,17 +63,12 @@ def _visit(books: Books, location: Location, visit: Visit) -> Json:
 
 def _row(books: Books, row: Row) -> Json:
     program = books.programs.get(row.program_id)
-    return vars(row) | {"type": ROW_TITLES[row.type_id], "program": program.title if program else ""}
+    return vars(row) | {"type": row.title, "program": program.title if program else ""}
 
 
 def _card(books: Books, card: Card) -> Json:
     programs = [books.programs[program_id] for program_id in card.program_ids]
     return vars(card) | {"client": books.clients[card.client_id].name, "programs": programs}
-
-
-def _plain(seen: Json) -> Json:
-    plain: Json = json.loads(json.dumps(seen, default=_value))
-    return plain
 
 
 def _value(value: Any) -> Any:

@@ -75,15 +75,14 @@ class Answer:
     status: int
     body: Any
     """Bytes are sent as they are, everything else as JSON."""
-    meta: Any = field(default_factory=list)
-    has_envelope: bool = False
-    """The body is the bare data, put into {success, data, meta} for those who ask for format 2.0."""
+    meta: Any = None
+    """With it the body is the bare data, put into {success, data, meta} for those who ask for format 2.0."""
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json; charset=utf-8"
 
 
 def success(data: Any, *, meta: Any = None, status: int = 200) -> Answer:
-    return Answer(status, data, meta=[] if meta is None else meta, has_envelope=True)
+    return Answer(status, data, meta or [])
 
 
 def failure(status: int, message: str = "", errors: dict[str, list[str]] | None = None) -> Answer:
@@ -94,7 +93,6 @@ def failure(status: int, message: str = "", errors: dict[str, list[str]] | None 
     return Answer(status, {"success": False, "data": None, "meta": meta})
 
 
-UNAUTHORIZED = failure(401, "Authentication needed.")
 FORBIDDEN = failure(403, "Access denied.")
 NOT_FOUND = failure(404)
 
@@ -105,10 +103,9 @@ def invalid(errors: dict[str, list[str]]) -> Answer:
 
 def put_in_envelope(answer: Answer) -> Answer:
     """The same answer with its data inside {success, data, meta}; errors always have that shape and stay."""
-    if not answer.has_envelope:
+    if answer.meta is None:
         return answer
-    body = {"success": True, "data": answer.body, "meta": answer.meta}
-    return replace(answer, body=body, has_envelope=False)
+    return replace(answer, body={"success": True, "data": answer.body, "meta": answer.meta}, meta=None)
 
 
 def encode(body: Any, *, float_noise: bool = True) -> bytes:
