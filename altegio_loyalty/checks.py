@@ -1,15 +1,4 @@
-"""System checks of the settings. No query, no network.
-
-altegio_loyalty.E001  an unknown or bad key of ALTEGIO_LOYALTY
-altegio_loyalty.E002  ENCRYPTION_KEYS holds something that is not a Fernet key
-altegio_loyalty.E003  API_URL names a version of the API that is not known
-altegio_loyalty.E004  the log and the people who work with it are in two databases
-altegio_loyalty.W001  the lease can end before the two calls of one attempt do
-altegio_loyalty.W002  (deploy) the tokens are encrypted with a key derived from SECRET_KEY
-altegio_loyalty.W003  (deploy) the API is called without TLS
-altegio_loyalty.W004  Celery ends the task of a sweep before its time is over
-altegio_loyalty.W005  a middleware keeps a transaction open around the pages
-"""
+"""System checks of the settings, by the ids that docs/api.md explains. No query, no network."""
 
 from collections.abc import Iterator
 from typing import Any

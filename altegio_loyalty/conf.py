@@ -90,14 +90,14 @@ class LoyaltySettings:
 
 _NAMES = frozenset(field.name for field in fields(LoyaltySettings))
 _HINTS: dict[str, Any] = typing.get_type_hints(LoyaltySettings)
-_AT_LEAST_ONE = {
-    "CONNECT_TIMEOUT",
-    "READ_TIMEOUT",
-    "TOTAL_TIMEOUT",
-    "MAX_ANSWER_BYTES",
-    "LEASE_SECONDS",
-    "SWEEP_SECONDS",
-    "SWEEP_THREADS",
+#: With the timeouts those that cannot be 0.
+_ABOVE_0 = {"MAX_ANSWER_BYTES", "LEASE_SECONDS", "SWEEP_SECONDS", "SWEEP_THREADS"}
+#: What a value of that type is an instance of, and what is said of another one.
+_TYPES: dict[Any, tuple[Any, str]] = {
+    bool: (bool, "must be True or False"),
+    str: (str, "must be a text"),
+    int: (int, "must be a whole number"),
+    float: ((int, float), "must be a number of seconds"),
 }
 #: Settings of earlier releases, and why there are none any more.
 _GONE = {
@@ -120,41 +120,24 @@ def get_settings() -> LoyaltySettings:
 
 
 def _type_problem(name: str, value: object) -> str:
-    hint = _HINTS[name]
-    if hint is bool:
-        return "" if isinstance(value, bool) else "must be True or False"
-    if hint is str:
-        return "" if isinstance(value, str) else "must be a text"
-    if hint is int:
-        return "" if isinstance(value, int) and not isinstance(value, bool) else "must be a whole number"
-    if hint is float:
-        return (
-            ""
-            if isinstance(value, (int, float)) and not isinstance(value, bool)
-            else "must be a number of seconds"
-        )
-    good = isinstance(value, (list, tuple)) and all(isinstance(key, str) for key in value)
-    return "" if good else "must be a list of texts"
+    if _HINTS[name] not in _TYPES:
+        good = isinstance(value, (list, tuple)) and all(isinstance(key, str) for key in value)
+        return "" if good else "must be a list of texts"
+    kind, said = _TYPES[_HINTS[name]]
+    return "" if isinstance(value, kind) and isinstance(value, bool) == (kind is bool) else said
 
 
 def is_http_url(url: object, *, with_login: bool = False) -> bool:
     """Whether `url` is absolute, http or https, names a host, and carries no login, query or fragment."""
-    if not isinstance(url, str):
+    if not isinstance(url, str) or not url.isprintable() or " " in url:
         return False
     try:
         parts = urlsplit(url)
-        port_is_good = parts.port is None or parts.port > 0
+        is_reachable = bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
     login = not with_login and (parts.username or parts.password)
-    extras = parts.query or parts.fragment or login or " " in url
-    return (
-        parts.scheme in ("http", "https")
-        and bool(parts.hostname)
-        and port_is_good
-        and not extras
-        and url.isprintable()
-    )
+    return parts.scheme in ("http", "https") and is_reachable and not (parts.query or parts.fragment or login)
 
 
 def _own_problem(name: str, value: Any) -> str:
@@ -188,7 +171,7 @@ def _value_problem(name: str, value: Any, given: dict[str, Any]) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if not 0 <= value <= _LONGEST:  # also refuses NaN
             return "must not be negative, endless or longer than ten years"
-        if name in _AT_LEAST_ONE and value <= 0:
+        if value <= 0 and (name in _ABOVE_0 or name.endswith("_TIMEOUT")):
             return "must be more than 0"
     return ""
 

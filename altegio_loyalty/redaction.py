@@ -18,13 +18,8 @@ _AUTHORIZATION = re.compile(r"\bBearer\s+[^\s\"'<>,]+", re.IGNORECASE)
 _USER_TOKEN = re.compile(r"\bUser\s+(?=[^\s\"'<>]*\d)[^\s\"'<>,]{16,}", re.IGNORECASE)
 # A JSON string up to its end, or to the end of the text where that was cut; or a number.
 _VALUE = r"\"\s*:\s*)(?:\"(?:[^\"\\]|\\.)*+(?:\"|\\?\Z)|-?\d[\d.eE+-]*)"
-_TOKEN_FIELD = re.compile(
-    r"(\"(?:partner_token|user_token|password|login)" + _VALUE, re.IGNORECASE | re.DOTALL
-)
-_PERSONAL_FIELD = re.compile(
-    r"(\"(?:phone|email|client_phone|referrer_phone|display_name|name|surname|patronymic)" + _VALUE,
-    re.IGNORECASE | re.DOTALL,
-)
+_NAMES = "partner_token|user_token|password|login|(?:client_|referrer_)?phone|email|(?:display_)?name|surname|patronymic"
+_HIDDEN_FIELD = re.compile(rf"(\"(?:{_NAMES})" + _VALUE, re.IGNORECASE | re.DOTALL)
 
 _PERSONAL = re.compile(
     "name|phone|number|mail|login|birth|card$|comment|address|zip|coord|token|password", re.IGNORECASE
@@ -72,8 +67,7 @@ def redact(text: str, *, secrets: Iterable[str] = (), limit: int = 500) -> str:
         text = text[: len(text) - longest] + "\N{HORIZONTAL ELLIPSIS}"
     text = _AUTHORIZATION.sub(f"Bearer {MASK}", text)
     text = _USER_TOKEN.sub(f"User {MASK}", text)
-    text = _TOKEN_FIELD.sub(rf'\1"{MASK}"', text)
-    text = _PERSONAL_FIELD.sub(rf'\1"{MASK}"', text)
+    text = _HIDDEN_FIELD.sub(rf'\1"{MASK}"', text)
     return clean(text, limit)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import time
+from types import SimpleNamespace
 from typing import Any
 
 from celery import current_app, shared_task
@@ -20,11 +21,7 @@ SILENCE_SECONDS = 5.0
 _RETRY_ONCE_AT_ONCE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 
-class _Broker:
-    silent_until = 0.0
-
-
-_broker = _Broker()
+_broker = SimpleNamespace(silent_until=0.0)
 
 
 @shared_task(name="altegio_loyalty.tasks.retry_due_operations", ignore_result=True)

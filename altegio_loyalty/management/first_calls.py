@@ -49,11 +49,8 @@ class FirstCalls:
         try:
             client, began = line.open(), time.monotonic()
             answer = client.read(path, query)
-            answered = {
-                "http_status": answer.http_status,
-                "body": answer.body,
-                "is_wrapped": answer.meta is not None,
-            }
+            answered = {"http_status": answer.http_status, "body": answer.body}
+            answered["is_wrapped"] = answer.meta is not None
         except exceptions.ApiError as error:
             failure, answered = error, {"http_status": error.http_status, "said": self._masked(str(error))}
         if not isinstance(failure, exceptions.Unauthorized):
@@ -127,9 +124,8 @@ class FirstCalls:
 
     def report(self) -> str:
         """What was found, and which setting follows."""
-        context: dict[str, Any] = {
-            name: self.rows(name) for name in ("location", "rights", "chain", "cards", "visit")
-        }
+        reads = ("location", "rights", "chain", "cards", "visit")
+        context: dict[str, Any] = {name: self.rows(name) for name in reads}
         rows = map(_shown, chain(self.rows("rows"), context["chain"], *self.bills))
         context["rows"] = list({(number(row, "id"), row["status"]): row for row in rows}.values())
         words = [_cost(bill, line) for bill in self.rows("bill") for line in objects(bill.get("items"))]
@@ -141,14 +137,10 @@ class FirstCalls:
 
 def _cost(bill: Row, line: Row) -> str:
     """Whether the line's cost is the one before or after its promotions; empty where it has none, or does not say."""
-    its_own = {"type_id": 1, "item_id": number(line, "item_id")}
-    rows = objects(bill.get("loyalty_transactions"))
+    its_own, rows = (1, number(line, "item_id")), objects(bill.get("loyalty_transactions"))
+    cuts = [row.get("amount") for row in rows if (number(row, "type_id"), number(row, "item_id")) == its_own]
     try:
-        cut = sum(
-            to_money(row.get("amount"))
-            for row in rows
-            if {name: number(row, name) for name in its_own} == its_own
-        )
+        cut = sum(map(to_money, cuts))
         first, cost = (to_money(line.get(name)) for name in ("first_cost", "cost"))
     except Malformed:
         return ""

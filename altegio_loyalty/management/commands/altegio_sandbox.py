@@ -38,14 +38,11 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _run(self, stopped: threading.Event, options: dict[str, Any]) -> None:
-        sandbox = self._started(options)
-        try:
+        with self._started(options) as sandbox:
             self._seed(sandbox, options)
             self._introduce(sandbox)
             while not stopped.wait(SECONDS_BETWEEN_LOOKS_AT_THE_DATE):
                 self._seed(sandbox, options)
-        finally:
-            sandbox.stop()
         self.stdout.write("Stopped.")
 
     def _started(self, options: dict[str, Any]) -> Sandbox:
