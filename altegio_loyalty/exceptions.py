@@ -29,7 +29,8 @@ class AltegioLoyaltyError(Exception):
     """Something in Altegio loyalty went wrong."""
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(message or (type(self).__doc__ or "").split("\n")[0])
+        paragraph = (type(self).__doc__ or "").split("\n\n")[0]
+        super().__init__(message or " ".join(paragraph.split()))
 
 
 class ApiError(AltegioLoyaltyError):
@@ -116,14 +117,9 @@ class IdempotencyConflict(AltegioLoyaltyError):
 
 
 class TransactionOpen(AltegioLoyaltyError, RuntimeError):
-    """Altegio cannot be called inside an open database transaction.
-
-    Call it after the transaction, or exempt the view from ATOMIC_REQUESTS. For an operation, pass deliver="on_commit": it
-    joins your transaction and is sent when that commits.
+    """Altegio cannot be called inside an open database transaction. Call it after the transaction, or exempt the view from
+    ATOMIC_REQUESTS. For an operation, pass deliver="on_commit": it joins your transaction and is sent when that commits.
     """
-
-    def __init__(self, message: str = "") -> None:
-        super().__init__(message or " ".join((TransactionOpen.__doc__ or "").split()))
 
 
 class UndecryptableToken(AltegioLoyaltyError):

@@ -2,7 +2,7 @@
 
 import hmac
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings as django_settings
 from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationError
@@ -272,42 +272,3 @@ class EncryptedQuerySet(models.QuerySet[Any]):
         return models.QuerySet.update(self.filter(pk__in=pks), **values)
 
     update.alters_data = True  # type: ignore[attr-defined]
-
-
-class KnowsItsTokens(models.Model):
-    """A row that can tell which of its tokens were given a new text since it was loaded or saved."""
-
-    class Meta:
-        abstract = True
-
-    @classmethod
-    def from_db(cls, db: str | None, field_names: Any, values: Any, **kwargs: Any) -> Self:
-        row = super().from_db(db, field_names, values, **kwargs)
-        row.note_tokens()
-        return row
-
-    def refresh_from_db(
-        self, using: str | None = None, fields: Any = None, from_queryset: Any = None
-    ) -> None:
-        super().refresh_from_db(using, fields, from_queryset)
-        self.note_tokens(fields)  # also where Django loads a deferred token
-
-    @classmethod
-    def token_names(cls, among: Any = None) -> list[str]:
-        """The names of the encrypted fields, in their order; None for all."""
-        names = [each.name for each in cls._meta.concrete_fields if isinstance(each, EncryptedTextField)]
-        return [name for name in names if among is None or name in among]
-
-    def note_tokens(self, names: Any = None) -> None:
-        """What stands in the database, as far as this object knows."""
-        known = self.token_names(names)
-        for name in known:
-            if isinstance(self.__dict__.get(name), Kept):
-                del self.__dict__[name]  # saved by now, so it is loaded when it is needed
-        now = {name: self.__dict__[name] for name in known if name in self.__dict__}
-        self._loaded_tokens = {**getattr(self, "_loaded_tokens", {}), **now}
-
-    def has_new_token(self, names: Any = None) -> bool:
-        # Identity first: loaded and untouched tokens are not decrypted, so a lost key does not stop a change of title.
-        pairs = [(self.__dict__.get(name), self._loaded_tokens.get(name)) for name in self.token_names(names)]
-        return any(new is not old and new != old for new, old in pairs)

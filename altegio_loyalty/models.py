@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-from typing import Any
+from typing import Any, Self
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -18,7 +18,7 @@ from altegio_loyalty.client import Credentials, Order
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.daybooks import BooksItem as BooksItem  # noqa: PLC0414
 from altegio_loyalty.daybooks import BooksOfDay as BooksOfDay  # noqa: PLC0414
-from altegio_loyalty.fields import EncryptedQuerySet, EncryptedTextField, KnowsItsTokens, Secret
+from altegio_loyalty.fields import EncryptedQuerySet, EncryptedTextField, Kept, Secret
 from altegio_loyalty.moments import is_offset_zone, zone_called, zone_of
 from altegio_loyalty.processes import RequestBudget as RequestBudget  # noqa: PLC0414
 from altegio_loyalty.processes import WatchEntry as WatchEntry  # noqa: PLC0414
@@ -27,6 +27,7 @@ from altegio_loyalty.states import OPEN, CallOutcome, Ending, Kind, Purpose, Sta
 from altegio_loyalty.wording import isolated, sentence_of
 
 LONGEST_LOGIN, LONGEST_TITLE = 254, 200
+TOKENS = ("partner_token", "user_token")
 _positive = MinValueValidator(1)
 #: Of a column that nobody types.
 _SHOWN: Any = {"blank": True, "editable": False}
@@ -49,8 +50,8 @@ def check_time_zone(name: str) -> None:
         raise ValidationError(_("This is no time zone. Write it as Europe/Prague or Asia/Vladivostok."))
 
 
-class Location(KnowsItsTokens):
-    """A salon, and the tokens with which this site speaks for it."""
+class Location(models.Model):
+    """A salon, and the tokens with which this site speaks for it; a row knows which of them were given a new text."""
 
     id = models.PositiveBigIntegerField(
         _("location ID"),
@@ -103,7 +104,7 @@ class Location(KnowsItsTokens):
         Any other save leaves the health of the tokens as it stands in the database: it may be newer than what was read.
         """
         is_update = not self._state.adding and hasattr(self, "_loaded_tokens")
-        if is_update and self.has_new_token(update_fields):
+        if is_update and self._has_new_token(update_fields):
             self.refused_at, self.refused_reason = None, ""
             if update_fields is not None:
                 update_fields = {*update_fields, "credentials_version", "refused_at", "refused_reason"}
@@ -122,9 +123,36 @@ class Location(KnowsItsTokens):
             super().save(*args, update_fields=update_fields, **kwargs)
         self.note_tokens(update_fields)
 
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Any, values: Any, **kwargs: Any) -> Self:
+        row = super().from_db(db, field_names, values, **kwargs)
+        row.note_tokens()
+        return row
+
+    def refresh_from_db(
+        self, using: str | None = None, fields: Any = None, from_queryset: Any = None
+    ) -> None:
+        super().refresh_from_db(using, fields, from_queryset)
+        self.note_tokens(fields)  # also where Django loads a deferred token
+
+    def note_tokens(self, among: Any = None) -> None:
+        """What stands in the database, as far as this object knows."""
+        self._loaded_tokens = {**getattr(self, "_loaded_tokens", {})}
+        for name in TOKENS if among is None else set(TOKENS) & set(among):
+            if isinstance(self.__dict__.get(name), Kept):
+                del self.__dict__[name]  # saved by now, so it is loaded when it is needed
+            if name in self.__dict__:
+                self._loaded_tokens[name] = self.__dict__[name]
+
+    def _has_new_token(self, among: Any) -> bool:
+        # Identity first: loaded and untouched tokens are not decrypted, so a lost key does not stop a change of title.
+        names = TOKENS if among is None else set(TOKENS) & set(among)
+        pairs = [(self.__dict__.get(name), self._loaded_tokens.get(name)) for name in names]
+        return any(new is not old and new != old for new, old in pairs)
+
     def clean(self) -> None:
         super().clean()
-        for name in self.token_names():
+        for name in TOKENS:
             token = self.__dict__.get(name)
             # Only what was typed anew is looked at: a stored token that no key can read must not lock the form.
             if isinstance(token, Secret) and token._plain and not Credentials(token, "").are_sendable:

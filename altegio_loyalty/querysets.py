@@ -15,6 +15,11 @@ from altegio_loyalty.conf import get_settings
 from altegio_loyalty.states import OPEN, CallOutcome, Ending, Purpose, Status
 
 KNOWN_KINDS = tuple(kinds.TABLE)
+#: A row of a kind that only a newer release knows is not touched.
+_KNOWN = Q(kind__in=KNOWN_KINDS)
+#: Nothing is sent for their locations.
+HELD_UP = Q(location__is_active=False) | Q(location__refused_at__isnull=False)
+WORKS = Q(location__is_active=True, location__refused_at__isnull=True)
 #: Given up without a person's verdict, or at odds with the visit, until somebody closes it.
 _TO_CLOSE = Q(closed_at__isnull=True) & (
     Q(discrepancy__gt="") | (Q(status=Status.FAILED) & ~Q(ending=Ending.DECIDED_DID_NOT_HAPPEN))
@@ -63,12 +68,8 @@ class OperationQuerySet(models.QuerySet[Any]):
 
     def due(self, now: datetime) -> Self:
         """What can be worked on now: its time has come, its location's tokens work, and this release knows what it is."""
-        return self._known().filter(
-            next_attempt_at__lte=now,
-            status__in=(Status.PENDING, Status.UNCONFIRMED),
-            location__is_active=True,
-            location__refused_at__isnull=True,
-        )
+        waiting = (Status.PENDING, Status.UNCONFIRMED)
+        return self.filter(_KNOWN, WORKS, next_attempt_at__lte=now, status__in=waiting)
 
     def in_turn(self) -> Any:
         """Their numbers: one of each location in turn; there singles before those of a batch, and the oldest first."""
@@ -77,23 +78,17 @@ class OperationQuerySet(models.QuerySet[Any]):
         ordered = self.annotate(in_batch=in_batch, turn=turn)
         return ordered.order_by("turn", "in_batch", "next_attempt_at", "pk").values_list("pk", flat=True)
 
-    def _known(self) -> Self:
-        """A row of a kind that only a newer release knows is not touched."""
-        return self.filter(kind__in=KNOWN_KINDS)
-
     def lease_ran_out(self, now: datetime) -> Self:
         """Claimed by a worker that did not report in time; see `is_over`."""
         is_out = Q(next_attempt_at__lte=now) | Q(next_attempt_at__gt=_latest_end(now))
-        return self._known().filter(is_out, status=Status.SENDING)
+        return self.filter(_KNOWN, is_out, status=Status.SENDING)
 
     def running_out(self, now: datetime) -> Self:
         """What nobody tried in time, and what of a location that does not work has less than half of its time left."""
         half = now + timedelta(seconds=get_settings().RETRY_WINDOW / 2)
-        waits = Q(status=Status.PENDING) | Q(status=Status.UNCONFIRMED)
-        late = Q(status=Status.PENDING, expires_at__lte=now) | (
-            waits & self._held_up() & Q(expires_at__lte=half)
-        )
-        return self._known().filter(late, next_attempt_at__isnull=False)
+        late = Q(status=Status.PENDING, expires_at__lte=now)
+        late |= Q(status__in=(Status.PENDING, Status.UNCONFIRMED), expires_at__lte=half) & HELD_UP
+        return self.filter(_KNOWN, late, next_attempt_at__isnull=False)
 
     def needing_attention(self) -> Self:
         """What needs a person; see `needs_person`."""
@@ -105,14 +100,10 @@ class OperationQuerySet(models.QuerySet[Any]):
         What is to be closed; a doubt that nothing settles by itself; and what waits for a release that knows what it is. The
         index of `attention` leads to those that can be, however long the log is.
         """
-        is_unknown = ~Q(kind__in=KNOWN_KINDS) | ~Q(status__in=Status.values)
-        is_stuck = self._held_up() | Exists(self._looked_up_in_vain())
+        is_unknown = ~_KNOWN | ~Q(status__in=Status.values)
+        is_stuck = HELD_UP | Exists(self._looked_up_in_vain())
         in_vain = (Q(status=Status.UNCONFIRMED) & is_stuck) | is_unknown
         return Q(attention__gt=0) & (Q(attention=TO_CLOSE) | in_vain)
-
-    @staticmethod
-    def _held_up() -> Q:
-        return Q(location__is_active=False) | Q(location__refused_at__isnull=False)
 
     def _looked_up_in_vain(self) -> models.QuerySet[Any]:
         """The look-ups of an operation that Altegio answered after the time to settle, and that ended no doubt."""
@@ -138,8 +129,6 @@ class OperationQuerySet(models.QuerySet[Any]):
         counts = Q(attempts__is_late=False) & (~said | Q(attempts__outcome=CallOutcome.HAPPENED))
         return self.annotate(last_event=Coalesce(Max("attempts__pk", filter=counts), 0))
 
-    def held_by(self, operation: models.Model) -> Self:
+    def held_by(self, operation: Any) -> Self:
         """The row, as long as nobody has claimed or changed it since `operation` was read."""
-        return self.filter(
-            pk=operation.pk, **{name: getattr(operation, name) for name in ("status", "fence")}
-        )
+        return self.filter(pk=operation.pk, status=operation.status, fence=operation.fence)

@@ -38,15 +38,7 @@ def add_up() -> None:
 
 
 def _is_added(rows: Any) -> bool:
-    """Add the rows; False, with nothing done, where another one adds to the same days."""
-    with contextlib.suppress(IntegrityError), transaction.atomic(using=rows.db):
-        _add(rows)
-        return True
-    return False
-
-
-def _add(rows: Any) -> None:
-    """Add rows, locked by the caller's transaction, to the sums of their days, and mark them."""
+    """Add rows, locked by the caller, to the sums of their days, and mark them; False where another adds to these days."""
     locations, table = Location.objects.using(rows.db).in_bulk(), DaySum.objects.using(rows.db)
     sums: defaultdict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
     for row in (found := list(with_points(rows))):
@@ -56,12 +48,15 @@ def _add(rows: Any) -> None:
         if points := {name: getattr(row, name) for name in POINTS if getattr(row, name)}:
             sums[row.location_id, moved, row.kind, row.status, slot].update(points)
     days = table.filter(location_id__in={key[0] for key in sums}, day__in={key[1] for key in sums})
-    there = {tuple(getattr(row, name) for name in _KEY): row for row in days.select_for_update()}
-    for key in sums.keys() & there.keys():
-        sums[key].update({name: getattr(there[key], name) for name in ("asked_count", *POINTS)})
-    table.filter(pk__in=[there[key].pk for key in sums.keys() & there.keys()]).delete()
-    table.bulk_create(DaySum(**dict(zip(_KEY, key, strict=True)), **added) for key, added in sums.items())
-    database.operations().filter(pk__in=[row.pk for row in found]).update(is_summed=True)
+    with contextlib.suppress(IntegrityError), transaction.atomic(using=rows.db):
+        there = {tuple(getattr(row, name) for name in _KEY): row for row in days.select_for_update()}
+        for key in sums.keys() & there.keys():
+            sums[key].update({name: getattr(there[key], name) for name in ("asked_count", *POINTS)})
+        table.filter(pk__in=[there[key].pk for key in sums.keys() & there.keys()]).delete()
+        table.bulk_create(DaySum(**dict(zip(_KEY, key, strict=True)), **added) for key, added in sums.items())
+        database.operations().filter(pk__in=[row.pk for row in found]).update(is_summed=True)
+        return True
+    return False
 
 
 def prune(days: int, *, dry_run: bool = False) -> Iterator[int]:

@@ -26,7 +26,7 @@ from altegio_loyalty import database, exceptions, policy, signals, throttle
 from altegio_loyalty.conf import ALERTS, get_settings
 from altegio_loyalty.models import BooksItem, Location, LoyaltyOperation, RequestBudget, WatchEntry
 from altegio_loyalty.moments import as_local, today
-from altegio_loyalty.querysets import OperationQuerySet
+from altegio_loyalty.querysets import HELD_UP, OperationQuerySet
 from altegio_loyalty.states import Status
 from altegio_loyalty.texts import gettext_lazy as _
 
@@ -118,9 +118,8 @@ def notices(zone: datetime.tzinfo | None = None, known: Mapping[str, Any] | None
 
 def held() -> list[str]:
     """For an operator: how many operations wait in each location for which nothing is sent, and why."""
-    idle = Q(location__is_active=False) | Q(location__refused_at__isnull=False)
     columns = ("location__title", "location_id", "location__is_active")
-    rows = database.operations().open().filter(idle).order_by("location_id").values_list(*columns)
+    rows = database.operations().open().filter(HELD_UP).order_by("location_id").values_list(*columns)
     return [
         f"{count} wait in {title} ({pk}): {'its tokens are refused' if is_active else 'it is switched off'}."
         for title, pk, is_active, count in rows.annotate(count=Count("pk"))
@@ -142,9 +141,6 @@ def _outages(known: Mapping[str, Any]) -> dict[str, datetime.datetime]:
 def _when(moment: datetime.datetime, zone: datetime.tzinfo | None) -> str:
     local = as_local(moment, zone)
     return date_format(local, "H:i" if local.date() == today(zone) else "SHORT_DATETIME_FORMAT")
-
-
-# What is heard
 
 
 def heard(error: exceptions.ApiError | None) -> None:
@@ -174,9 +170,6 @@ def note_sweep(began_at: datetime.datetime, report: Any) -> None:
         tell(mails=True)
     except (DatabaseError, InterfaceError):
         logger.warning("That a sweep ran could not be kept.", exc_info=True, extra={"code": "watch_failed"})
-
-
-# What is told
 
 
 def tell(*, mails: bool = False) -> Lasting:

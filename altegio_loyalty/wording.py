@@ -171,13 +171,12 @@ def _promotion_cancelled(operation: Told) -> str:
 
 
 def _rejected(operation: Told) -> str:
-    if operation.ending == Ending.ALREADY_THERE and operation.traits.moves_points:
-        there = points(operation.seen_before)
-        text = _("Not done again: the visit already shows %(there)s points taken from this card.")
-        return text % {"there": there}
+    text = _("Refused by Altegio, nothing was changed: %(reason)s")
     if operation.ending == Ending.ALREADY_THERE:
-        return _("Not done again: the visit already shows this promotion.")
-    return _("Refused by Altegio, nothing was changed: %(reason)s") % {"reason": _why(operation.last_error)}
+        text = _("Not done again: the visit already shows this promotion.")
+        if operation.traits.moves_points:
+            text = _("Not done again: the visit already shows %(there)s points taken from this card.")
+    return text % {"reason": _why(operation.last_error), "there": points(operation.seen_before)}
 
 
 def _pending(operation: Told) -> str:
@@ -188,23 +187,19 @@ def _pending(operation: Told) -> str:
         return _("Not done yet: %(reason)s It goes on when this location's tokens work.") % {"reason": why}
     if not operation.last_error:
         return _("Waiting to be sent.")
-    zone = operation.location.zone
-    why, at = _why(operation.last_error), clock(operation.next_attempt_at, zone)
+    zone, why = operation.location.zone, _why(operation.last_error)
+    at, until = clock(operation.next_attempt_at, zone), clock(operation.expires_at, zone)
     text = _("Not done yet, it goes on by itself at %(time)s: %(reason)s") % {"reason": why, "time": at}
-    if operation.expires_at is None:
-        return text
-    until = clock(operation.expires_at, zone)
     limit = _("It is tried until %(time)s at the latest; then a person decides.") % {"time": until}
-    return f"{text} {limit}"
+    return f"{text} {limit}" if operation.expires_at else text
 
 
 def _sending(operation: Told) -> str:
     ends_at = operation.next_attempt_at
     if ends_at is not None and ends_at <= timezone.now():
         return _("It is not written down what became of it; that is looked up by itself. Do not repeat it.")
-    return _("Being sent now. Without a result by %(time)s it is looked up by itself; do not repeat it.") % {
-        "time": clock(ends_at, operation.location.zone)
-    }
+    text = _("Being sent now. Without a result by %(time)s it is looked up by itself; do not repeat it.")
+    return text % {"time": clock(ends_at, operation.location.zone)}
 
 
 def _unconfirmed(operation: Told) -> str:
