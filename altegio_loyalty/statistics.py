@@ -9,9 +9,10 @@ import datetime
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from decimal import Decimal
 from itertools import accumulate
+from operator import add
 from typing import Any, Self
 
 from django.db.models import Case, CharField, Count, DateField, DateTimeField, Q, Sum, Value, When
@@ -53,10 +54,12 @@ class Period:
 
     def narrow(self, rows: OperationQuerySet) -> OperationQuerySet:
         """The operations that were asked for in the period."""
-        return rows.filter(in_each_zone(self.locations, self._is_inside))
 
-    def _is_inside(self, zone: datetime.tzinfo | None) -> Q:
-        return Q(created_at__gte=start_of(self.first, zone), created_at__lt=start_of(self.last, zone, days=1))
+        def is_inside(zone: datetime.tzinfo | None) -> Q:
+            end = start_of(self.last, zone, days=1)
+            return Q(created_at__gte=start_of(self.first, zone), created_at__lt=end)
+
+        return rows.filter(in_each_zone(self.locations, is_inside))
 
 
 def latest_today(locations: Iterable[Any]) -> datetime.date:
@@ -64,7 +67,7 @@ def latest_today(locations: Iterable[Any]) -> datetime.date:
     return max(today(zone) for zone in by_zone(locations))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Moved:
     """Points taken and given back. `unknown_count` operations are done, but Altegio did not show how many."""
 
@@ -72,10 +75,8 @@ class Moved:
     given_back: Decimal = Decimal(0)
     unknown_count: int = 0
 
-    def add(self, other: "Moved") -> None:
-        self.taken += other.taken
-        self.given_back += other.given_back
-        self.unknown_count += other.unknown_count
+    def __add__(self, other: "Moved") -> "Moved":
+        return Moved(*map(add, astuple(self), astuple(other)))
 
     @property
     def net(self) -> Decimal:
@@ -87,12 +88,12 @@ class Points:
 
     def __init__(self, period: Period, cells: dict[tuple[datetime.date, int], Moved]) -> None:
         self.cells = cells
-        self.total = Moved()
-        self.by_day = {day: Moved() for day in period.days}
+        self.total = sum(cells.values(), Moved())
+        self.by_day = dict.fromkeys(period.days, Moved())
         self.by_location: defaultdict[int, Moved] = defaultdict(Moved)
         for (day, location_id), moved in cells.items():
-            for sum_of in (self.total, self.by_day[day], self.by_location[location_id]):
-                sum_of.add(moved)
+            self.by_day[day] += moved
+            self.by_location[location_id] += moved
 
 
 _MOVING = [kind.name for kind in kinds.TABLE.values() if kind.moves_points]
@@ -128,7 +129,7 @@ def points_by_day(seen: Q, period: Period) -> Points:
     for location_id, summed_day, moved_at, taken, given_back, unknown_count in found:
         day = summed_day or as_local(moved_at, zones.get(location_id)).date()
         if period.first <= day <= period.last:
-            cells[day, location_id].add(Moved(_amount(taken), _amount(given_back), unknown_count))
+            cells[day, location_id] += Moved(_amount(taken), _amount(given_back), unknown_count)
     return Points(period, {cell: moved for cell, moved in cells.items() if moved != Moved()})
 
 

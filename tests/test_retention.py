@@ -119,7 +119,7 @@ class History:
                 day = moved_at.astimezone(zone).date()
                 taken, back = row.applied_amount or Decimal(0), row.returned_amount or Decimal(0)
                 if first <= day <= last:
-                    cells[day, row.location_id].add(Moved(taken, back, int(not taken and not back)))
+                    cells[day, row.location_id] += Moved(taken, back, int(not taken and not back))
         return dict(cells), by_kind, times
 
 

@@ -21,7 +21,7 @@ from altegio_loyalty.admin.pages import ACTS, STYLESHEET, Page, address, as_id, 
 from altegio_loyalty.client.hidden import Hidden, hides_frames
 from altegio_loyalty.exceptions import TransactionOpen, UndecryptableToken
 from altegio_loyalty.fields import EncryptedTextField, Secret
-from altegio_loyalty.models import Location, LocationAccess
+from altegio_loyalty.models import TOKENS, Location, LocationAccess
 from altegio_loyalty.querysets import by_zone
 from altegio_loyalty.reasons import Reason
 from altegio_loyalty.texts import gettext as _
@@ -30,21 +30,19 @@ from altegio_loyalty.wording import reason, zone_note
 
 #: So many locations are offered as a filter.
 MOST_LOCATIONS = 300
-TOKENS = ("partner_token", "user_token")
 LONGEST_TOKEN = 1000
 #: How long a person waits for the tests of several locations; what is left then is said to be untested.
 SECONDS_TO_TEST = 20.0
 
 
-def locations_of(request: HttpRequest) -> list[Location]:
-    """The locations that the person may see, by title; read once for a request, without their tokens."""
+def locations_of(request: Any, **more: Any) -> list[Location]:
+    """The locations that the person may see, by title, without their tokens; read once a request, with `more` columns."""
     if not hasattr(request, "_altegio_locations"):
         rows = Location.objects.only(
             "title", "is_active", "refused_at", "refused_reason", "visits_read_at", "time_zone", "currency"
         )
-        request._altegio_locations = locations_seen_by(request.user, rows)  # type: ignore[attr-defined]
-    locations: list[Location] = request._altegio_locations  # type: ignore[attr-defined]
-    return locations
+        request._altegio_locations = locations_seen_by(request.user, rows.annotate(**more))
+    return request._altegio_locations  # type: ignore[no-any-return]
 
 
 def chosen_location(request: HttpRequest) -> Location | None:
@@ -58,8 +56,7 @@ def chosen_location(request: HttpRequest) -> Location | None:
 
 def locations_shown(request: HttpRequest) -> list[Location]:
     """Those whose rows a list shows."""
-    chosen = chosen_location(request)
-    return [chosen] if chosen else locations_of(request)
+    return [chosen] if (chosen := chosen_location(request)) else locations_of(request)
 
 
 def has_several_currencies(locations: Iterable[Location]) -> bool:
@@ -125,25 +122,16 @@ class TokenField(forms.CharField):
 
 
 class LocationForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A token left empty stays as it is, readable or not."""
+    """A token left empty stays as it is, readable or not; its column sees to that."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        kept = _("One is stored, and it is not shown. Leave this empty to keep it.")
         for name in set(TOKENS) & set(self.fields):
             token = getattr(self.instance, name)
-            kept = _("One is stored, and it is not shown. Leave this empty to keep it.")
-            told = why_unreadable(token) or kept
-            self.fields[name].help_text = told if token else _("None is stored yet.")
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
-        return {name: value for name, value in cleaned.items() if value or name not in TOKENS}
-
-    def _get_validation_exclusions(self) -> set[str]:
-        # Validation compares a value with the empty ones, for which a stored token would have to be readable.
-        kept = {name for name in TOKENS if not self.cleaned_data.get(name)}
-        exclusions: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
-        return exclusions | kept
+            self.fields[name].help_text = (
+                (why_unreadable(token) or kept) if token else _("None is stored yet.")
+            )
 
 
 class LocationAccessInline(admin.TabularInline):  # type: ignore[type-arg]
@@ -178,7 +166,6 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=gettext_lazy("connection"))
     def health(self, location: Location) -> str:
-        """Whether the location's tokens work, in words."""
         tokens = [getattr(location, name) for name in TOKENS]
         if not any(tokens):
             return _("no tokens")
@@ -240,8 +227,7 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return
         was_paused = obj.is_paused
         # Only what was changed here: whether the tokens work may be written at the same moment by a worker.
-        if form.changed_data:
-            obj.save(update_fields=form.changed_data)
+        obj.save(update_fields=form.changed_data)
         if was_paused and not obj.is_paused:
             text = _("“%(location)s” is resumed: its waiting operations go on.")
             messages.success(request, text % {"location": obj})
@@ -269,7 +255,6 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return Page(self, request).tell_transaction()
 
     def test_connection_view(self, page: Page, object_id: str) -> HttpResponse:
-        """Test the location's tokens and go back to its page."""
         request = page.request
         location = self.get_object(request, unquote(object_id))
         if location is None:

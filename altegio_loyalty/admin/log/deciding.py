@@ -22,6 +22,10 @@ from altegio_loyalty.moments import start_of, today
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import points
 
+#: An operation as the pages show it.
+Row = dict[str, Any]
+#: None once there is nothing left to ask.
+Answer = HttpResponse | None
 #: So many operations can be decided about at once.
 MOST_AT_ONCE = 500
 
@@ -46,7 +50,6 @@ class DecisionPage(Page):
     """One request to decide about operations."""
 
     def post(self) -> HttpResponse:
-        """Where the buttons of the page and the confirmation page lead."""
         decision = DECISIONS.get(self.request.POST.get("decision", ""))
         ids = [as_id(value) or 0 for value in self.request.POST.getlist("operation")]
         if decision is None or not all(ids):
@@ -55,13 +58,8 @@ class DecisionPage(Page):
             raise PermissionDenied
         return self.decide(decision, ids) or HttpResponseRedirect(self._back_url(ids))
 
-    def decide(
-        self, decision: Decision, ids: list[int], *, is_selection: bool = False
-    ) -> HttpResponse | None:
-        """Make the decision, or ask first: for the reason, or which of a selection are worth another try.
-
-        None once there is nothing left to ask.
-        """
+    def decide(self, decision: Decision, ids: list[int], *, is_selection: bool = False) -> Answer:
+        """Make the decision, or ask first: for the reason, or which of a selection are worth another try."""
         if len(set(ids)) > MOST_AT_ONCE:
             text = _("Choose %(most)s operations at the most.")
             messages.error(self.request, text % {"most": MOST_AT_ONCE})
@@ -70,15 +68,14 @@ class DecisionPage(Page):
         allowed = [row for row in operations if decision.is_allowed(self.request.user, row.kind)]
         if operations and not allowed:
             raise PermissionDenied
-        if is_selection and decision.name == "retry" and any(map(decision.fits, allowed)):
-            return self._ask_which(decision, operations)
-        reason = ""
-        if decision.asks and any(decision.fits(operation) for operation in allowed):
+        is_fitting, reason = any(map(decision.fits, allowed)), ""
+        if is_selection and decision.name == "retry" and is_fitting:
+            return self._ask_which(decision, self.rows(operations, decision))
+        if decision.asks and is_fitting:
             form = DecisionForm(self.request.POST if "reason" in self.request.POST else None)
             form.fields["reason"].label = decision.asks
             if not form.is_valid():
-                more = {"rows": self.rows(operations, decision), "form": form}
-                return self._question("decision", decision, operations, more)
+                return self._question("decision", decision, self.rows(operations, decision), form=form)
             reason = form.cleaned_data["reason"]
         tally = Tally()
         if missing := len(set(ids)) - len(operations):
@@ -101,33 +98,28 @@ class DecisionPage(Page):
         rows = self.admin.get_queryset(self.request).using(database.alias())
         return list(rows.filter(pk__in=ids).order_by("pk"))
 
-    def _ask_which(self, decision: Decision, operations: list[LoyaltyOperation]) -> HttpResponse:
+    def _ask_which(self, decision: Decision, rows: list[Row]) -> HttpResponse:
         """What a retry of these would do. Those whose client has most likely left are not chosen beforehand."""
-        rows = self.rows(operations, decision)
         fitting = [row for row in rows if not row["why_not"]]
         amounts: defaultdict[str, Decimal] = defaultdict(Decimal)
         for row in fitting:
             amounts[row["operation"].currency_shown] += row["operation"].amount or 0
-        more = {
+        sums = ", ".join(points(amount, currency) for currency, amount in amounts.items() if amount)
+        over_count = sum(row["age"] == "over" for row in fitting)
+        return self._question("retry", decision, rows, fitting=fitting, sums=sums, over_count=over_count)
+
+    def _question(self, name: str, decision: Decision, rows: list[Row], **more: Any) -> HttpResponse:
+        context = {
+            "title": decision.label,
+            "decision": decision,
             "rows": rows,
-            "fitting": fitting,
-            "sums": ", ".join(points(amount, currency) for currency, amount in amounts.items() if amount),
-            "over_count": sum(row["age"] == "over" for row in fitting),
+            "decide_url": self.decide_url,
+            "back": self.request.POST.get("back", ""),
+            "cancel_url": self._back_url([row["operation"].pk for row in rows]),
         }
-        return self._question("retry", decision, operations, more)
+        return self.render(f"loyaltyoperation/{name}.html", {**context, **more})
 
-    def _question(
-        self, name: str, decision: Decision, operations: list[LoyaltyOperation], more: dict[str, Any]
-    ) -> HttpResponse:
-        cancel_url = self._back_url([operation.pk for operation in operations])
-        back = {"back": self.request.POST.get("back", ""), "cancel_url": cancel_url}
-        shared = {"title": decision.label, "decision": decision, "decide_url": self.decide_url, **back}
-        return self.render(f"loyaltyoperation/{name}.html", {**shared, **more})
-
-    def rows(
-        self, operations: list[LoyaltyOperation], decision: Decision | None = None
-    ) -> list[dict[str, Any]]:
-        """The operations as the pages show them."""
+    def rows(self, operations: list[LoyaltyOperation], decision: Decision | None = None) -> list[Row]:
         tell_apart(self.request, operations)
         return [
             {
@@ -144,7 +136,6 @@ class DecisionPage(Page):
         ]
 
     def decisions_for(self, operation: LoyaltyOperation) -> list[Decision]:
-        """Those that fit the operation, and that the person may make."""
         fitting = (decision for decision in DECISIONS.values() if decision.fits(operation))
         return [decision for decision in fitting if decision.is_allowed(self.request.user, operation.kind)]
 

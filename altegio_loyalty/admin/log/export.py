@@ -5,15 +5,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import get_fields_from_path
 from django.http import HttpResponseBase, HttpResponseRedirect
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import get_language, override
 
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.csv_files import COMMA, as_csv, csv_response
 from altegio_loyalty.admin.pages import Page
+from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.moments import as_local, today, zone_of
-from altegio_loyalty.states import Ending, Kind, Status
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import reason
 
@@ -21,13 +23,18 @@ from altegio_loyalty.wording import reason
 ROWS_AT_ONCE = 1000
 
 
-def _word(choices: Any) -> Callable[[Any, Any], Any]:
-    words = {value: str(label) for value, label in choices}
-    return lambda value, _zone: words.get(value, value)
+#: What a row holds, each under the name of its column.
+COLUMNS = (
+    "id", "created_at", "kind", "status", "ending", "location__id", "location__title", "location__currency", "visit__id",
+    "record_id", "visit__client_name", "card_id", "program_id", "amount", "applied_amount", "returned_amount", "discrepancy",
+    "last_error", "requested_by_login", "attempt_count", "lookup_count", "finished_at", "cancels", "batch",
+    "idempotency_key",
+)  # fmt: skip
+_FIELDS = {name: get_fields_from_path(LoyaltyOperation, name)[-1] for name in COLUMNS}
 
 
-def _columns() -> list[tuple[str, str, Callable[[Any, Any], Any] | None]]:
-    """(heading, column of the table, how it reads in a zone). Texts are those of the request, not of the sending."""
+def _readers() -> list[Callable[[Any, Any], Any] | None]:
+    """How each column reads in a zone; None for as it is. Texts are those of the request, not of the sending."""
     language = get_language()
 
     def when(moment: datetime.datetime | None, zone: datetime.tzinfo) -> str | None:
@@ -37,53 +44,33 @@ def _columns() -> list[tuple[str, str, Callable[[Any, Any], Any] | None]]:
         with override(language):
             return reason(text)
 
-    return [
-        (_("Number"), "pk", None),
-        (_("Asked at"), "created_at", when),
-        (_("Operation"), "kind", _word(Kind.choices)),
-        (_("State"), "status", _word(Status.choices)),
-        (_("How"), "ending", _word(Ending.choices)),
-        (_("Location ID"), "location_id", None),
-        (_("Location"), "location__title", None),
-        (_("Currency"), "location__currency", None),
-        (_("Visit ID"), "visit_id", None),
-        (_("Appointment ID"), "record_id", None),
-        (_("Client"), "visit__client_name", None),
-        (_("Card ID"), "card_id", None),
-        (_("Promotion ID"), "program_id", None),
-        (_("Points asked"), "amount", None),
-        (_("Applied"), "applied_amount", None),
-        (_("Given back"), "returned_amount", None),
-        (_("To be looked at"), "discrepancy", reworded),
-        (_("Last error"), "last_error", reworded),
-        (_("Requested by"), "requested_by_login", None),
-        (_("Attempts"), "attempt_count", None),
-        (_("Look-ups"), "lookup_count", None),
-        (_("Finished at"), "finished_at", when),
-        (_("Cancels"), "cancels_id", None),
-        (_("Batch"), "batch", None),
-        (_("Idempotency key"), "idempotency_key", None),
-    ]
+    def word(choices: Any) -> Callable[[Any, Any], Any]:
+        words = {value: str(label) for value, label in choices}
+        return lambda value, _zone: words.get(value, value)
+
+    read = {name: word(field.choices) for name, field in _FIELDS.items() if field.choices}
+    read |= {"created_at": when, "finished_at": when, "discrepancy": reworded, "last_error": reworded}
+    return [read.get(name) for name in COLUMNS]
 
 
 def log_as_csv(operations: Any, *, comma: bool = False) -> Iterator[str]:
     """The operations, newest first, of whatever number. `comma` as in `as_csv`."""
-    columns, here = _columns(), timezone.get_current_timezone()
+    names = {"id": _("Number"), "location__title": _("Location")}
+    header = [names.get(name) or capfirst(field.verbose_name) for name, field in _FIELDS.items()]
+    readers, here = _readers(), timezone.get_current_timezone()
 
-    def cells(row: list[Any], zone: datetime.tzinfo) -> Iterator[Any]:
-        for value, (_heading, _column, read) in zip(row, columns, strict=True):
-            yield read(value, zone) if read else value
+    def cells(row: list[Any], zone: datetime.tzinfo) -> list[Any]:
+        return [read(value, zone) if read else value for value, read in zip(row, readers, strict=True)]
 
     def pages() -> Iterator[list[list[Any]]]:
         # By number, not with a cursor: a pooler between us and PostgreSQL may not keep one.
-        names = (column for _heading, column, _read in columns)
-        rows = operations.order_by("-pk").values_list(*names, "location__time_zone")
+        rows = operations.order_by("-pk").values_list(*COLUMNS, "location__time_zone")
         page = list(rows[:ROWS_AT_ONCE])
         while page:
-            yield [[*cells(row, zone_of(name) if name else here)] for *row, name in page]
+            yield [cells(row, zone_of(name) if name else here) for *row, name in page]
             page = list(rows.filter(pk__lt=page[-1][0])[:ROWS_AT_ONCE])
 
-    return as_csv([heading for heading, _column, _read in columns], pages(), comma=comma)
+    return as_csv(header, pages(), comma=comma)
 
 
 def export(page: Page) -> HttpResponseBase:

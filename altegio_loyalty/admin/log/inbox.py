@@ -8,11 +8,10 @@ from django.http import HttpResponse
 from django.utils import timezone
 
 from altegio_loyalty import watch
-from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.locations import locations_of
 from altegio_loyalty.admin.log.deciding import DecisionPage
 from altegio_loyalty.admin.overview.page import UNKNOWN
-from altegio_loyalty.models import Location
+from altegio_loyalty.querysets import WORKS
 from altegio_loyalty.states import OPEN, Status
 from altegio_loyalty.texts import gettext as _
 
@@ -30,17 +29,14 @@ class InboxPage(DecisionPage):
         rows: Any = self.admin.get_queryset(self.request)
         # In this order the index leads to them on every database.
         needing = list(rows.needing_attention().order_by("attention", "pk")[:MOST_SHOWN])
-        locations, facts = locations_of(self.request), watch.facts()
-        seen = visible_to(self.request.user, Location.objects.order_by())
-        known = list(seen.annotate(**facts).annotate(unknown_count=UNKNOWN).values("unknown_count", *facts))
-        works = Q(location__is_active=True, location__refused_at=None)
-        ends = works & Q(status=Status.PENDING)
+        locations: Any = locations_of(self.request, **watch.facts(), unknown_count=UNKNOWN)
+        ends = WORKS & Q(status=Status.PENDING)
         soon = Q(expires_at__lte=timezone.now() + SOON)
         queue = rows.filter(attention__gt=0).aggregate(
             needing=Count("pk", filter=rows.needs_person()),
-            waiting=Count("pk", filter=works & Q(status__in=(Status.PENDING, Status.SENDING))),
-            in_doubt=Count("pk", filter=works & Q(status=Status.UNCONFIRMED)),
-            oldest=Min("created_at", filter=works & Q(status__in=OPEN)),
+            waiting=Count("pk", filter=WORKS & Q(status__in=(Status.PENDING, Status.SENDING))),
+            in_doubt=Count("pk", filter=WORKS & Q(status=Status.UNCONFIRMED)),
+            oldest=Min("created_at", filter=WORKS & Q(status__in=OPEN)),
             ending=Count("expires_at", filter=ends),
             ending_soon=Count("expires_at", filter=ends & soon),
             first_end=Min("expires_at", filter=ends),
@@ -51,16 +47,14 @@ class InboxPage(DecisionPage):
             held = set(waits.order_by().values_list("location", flat=True).distinct())
             off = [row for row in off if row.pk in held]
         context = {
-            "notices": watch.notices(known=next(iter(known), None)),
+            "notices": watch.notices(known=next(map(vars, locations), None)),
             "title": _("What needs a person"),
             "rows": self.rows(needing),
             "queue": queue,
-            "unknown_count": sum(row["unknown_count"] for row in known),
-            "books_url": self.address("loyaltyoperation_books"),
+            "unknown_count": sum(row.unknown_count for row in locations),
             "paused": [row for row in locations if row.is_active and row.is_paused],
             "off": off,
             "may_see_locations": self.may("view_location"),
             "decide_url": self.decide_url,
-            "log_url": self.address("loyaltyoperation_changelist"),
         }
         return self.render("loyaltyoperation/inbox.html", context)

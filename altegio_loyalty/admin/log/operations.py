@@ -1,15 +1,15 @@
 """The log of loyalty operations in the admin: to read, and to decide what a person must decide."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth.decorators import permission_required
 from django.core.exceptions import BadRequest
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.forms.models import BaseInlineFormSet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -17,10 +17,9 @@ from django.utils.text import capfirst
 from django.views.decorators.http import require_GET
 
 from altegio_loyalty.access import visible_to
-from altegio_loyalty.admin.decisions import DECISIONS, Decision
+from altegio_loyalty.admin.decisions import DECISIONS, RESOLVE, Decision
 from altegio_loyalty.admin.locations import LocationFilter, tell_apart
-from altegio_loyalty.admin.log.attempts import AttemptInline
-from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE, DecisionPage, asked_of
+from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE, Answer, DecisionPage, asked_of
 from altegio_loyalty.admin.log.export import export
 from altegio_loyalty.admin.log.filters import AskedFilter, AttentionFilter
 from altegio_loyalty.admin.log.inbox import InboxPage
@@ -39,7 +38,7 @@ from altegio_loyalty.admin.pages import (
     column,
     outside_transactions,
 )
-from altegio_loyalty.models import LoyaltyOperation, Visit
+from altegio_loyalty.models import LoyaltyOperation, OperationAttempt, Visit
 from altegio_loyalty.states import Kind, Status
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy
@@ -48,28 +47,41 @@ from altegio_loyalty.wording import reason as in_words
 
 #: So many visits are considered that a search for a name or an appointment finds.
 MOST_VISITS_FOUND = 200
-#: The sections of an operation's page, in lines.
-FACTS: tuple[tuple[str, ...], ...] = (
-    ("kind_name", "asked", "applied"),
-    ("visit_link", "location"),
-    ("record_id", "card_id", "program_id"),
-    ("requested_by_login", "created_at"),
-    ("cancels_link",),
-    ("cancelled_by_links",),
-)
-DELIVERY: tuple[tuple[str, ...], ...] = (
-    ("attempt_count", "lookup_count", "next_try", "expires_at"),
-    ("sent_at", "unanswered_at", "finished_at"),
-    ("ending_name",),
-    ("last_failure",),
-    ("idempotency_key",),
-)
+#: So many attempts of an operation are shown, the newest; one in doubt is looked up for days.
+ATTEMPTS_SHOWN = 100
+#: The sections of an operation's page, with their lines.
+SECTIONS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
+    (None, (
+        ("kind_name", "asked", "applied"), ("visit_link", "location"), ("record_id", "card_id", "program_id"),
+        ("requested_by_login", "created_at"), ("cancels_link",), ("cancelled_by_links",),
+    )),
+    (gettext_lazy("Delivery"), (
+        ("attempt_count", "lookup_count", "next_try", "expires_at"), ("sent_at", "unanswered_at", "finished_at"),
+        ("ending_name",), ("last_failure",), ("idempotency_key",),
+    )),
+)  # fmt: skip
 
 
-def _as_action(decision: Decision) -> Callable[..., HttpResponse | None]:
-    def decide(
-        model_admin: LoyaltyOperationAdmin, request: HttpRequest, queryset: QuerySet[Any]
-    ) -> HttpResponse | None:
+class NewestAttempts(BaseInlineFormSet):  # type: ignore[type-arg]
+    def get_queryset(self) -> Any:
+        if not hasattr(self, "_queryset"):
+            self._queryset = list(super().get_queryset().order_by("-pk")[:ATTEMPTS_SHOWN])[::-1]
+        return self._queryset
+
+
+class AttemptInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+    """Every call made for the operation, and every decision. Who may see the operation may see them."""
+
+    model = OperationAttempt
+    formset = NewestAttempts
+    template = "admin/altegio_loyalty/loyaltyoperation/attempts.html"
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return request.user.has_perm("altegio_loyalty.view_loyaltyoperation")
+
+
+def _as_action(decision: Decision) -> Callable[..., Answer]:
+    def decide(model_admin: Any, request: HttpRequest, queryset: QuerySet[Any]) -> Answer:
         # An operation that has left the filtered list meanwhile is still one that the person chose.
         chosen: Iterable[Any] = request.POST.getlist(ACTION_CHECKBOX_NAME)
         if request.POST.get("select_across", "0") not in ("", "0"):
@@ -106,8 +118,6 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
 
     class Media:
         css = {"all": [STYLESHEET]}
-
-    # The list
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
         """Only what the filters offer: anything else would let a crafted address scan a table of any size."""
@@ -148,7 +158,6 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         return tuple(visit if name == "visit_link" else name for name in names)
 
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
-        """Only the decisions that the person may make."""
         actions = super().get_actions(request, **at_place(action_location))
         barred = {name for name, decision in DECISIONS.items() if not decision.may_be_made_by(request.user)}
         return {name: action for name, action in actions.items() if name not in barred}
@@ -196,24 +205,22 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         url = address(self.admin_site, "visit_change", operation.visit_id)
         return format_html('<a href="{}">{}</a>', url, operation.visit) if url else str(operation.visit)
 
-    # The page
-
     def get_fieldsets(self, request: HttpRequest, obj: LoyaltyOperation | None = None) -> Any:
         """What is known of this operation; a fact that there is none of takes no line."""
         if obj is None:
             return ()
+
+        def is_known(name: str) -> bool:
+            fact = getattr(obj, name, None)
+            if fact is None and hasattr(self, name):
+                fact = getattr(self, name)(obj)
+            return fact not in (None, "")
+
         sections = []
-        for title, lines in ((None, FACTS), (_("Delivery"), DELIVERY)):
-            shown = (self._for_person(request, names) for names in lines)
-            known = [tuple(name for name in names if self._is_known(name, obj)) for names in shown]
+        for title, lines in SECTIONS:
+            known = [tuple(filter(is_known, self._for_person(request, names))) for names in lines]
             sections.append((title, {"fields": [names for names in known if names]}))
         return sections
-
-    def _is_known(self, name: str, operation: LoyaltyOperation) -> bool:
-        fact = getattr(operation, name, None)
-        if fact is None and hasattr(self, name):
-            fact = getattr(self, name)(operation)
-        return fact not in (None, "")
 
     @admin.display(description=gettext_lazy("cancels"))
     def cancels_link(self, operation: LoyaltyOperation) -> SafeString | str:
@@ -231,26 +238,30 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **more: Any) -> HttpResponse:
         operation = more.get("obj")
         if operation is not None:
-            context["title"] = capfirst(self.opts.verbose_name)
-            context["operation"] = operation
-            context["badge"] = status_badge(operation)
-            context["zone_note"] = zone_note(operation.location).strip()
             page = DecisionPage(self, request)
-            context["decide_url"], context["decisions"] = page.decide_url, page.decisions_for(operation)
+            context |= {
+                "title": capfirst(self.opts.verbose_name),
+                "operation": operation,
+                "badge": status_badge(operation),
+                "zone_note": zone_note(operation.location).strip(),
+                "decide_url": page.decide_url,
+                "decisions": page.decisions_for(operation),
+            }
         return super().render_change_form(request, context, *args, **more)
 
     def get_urls(self) -> list[URLPattern]:
-        log = "loyaltyoperation"
-        return [
-            DecisionPage.at(self, "decide/", f"{log}_decide", DecisionPage.post, *ACTS),
-            InboxPage.at(self, "inbox/", f"{log}_inbox", InboxPage.show, require_GET),
-            OverviewPage.at(self, "overview/", f"{log}_overview", OverviewPage.show, require_GET),
-            OverviewPage.at(self, "overview/lift/", f"{log}_lift", OverviewPage.lift, *ACTS),
-            OverviewPage.at(
-                self, "overview/<slug:name>.csv", f"{log}_figure", OverviewPage.table, require_GET
-            ),
-            BooksPage.at(self, "overview/books/", f"{log}_books", BooksPage.show, require_GET),
-            BooksPage.at(self, "overview/books/<int:pk>/", f"{log}_close_item", BooksPage.close, *ACTS),
-            Page.at(self, "export/", f"{log}_export", export, require_GET),
-            *super().get_urls(),
-        ]
+        decides, reads = (permission_required(RESOLVE, raise_exception=True), *ACTS), (require_GET,)
+        pages: tuple[tuple[type[Page], str, str, Callable[..., HttpResponseBase], tuple[Any, ...]], ...] = (
+            (DecisionPage, "decide/", "decide", DecisionPage.post, ACTS),
+            (InboxPage, "inbox/", "inbox", InboxPage.show, reads),
+            (OverviewPage, "overview/", "overview", OverviewPage.show, reads),
+            (OverviewPage, "overview/lift/", "lift", OverviewPage.lift, decides),
+            (OverviewPage, "overview/<slug:name>.csv", "figure", OverviewPage.table, reads),
+            (BooksPage, "overview/books/", "books", BooksPage.show, reads),
+            (BooksPage, "overview/books/<int:pk>/", "close_item", BooksPage.close, decides),
+            (Page, "export/", "export", export, reads),
+        )
+        own = (
+            page.at(self, at, f"loyaltyoperation_{name}", view, *how) for page, at, name, view, how in pages
+        )
+        return [*own, *super().get_urls()]

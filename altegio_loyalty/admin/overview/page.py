@@ -1,7 +1,5 @@
 """The overview for the manager: what needs a person now, then what a period adds up to, as charts, tables and CSV."""
 
-from __future__ import annotations
-
 import datetime
 from collections.abc import Mapping
 from functools import cached_property
@@ -9,8 +7,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin import ModelAdmin
-from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Q, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils import timezone
@@ -20,8 +16,9 @@ from altegio_loyalty import services, statistics, watch
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.csv_files import COMMA, as_csv, csv_response
 from altegio_loyalty.admin.decisions import RESOLVE
+from altegio_loyalty.admin.locations import locations_of
 from altegio_loyalty.admin.looks import Look
-from altegio_loyalty.admin.overview import charts, tables
+from altegio_loyalty.admin.overview import tables
 from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.models import Location, LoyaltyOperation
 from altegio_loyalty.moments import name_of
@@ -108,31 +105,20 @@ UNKNOWN = Count("books_items", filter=Q(books_items__closed_at=None, books_items
 class OverviewPage(Page):
     """What one person sees; each figure is asked for once, when it is needed."""
 
-    def __init__(self, admin: ModelAdmin[Any], request: HttpRequest) -> None:
+    def __init__(self, admin: Any, request: HttpRequest) -> None:
         super().__init__(admin, request)
-        seen = visible_to(request.user, Location.objects.all())
-        # Narrowed by the locations that the person sees, so that who may see what is asked once.
-        self.seen = Q(location__in=seen.order_by())
-        self.operations = LoyaltyOperation.objects.filter(self.seen)
         # With the block by Altegio's limit, so that it costs no query of its own.
         names = ("blocked_at", "blocked_until")
         block = {name: Subquery(services.find_blocks().values(name)) for name in names}
-        rows = seen.only("title", "is_active", "refused_at", "refused_reason", "time_zone", "currency")
-        rows = rows.annotate(**block, **watch.facts()).annotate(unknown_count=UNKNOWN)
-        self.locations: dict[int, Any] = rows.in_bulk()
+        rows = locations_of(request, **block, **watch.facts(), unknown_count=UNKNOWN)
+        self.locations: dict[int, Any] = {row.pk: row for row in rows}
+        # Narrowed by the locations that the person sees, so that who may see what is asked once.
+        self.seen = Q(location__in=visible_to(request.user, Location.objects.order_by()))
         self.form = PeriodForm(request.GET, self.locations)
         self.period, self.days, self.location_id = self.form.chosen()
 
-    # The page and its files
-
-    def show(self) -> HttpResponse:
-        """The overview."""
-        return self.render("overview.html", self.context())
-
     def lift(self) -> HttpResponse:
         """Send again although Altegio asked to wait, for whoever may decide what is in doubt."""
-        if not self.request.user.has_perm(RESOLVE):
-            raise PermissionDenied
         block = services.find_blocks().first()
         if services.lift_block(by=self.request.user) and block is not None:
             self.admin.log_change(self.request, block, _("Lifted the block by Altegio's limit."))
@@ -143,18 +129,15 @@ class OverviewPage(Page):
         return HttpResponseRedirect(self.address("loyaltyoperation_overview"))
 
     def table(self, name: str) -> HttpResponseBase:
-        """The figures of one of its tables as CSV."""
         if name not in tables.CSV:
             raise Http404
         if self.form.problems:
             # A file says nothing about the days it holds, so it is never of other days than those asked for.
             text = "\n".join(self.form.problems)
             return HttpResponse(text, status=400, content_type="text/plain; charset=utf-8")
-        header, rows = tables.CSV[name](self.shown)
-        parts = as_csv(header, [list(rows)], comma=COMMA in self.request.GET)
+        header, *rows = tables.CSV[name](self.shown)
+        parts = as_csv(header, [rows], comma=COMMA in self.request.GET)
         return csv_response(self.request, f"loyalty-{name}-{self.period.first}-{self.period.last}.csv", parts)
-
-    # Addresses
 
     @property
     def chosen_days(self) -> dict[str, Any]:
@@ -169,18 +152,14 @@ class OverviewPage(Page):
 
     @cached_property
     def shown(self) -> tables.Shown:
-        """The figures of the period, for the tables."""
         seen = self.seen & Q(location=self.location_id) if self.location_id else self.seen
-        points = statistics.points_by_day(seen, self.period)
-        return tables.Shown(self.period, self.locations, points, statistics.outcomes(seen, self.period))
-
-    # What needs a person
+        return tables.Shown(seen, self.period, self.locations)
 
     def calls(self) -> list[dict[str, Any]]:
         """What needs a person now, in all of the person's locations, the most urgent first."""
         rows = self.locations.values()
         paused = sum(row.is_active and row.is_paused for row in rows)
-        needing = self.operations.needing_attention().count()
+        needing = LoyaltyOperation.objects.filter(self.seen).needing_attention().count()
         unexplained = sum(row.unknown_count for row in rows)
         waits = _("Locations whose tokens do not work; their operations wait until they do.")
         stuck = _("In doubt, given up or at odds with the visit, and nothing settles it by itself.")
@@ -196,15 +175,14 @@ class OverviewPage(Page):
             if count
         ]
 
-    # The period
-
-    def context(self) -> dict[str, Any]:
+    def show(self) -> HttpResponse:
         shown, zones = self.shown, list(by_zone(self.period.locations))
+        zone = zones[0] if len(zones) == 1 else None
         query = {**self.chosen_days, "location": self.location_id}
         known = next((vars(location) for location in self.locations.values()), None)
         ends = dict.fromkeys((self.period.first, self.period.last))
         period = " – ".join(date_format(day, "DATE_FORMAT") for day in ends)
-        return {
+        context = {
             "title": _("Overview"),
             "form": self.form,
             "period": self.period,
@@ -214,22 +192,20 @@ class OverviewPage(Page):
             "today": statistics.latest_today(self.period.locations),
             "location": self.locations.get(self.location_id or 0),
             "all_locations_url": self.with_choice(location=None),
-            "zone": name_of(zones[0] or timezone.get_current_timezone()) if len(zones) == 1 else "",
-            "notices": watch.notices(zones[0] if len(zones) == 1 else None, known),
+            "zone": name_of(zone or timezone.get_current_timezone()) if len(zones) == 1 else "",
+            "notices": watch.notices(zone, known),
             "calls": self.calls(),
             "held": next((row for row in self.locations.values() if row.blocked_until), None),
             "may_lift": self.request.user.has_perm(RESOLVE),
-            "unknown_count": shown.points.total.unknown_count,
-            "patterns": charts.PATTERNS,
-            "sums": list(tables.sums(shown, period, lambda pk: self.with_choice(location=pk))),
-            "outcomes": list(tables.outcome_rows(shown, self._log_of_status)),
+            "shown": shown,
+            "sums": list(shown.sums(period, lambda pk: self.with_choice(location=pk))),
+            "outcomes": list(shown.outcome_rows(self._log_of_status)),
             "outcome_count": tables.grouped(shown.outcomes.by_status.total()),
             "outcomes_in_all": shown.outcomes.by_status.total(),
-            "kinds": list(tables.kinds_of(shown.outcomes).values()),
-            "times": list(tables.time_rows(shown)),
-            "times_in_words": tables.times_in_words(shown),
+            "times": list(shown.time_rows()),
             "csv": {name: self.address("loyaltyoperation_figure", name, **query) for name in tables.CSV},
         }
+        return self.render("overview.html", context)
 
     def _log_of_status(self, status: str) -> str:
         """The log with the same operations; nothing where it has no filter for these days, or for this state."""
