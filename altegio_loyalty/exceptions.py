@@ -50,10 +50,8 @@ class ApiError(AltegioLoyaltyError):
         detail: str = "",
     ) -> None:
         super().__init__(message)
-        self.detail = detail
-        self.http_status = http_status
-        self.body = body
-        self.retry_after = retry_after
+        self.http_status, self.body = http_status, body
+        self.detail, self.retry_after = detail, retry_after
 
 
 class NotSent(ApiError):

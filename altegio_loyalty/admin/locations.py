@@ -17,7 +17,7 @@ from altegio_loyalty import services
 from altegio_loyalty.access import is_bound, locations_seen_by, visible_to
 from altegio_loyalty.admin.giving import FirstAccess
 from altegio_loyalty.admin.looks import short_time
-from altegio_loyalty.admin.pages import ACTS, STYLESHEET, Page, address, as_id, column, outside_transactions
+from altegio_loyalty.admin.pages import ACTS, STYLESHEET, Page, as_id, column, outside_transactions
 from altegio_loyalty.client.hidden import Hidden, hides_frames
 from altegio_loyalty.exceptions import TransactionOpen, UndecryptableToken
 from altegio_loyalty.fields import EncryptedTextField, Secret
@@ -239,12 +239,6 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         route, name = "<path:object_id>/test-connection/", "location_test_connection"
         test = Page.at(self, route, name, self.test_connection_view, *ACTS)
         return [test, *super().get_urls()]
-
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **more: Any) -> HttpResponse:
-        location = more.get("obj")
-        if location is not None and self.has_change_permission(request, location):
-            context["test_connection_url"] = address(self.admin_site, "location_test_connection", location.pk)
-        return super().render_change_form(request, context, *args, **more)
 
     @outside_transactions
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:

@@ -54,7 +54,6 @@ class InboxPage(DecisionPage):
             "unknown_count": sum(row.unknown_count for row in locations),
             "paused": [row for row in locations if row.is_active and row.is_paused],
             "off": off,
-            "may_see_locations": self.may("view_location"),
             "decide_url": self.decide_url,
         }
         return self.render("loyaltyoperation/inbox.html", context)

@@ -103,7 +103,6 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
     )  # fmt: skip
     list_filter = (AttentionFilter, "status", "kind", LocationFilter, AskedFilter)
     list_per_page = 50
-    ordering = ("-id",)
     sortable_by = ()
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER

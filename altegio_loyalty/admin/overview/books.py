@@ -7,7 +7,6 @@ from django.shortcuts import get_object_or_404
 
 from altegio_loyalty import services
 from altegio_loyalty.access import visible_to
-from altegio_loyalty.admin.decisions import RESOLVE
 from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.exceptions import OperationNotAllowed
 from altegio_loyalty.models import BooksItem, BooksOfDay
@@ -29,7 +28,6 @@ class BooksPage(Page):
             "days": days.select_related("location").prefetch_related("items")[:MOST_ROWS],
             "items": items.select_related("location", "books", "operation")[:MOST_ROWS],
             "item_count": items.count(),
-            "may_close": self.request.user.has_perm(RESOLVE),
         }
         return self.render("overview/books.html", context)
 
