@@ -6,7 +6,7 @@ It is put into the text itself, before the placeholders are filled: what clients
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from django.utils import translation
 from django.utils.functional import lazy
@@ -15,6 +15,9 @@ from altegio_loyalty.conf import ALTEGIO, get_settings
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrPromise
+
+#: A text for people, worded when it is shown where it is a lazy one.
+Words: TypeAlias = "StrPromise | str"
 
 
 def renamed(text: str, name: str = "") -> str:

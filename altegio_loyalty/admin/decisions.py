@@ -1,11 +1,10 @@
 """What a person may decide about operations of the log, who may, and what became of it in one counted sentence."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from django import forms
 from django.contrib import messages
@@ -19,12 +18,8 @@ from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.querysets import TO_CLOSE
 from altegio_loyalty.states import Status
+from altegio_loyalty.texts import Words, gettext_lazy
 from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.texts import gettext_lazy
-
-if TYPE_CHECKING:
-    from django_stubs_ext import StrPromise
-
 
 RESOLVE = "altegio_loyalty.resolve_operation"
 
@@ -34,11 +29,11 @@ class Decision:
     """One of the decisions. `asks` is the question that the person answers with the reason; empty where none is needed."""
 
     name: str
-    label: StrPromise
+    label: Words
     statuses: tuple[Status, ...]
-    carry_out: Callable[[LoyaltyOperation, Any, str], LoyaltyOperation]
-    history: StrPromise
-    asks: StrPromise | str = ""
+    carry_out: Callable[..., LoyaltyOperation]
+    history: Words
+    asks: Words = ""
 
     def may_be_made_by(self, user: Any) -> bool:
         """Whether the person may make this decision about any operation at all."""
@@ -72,21 +67,21 @@ DECISIONS = {
             "retry",
             gettext_lazy("Retry now"),
             (Status.PENDING, Status.UNCONFIRMED, Status.FAILED),
-            lambda row, user, reason: services.retry_operation(row, by=user),
+            services.retry_operation,
             gettext_lazy("Asked to try again now."),
         ),
         Decision(
             "stop",
             gettext_lazy("Stop trying"),
             (Status.PENDING, Status.UNCONFIRMED),
-            lambda row, user, reason: services.stop_operation(row, by=user),
+            services.stop_operation,
             gettext_lazy("Asked to stop trying."),
         ),
         Decision(
             "happened",
             gettext_lazy("It happened"),
             (Status.UNCONFIRMED,),
-            lambda row, user, reason: services.settle_operation(row, happened=True, reason=reason, by=user),
+            partial(services.settle_operation, happened=True),
             gettext_lazy("Said that it happened: %(reason)s"),
             _HOW_KNOWN,
         ),
@@ -94,7 +89,7 @@ DECISIONS = {
             "did_not_happen",
             gettext_lazy("It did not happen"),
             (Status.UNCONFIRMED,),
-            lambda row, user, reason: services.settle_operation(row, happened=False, reason=reason, by=user),
+            partial(services.settle_operation, happened=False),
             gettext_lazy("Said that it did not happen: %(reason)s"),
             _HOW_KNOWN,
         ),
@@ -102,7 +97,7 @@ DECISIONS = {
             "close",
             gettext_lazy("Close it"),
             tuple(Status),
-            lambda row, user, reason: services.close_operation(row, reason=reason, by=user),
+            services.close_operation,
             gettext_lazy("Closed: %(reason)s"),
             gettext_lazy("Why can it be closed?"),
         ),
@@ -123,7 +118,7 @@ class DecisionForm(forms.Form):
 
 
 #: Why an operation is passed over, by its state.
-_STATES: dict[str, StrPromise] = {
+_STATES: dict[str, Words] = {
     Status.PENDING: gettext_lazy("it is not in doubt, it waits to be sent"),
     Status.SENDING: gettext_lazy("it is being sent right now"),
     Status.UNCONFIRMED: gettext_lazy("it is in doubt"),
@@ -167,7 +162,8 @@ def carry_out(
     if why_not := decision.why_not(operation):
         return False, why_not
     try:
-        operation = decision.carry_out(operation, page.request.user, reason)
+        said = {"reason": reason} if decision.asks else {}
+        operation = decision.carry_out(operation, by=page.request.user, **said)
     except exceptions.OperationNotAllowed:
         operation.refresh_from_db(fields=["status", "is_stopping"])
         return False, decision.why_not(operation) or _("it changed meanwhile, look at it again")
@@ -194,21 +190,10 @@ def _result(decision: Decision, operation: LoyaltyOperation) -> str:
     return "late" if is_late else "now"
 
 
-class Tally:
-    """What was done and what was skipped."""
-
-    def __init__(self) -> None:
-        self.done: Counter[str] = Counter()
-        self.skipped: Counter[str] = Counter()
-
-    def note(self, is_done: bool, result: str) -> None:
-        """Count one more; of what was skipped, the result says why."""
-        (self.done if is_done else self.skipped)[result] += 1
-
-    def tell(self, request: HttpRequest) -> None:
-        """Tell the person in one sentence."""
-        parts = [_RESULTS[result] % {"count": count} for result, count in self.done.items()]
-        skipped = _("%(count)s skipped: %(reason)s")
-        parts += [skipped % {"count": count, "reason": why} for why, count in self.skipped.items()]
-        level = messages.WARNING if self.skipped else messages.SUCCESS
-        messages.add_message(request, level if self.done else messages.ERROR, f"{', '.join(parts)}.")
+def tell(request: HttpRequest, tally: Counter[tuple[bool, str]]) -> None:
+    """Tell the person in one sentence what was done and what was skipped: each answer of `carry_out`, counted."""
+    done = [_RESULTS[result] % {"count": count} for (is_done, result), count in tally.items() if is_done]
+    text = _("%(count)s skipped: %(reason)s")
+    skipped = [text % {"count": n, "reason": why} for (is_done, why), n in tally.items() if not is_done]
+    level = messages.WARNING if skipped else messages.SUCCESS
+    messages.add_message(request, level if done else messages.ERROR, f"{', '.join(done + skipped)}.")

@@ -1,17 +1,12 @@
 """What the screens say of each kind of operation, and which service they ask for it: one table, a row for each kind."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from altegio_loyalty import kinds, services
 from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.texts import Words
 from altegio_loyalty.texts import gettext_lazy as _
-
-if TYPE_CHECKING:
-    from django_stubs_ext import StrPromise
 
 
 @dataclass(frozen=True)
@@ -19,12 +14,12 @@ class OnScreens:
     """`nothing` and `left_out` say that a visit offers nothing of the kind, on its own page and as one of several."""
 
     service: Callable[..., LoyaltyOperation]
-    button: StrPromise
-    nothing: StrPromise
-    left_out: StrPromise
-    legend: StrPromise | str
-    legend_of_several: StrPromise
-    note_of_several: StrPromise | str = ""
+    button: Words
+    nothing: Words
+    left_out: Words
+    legend: Words
+    legend_of_several: Words
+    note_of_several: Words = ""
 
 
 TABLE = kinds.one_for_each(

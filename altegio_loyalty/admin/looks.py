@@ -1,11 +1,9 @@
 """How the screens show outcomes, amounts and moments."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.utils.formats import date_format
 from django.utils.html import format_html
@@ -15,18 +13,16 @@ from altegio_loyalty import kinds
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.states import Ending, Status
+from altegio_loyalty.texts import Words
 from altegio_loyalty.texts import gettext_lazy as _
-from altegio_loyalty.wording import points
-
-if TYPE_CHECKING:
-    from django_stubs_ext import StrPromise
+from altegio_loyalty.wording import points, zone_note
 
 
 @dataclass(frozen=True)
 class Look:
     """How an outcome is shown: a word and a symbol say it, the colour only repeats it."""
 
-    word: StrPromise | str
+    word: Words
     symbol: str
     tone: str
 
@@ -49,7 +45,6 @@ def look_of_status(status: str) -> Look:
 
 
 def look_of(operation: LoyaltyOperation) -> Look:
-    """The look of the operation's outcome."""
     if operation.is_flagged:
         return Look(_("to be looked at"), "!", "warning")
     if not kinds.is_known(operation.kind):
@@ -92,7 +87,17 @@ def short_time(moment: datetime | None, zone: tzinfo | None = None) -> str:
     return clock if moment.date() == today(zone) else f"{date_format(moment, 'SHORT_DATE_FORMAT')} {clock}"
 
 
-def note_of(visit: Any, amount: Decimal | None) -> tuple[str, StrPromise | str]:
+def time_at(location: Any, moment: datetime | None) -> str:
+    """The moment as `short_time` shows it there, with the name of the zone where that is another than the reader's."""
+    return short_time(moment, location.zone) + zone_note(location)
+
+
+def last_operation_of(visit: Any) -> LoyaltyOperation | None:
+    """The newest operation of a visit of the list, which has fetched it as `last_operations`."""
+    return next(iter(getattr(visit, "last_operations", ())), None)
+
+
+def note_of(visit: Any, amount: Decimal | None) -> tuple[str, Words]:
     """The sign before an amount of the list, and its meaning in words: an estimate, or read before the last operation."""
     if amount is not None and _is_out_of_date(visit):
         return "↻", _("before the last operation")
@@ -101,7 +106,7 @@ def note_of(visit: Any, amount: Decimal | None) -> tuple[str, StrPromise | str]:
     return "≈", _("as the list of appointments shows it")
 
 
-def figure_of(visit: Any, amount: Decimal | None, label: StrPromise) -> SafeString:
+def figure_of(visit: Any, amount: Decimal | None, label: Words) -> SafeString:
     """The amount as the list shows it. `label` repeats the heading of the column, for narrow screens, which show none."""
     heading = format_html('<span class="altegio-cell-label">{}</span> ', label)
     text = "–" if amount is None else points(amount, getattr(visit, "currency_shown", ""))
@@ -116,8 +121,7 @@ def figure_of(visit: Any, amount: Decimal | None, label: StrPromise) -> SafeStri
 
 
 def _is_out_of_date(visit: Any) -> bool:
-    operation: LoyaltyOperation | None = getattr(visit, "last_operation_row", None)
-    if operation is None:
+    if (operation := last_operation_of(visit)) is None:
         return False
     read_at = visit.read_at or visit.location.visits_read_at
     changed_at = operation.finished_at or operation.sent_at

@@ -24,7 +24,6 @@ from altegio_loyalty.texts import gettext as _
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-#: Below the app's templates.
 FOLDER = "admin/altegio_loyalty"
 #: The stylesheet of all screens, below the static files.
 STYLESHEET = "altegio_loyalty/altegio_loyalty.css"
@@ -132,9 +131,10 @@ class Page:
         return JsonResponse(state()) if self.wants_json else HttpResponseRedirect(url)
 
 
-def column(heading: Any, read: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
-    """A column of a list, or a line of a page, that shows what `read` makes of a row."""
-    return admin.display(description=heading)(lambda _admin, row: read(row))
+def column(heading: Any, read: Callable[[Any], Any], **more: Any) -> Callable[[Any, Any], Any]:
+    """A column of a list, or a line of a page, that shows what `read` makes of a row; `more` as in `admin.display`."""
+    shown: Callable[..., Any] = admin.display(description=heading, **more)(lambda _admin, row: read(row))
+    return shown
 
 
 def at_place(action_location: Any) -> dict[str, Any]:
@@ -142,29 +142,27 @@ def at_place(action_location: Any) -> dict[str, Any]:
     return {} if action_location is None else {"action_location": action_location}
 
 
+def _by_nobody(admin: Any, request: HttpRequest, obj: Any = None) -> bool:
+    return False
+
+
 class Unchangeable:
     """For the admin of rows that nobody changes or deletes by hand."""
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    has_change_permission = has_delete_permission = _by_nobody
 
 
 class ReadOnly(Unchangeable):
     """For the admin of rows that nobody adds by hand either."""
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    has_add_permission = _by_nobody
 
 
 def as_id(text: str | None) -> int | None:
     """The number that a person or a form sent, where it can be an id at all."""
     text = (text or "").strip()
-    if not (text.isascii() and text.isdigit()) or len(text) > len(str(LARGEST_ID)):
-        return None
-    number = int(text)
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))
+    number = int(text) if is_number else 0
     return number if 0 < number <= LARGEST_ID else None
 
 

@@ -11,10 +11,10 @@ from altegio_loyalty import conf, services, texts, watch
 from altegio_loyalty.access import sees_no_location, visible_to
 from altegio_loyalty.admin.looks import short_time
 from altegio_loyalty.models import LoyaltyOperation, Visit
-from altegio_loyalty.wording import exact_time, isolated, points, reason, zone_note
+from altegio_loyalty.wording import decimals_of, exact_time, isolated, points, reason, zone_note
 
 register = template.Library()
-for shown in (exact_time, isolated, points, reason, sees_no_location, short_time, zone_note):
+for shown in (decimals_of, exact_time, isolated, points, reason, sees_no_location, short_time, zone_note):
     register.filter(shown)
 register.simple_tag(services.find_blocks)
 

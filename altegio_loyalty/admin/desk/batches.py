@@ -15,9 +15,9 @@ from django.views.decorators.http import require_GET
 from altegio_loyalty import database
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin import kinds
-from altegio_loyalty.admin.decisions import RESOLVE, Tally
+from altegio_loyalty.admin.decisions import RESOLVE, tell
+from altegio_loyalty.admin.desk import live
 from altegio_loyalty.admin.desk.confirmation import MOST_VISITS
-from altegio_loyalty.admin.desk.live import live_addresses, may_stop, may_take_step, stop_one, take_step
 from altegio_loyalty.admin.looks import look_of, status_badge
 from altegio_loyalty.admin.pages import ACTS, FOLDER, Page
 from altegio_loyalty.kinds import TABLE
@@ -31,7 +31,6 @@ from altegio_loyalty.wording import isolated
 SECONDS_OF_STEP, SECONDS_OF_LONG_STEP = 2.0, 10.0
 #: Known not to have happened, and settled.
 NOT_DONE = (Status.REJECTED, Status.FAILED, Status.ABANDONED)
-#: So many batches are listed.
 MOST_BATCHES = 50
 
 
@@ -55,14 +54,7 @@ class Batch:
             raise Http404
         self.open = [operation for operation in self.operations if operation.is_open]
         #: As the template of a result has them.
-        self.rows: list[dict[str, Any]] = [
-            {"row": row, "badge": status_badge(row)} for row in self.operations
-        ]
-
-    def next_due(self) -> LoyaltyOperation | None:
-        """What this person's page may take a step further, the longest waiting first."""
-        due = [row for row in self.open if row.is_due and may_take_step(self.page, row)]
-        return min(due, key=lambda row: (row.next_attempt_at, row.pk), default=None)
+        self.rows: list[Any] = [{"row": row, "badge": status_badge(row)} for row in self.operations]
 
     def _progress(self) -> dict[str, Any]:
         """With how many are finished, and how: "7 of 10 finished: 6 done, 1 refused"."""
@@ -79,18 +71,16 @@ class Batch:
             **figures,
             "summary": text % {**figures, "how": how},
             "is_open": bool(self.open),
-            "is_due": self.next_due() is not None,
-            "may_stop": any(may_stop(self.page, operation) for operation in self.open),
+            "is_due": live.next_due(self.page, self.open) is not None,
+            "may_stop": any(live.may_stop(self.page, operation) for operation in self.open),
         }
 
     def context(self) -> dict[str, Any]:
-        """For the page."""
         first, page = self.operations[0], self.page
         back = next((kind.name for kind in TABLE.values() if kind.undoes == first.kind), "")
         undone = [row.visit_id for row in self.operations if row.status in NOT_DONE]
-        done = [
-            row.visit_id for row in self.operations if row.status == Status.SUCCEEDED and not row.undone_at
-        ]
+        succeeded = (row for row in self.operations if row.status == Status.SUCCEEDED)
+        done = [row.visit_id for row in succeeded if not row.undone_at]
         return {
             "again_url": undone and page.may(first.kind) and self._form_of(first.kind, undone),
             "back_url": back and done and page.may(back) and self._form_of(back, done),
@@ -105,7 +95,6 @@ class Batch:
         return self.page.address("visit_operate", kind, visit=list(dict.fromkeys(visit_ids))[:MOST_VISITS])
 
     def as_json(self) -> dict[str, Any]:
-        """For the page's script."""
         template = f"{FOLDER}/visit/batch_result.html"
         rows = {row["row"].pk: render_to_string(template, {"row": row}) for row in self.rows}
         return {**self._progress(), "rows": rows}
@@ -116,7 +105,6 @@ class BatchPage(Page):
 
     @classmethod
     def urls(cls, admin: Any) -> list[URLPattern]:
-        """Their patterns."""
         one, name = "batches/<uuid:batch>/", "visit_batch"
         return [
             cls.at(admin, "batches/", f"{name}es", cls.recent, require_GET),
@@ -150,7 +138,7 @@ class BatchPage(Page):
 
     def show(self, batch: uuid.UUID) -> HttpResponse:
         """How far the batch is, and the result of each visit."""
-        urls = {**live_addresses(self, "visit_batch", batch), "batches_url": self.address("visit_batches")}
+        urls = {**live.addresses(self, "visit_batch", batch), "batches_url": self.address("visit_batches")}
         return self.render("visit/batch.html", {**Batch(self, batch).context(), **urls})
 
     def state(self, batch: uuid.UUID) -> HttpResponse:
@@ -162,8 +150,8 @@ class BatchPage(Page):
         found = self._open_to_steps(batch)
         ends_at = time.monotonic() + (SECONDS_OF_STEP if self.wants_json else SECONDS_OF_LONG_STEP)
         goes_well = True
-        while goes_well and time.monotonic() < ends_at and (operation := found.next_due()):
-            after = take_step(operation)
+        while goes_well and time.monotonic() < ends_at and (operation := live.next_due(self, found.open)):
+            after = live.take_step(operation)
             # After a failure a pause does more good than the next call.
             goes_well = after is not None and not after.is_open
             found = Batch(self, batch)
@@ -172,15 +160,13 @@ class BatchPage(Page):
 
     def stop(self, batch: uuid.UUID) -> HttpResponse:
         """Stop what still waits; what is in doubt is looked up to the end, but never sent again."""
-        found, tally = self._open_to_steps(batch), Tally()
-        for operation in [row for row in found.open if may_stop(self, row)]:
-            tally.note(*stop_one(self, operation))
-        if tally.done or tally.skipped:
-            tally.tell(self.request)
+        waiting = [row for row in self._open_to_steps(batch).open if live.may_stop(self, row)]
+        if tally := Counter(live.stop_one(self, operation) for operation in waiting):
+            tell(self.request, tally)
         return HttpResponseRedirect(self.address("visit_batch", batch))
 
     def _open_to_steps(self, batch: uuid.UUID) -> Batch:
         found = Batch(self, batch)
-        if found.open and not any(may_take_step(self, operation) for operation in found.open):
+        if found.open and not any(live.may_take_step(self, operation) for operation in found.open):
             raise PermissionDenied
         return found

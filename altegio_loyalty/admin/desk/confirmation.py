@@ -1,23 +1,27 @@
-"""What the confirmation pages share: who may, which visits, what is offered, and the token that makes a page count once."""
+"""The confirmation page of one visit, and what that of several shares: who may, which visits, what makes it count once."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.text import capfirst
 
 from altegio_loyalty import exceptions, kinds
-from altegio_loyalty.admin.desk.offers import OFFERS, Offers
-from altegio_loyalty.admin.kinds import TABLE
+from altegio_loyalty.admin.desk.forms import OTHER, OperationForm
+from altegio_loyalty.admin.desk.offers import OFFERS
+from altegio_loyalty.admin.kinds import TABLE, why_nothing
 from altegio_loyalty.admin.locations import currency_shown
 from altegio_loyalty.admin.pages import Page, as_id
+from altegio_loyalty.bills import READING_IS_RECENT
 from altegio_loyalty.models import LoyaltyOperation, Visit
-from altegio_loyalty.services.reading import read_for_screen
+from altegio_loyalty.services.reading import known_for_screen, read_for_screen
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy
 from altegio_loyalty.wording import clock
@@ -39,8 +43,6 @@ def busy_cards_of(visits: list[Visit]) -> dict[int, set[int]]:
 
 
 class Confirmation(Page):
-    """One request to a confirmation page."""
-
     def __init__(self, admin: ModelAdmin[Any], request: HttpRequest, kind: str) -> None:
         super().__init__(admin, request)
         if not kinds.is_known(kind) or not self.may(kind):
@@ -58,11 +60,6 @@ class Confirmation(Page):
             visit.currency_shown = currency_shown(self.request, visit.location)
         return seen
 
-    def offers(self, visit: Visit, busy_cards: set[int]) -> Offers:
-        """What can be chosen on the visit, read from Altegio."""
-        readings, currency = read_for_screen(visit, by=self.request.user), visit.location.currency
-        return OFFERS[self.kind.name](*readings, busy_cards, currency)
-
     def token(self) -> uuid.UUID:
         """What makes the page sent twice the same page."""
         try:
@@ -71,12 +68,7 @@ class Confirmation(Page):
             raise PermissionDenied from None
 
     def begin(
-        self,
-        service: Callable[..., LoyaltyOperation],
-        visit: Visit,
-        token: uuid.UUID,
-        what: object,
-        **wanted: Any,
+        self, service: Callable[..., Any], visit: Visit, token: uuid.UUID, what: object, **wanted: Any
     ) -> str:
         """Ask the service for an operation; returns why it was not begun, for the person who asked, or an empty text.
 
@@ -98,23 +90,64 @@ class Confirmation(Page):
         except exceptions.TransactionOpen:
             return _("Not begun: this site keeps a database transaction open around the page.")
         except exceptions.OperationInProgress as error:
-            other = error.operation
             text = _("Not begun: another operation with this card is not finished yet.")
-            if other is None:
+            if (other := error.operation) is None:
                 return text
             who = f"{other.requested_by_login}, {clock(other.created_at, other.location.zone)}"
             return f"{text} {capfirst(other.get_kind_display())} ({who}): {other.sentence}"
         return ""
 
-    def shared_context(self) -> dict[str, Any]:
-        """What the templates ask about the kind."""
-        words = TABLE[self.kind.name]
-        return {"title": words.button, "words": words, "kind": self.kind}
-
     def page(self, template: str, context: dict[str, Any]) -> HttpResponse:
         """The page, with what its templates ask about the kind."""
-        return self.render(template, {**self.shared_context(), **context})
+        words = TABLE[self.kind.name]
+        return self.render(template, {"title": words.button, "words": words, "kind": self.kind, **context})
 
     def to_list(self) -> HttpResponse:
-        """Back to the list of visits."""
         return HttpResponseRedirect(self.address("visit_changelist"))
+
+
+class OneVisit(Confirmation):
+    """The page of one: what is offered, what it leads to, and one POST that asks for it."""
+
+    def respond(self, visit: Visit) -> HttpResponse:
+        """Show the form, or ask for what was chosen; the visit's page then shows what becomes of it."""
+        if self.request.method != "POST":
+            return self._form_page(visit, uuid.uuid4())
+        token, form = self.token(), OperationForm(self.request.POST, visit=visit, kind=self.kind)
+        if not form.is_valid():
+            return self._form_page(visit, token)
+        service = TABLE[self.kind.name].service
+        if problem := self.begin(service, visit, token, visit.pk, **form.arguments):
+            messages.error(self.request, problem)
+        url = self.address("visit_change", visit.pk)
+        return self.answer(lambda: {"url": url}, url)
+
+    def _form_page(self, visit: Visit, token: uuid.UUID) -> HttpResponse:
+        details, cards, is_fresh = known_for_screen(visit, READING_IS_RECENT)
+        given, is_posted = self.request.GET, self.request.method == "POST"
+        if "read" in given or (is_posted and details.details is None):
+            details, cards = read_for_screen(visit, by=self.request.user)
+            is_fresh = not details.error
+        busy, currency = busy_cards_of([visit])[visit.pk], visit.location.currency
+        offers = OFFERS[self.kind.name](details, cards, busy, currency)
+        posted, choice = self.request.POST if is_posted else None, given.get("choice", "")
+        form = OperationForm(posted, visit=visit, kind=self.kind, offers=offers, choice=choice)
+        here = partial(self.address, "visit_operate", self.kind.name, visit=visit.pk)
+        # Each card has amounts of its own.
+        others = [offer for offer in offers.usable if self.kind.takes_amount and offer != form.chosen]
+        context = {
+            "form": form,
+            "visit": visit,
+            "offers": offers,
+            "is_fresh": is_fresh,
+            "to_read": not (is_fresh or details.error or is_posted),
+            "state_url": self.address("visit_state", visit.pk),
+            "chosen": form.chosen,
+            "others": [(here(choice=offer.value), offer) for offer in others],
+            "nothing": why_nothing(self.kind, has_client=visit.client_id is not None),
+            "warnings": offers.warnings(form.chosen),
+            "token": token.hex,
+            "other_value": OTHER,
+            "is_typing": form.types_ids or (offers.error and not offers.all) or "typed" in given,
+        }
+        return self.page("visit/operate.html", context)

@@ -9,13 +9,13 @@ from django.core.exceptions import BadRequest
 from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
 from django.urls import URLPattern
 from django.utils import timezone
-from django.utils.formats import date_format
 
 from altegio_loyalty import services
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.desk import filters
 from altegio_loyalty.admin.desk.searching import CARD_DIGITS, WHOLE_PHONE_DIGITS, Term, search
 from altegio_loyalty.admin.locations import chosen_location, locations_shown
+from altegio_loyalty.admin.looks import time_at
 from altegio_loyalty.admin.pages import ACTS, Page, as_id
 from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.moments import as_local, today
@@ -40,61 +40,33 @@ _READ, _MOST_MARKS = "altegio_loyalty_read_at", 50
 FEWEST_LETTERS = 3
 
 
-class Freshness:
-    """When the locations' visits of today were read, the least recently read one counting."""
-
-    def __init__(self, locations: list[Location]) -> None:
-        self.count = len(locations)
-        moments = ((row.visits_read_at, row.pk, row) for row in locations if row.visits_read_at)
-        #: Those that were read on their own today.
-        self.read = sorted(each for each in moments if _is_today(each[0], each[2]))
-
-    @property
-    def is_fresh(self) -> bool:
-        return 0 < len(self.read) == self.count and timezone.now() - self.read[0][0] < FRESH
-
-    def sentence(self) -> str:
-        if not self.read:
-            return _("Not read from Altegio yet today.")
-        moment, _pk, location = self.read[0]
-        clock = _clock(moment, location)
-        text = _("Read from Altegio at %(time)s.")
-        if len(self.read) < self.count:
-            text = _("%(read)s of %(count)s locations read from Altegio, the first at %(time)s.")
-        return text % {"read": len(self.read), "count": self.count, "time": clock}
-
-
 class DayPanel(Page):
     """The panel above the list, and the addresses that its buttons and its script use."""
 
     @classmethod
     def urls(cls, admin: Any) -> list[URLPattern]:
-        """Their patterns."""
         return [
             cls.at(admin, "refresh/", "visit_refresh", cls.refresh, *ACTS),
             cls.at(admin, "find/", "visit_find", cls.find, *ACTS),
         ]
-
-    # The panel
 
     def context(self) -> dict[str, Any]:
         """What the list's template needs. Reads nothing from Altegio."""
         request = self.request
         locations, asked = locations_shown(request), filters.asked_day(request)
         readable = [location for location in locations if location.is_active]
-        day, freshness = filters.one_day(request), Freshness(readable)
+        day, read, since = filters.one_day(request), _read_today(readable), timezone.now() - FRESH
+        is_all_read = 0 < len(read) == len(readable)
         is_today = all(filters.day_in(asked, zone) == today(zone) for zone in by_zone(readable))
         is_spread = len(by_zone(locations)) > 1 or not locations
         paused = [location for location in readable if location.is_paused]
-        is_stale = is_today and bool(readable) and not freshness.is_fresh
-        is_search, working_count = bool(request.GET.get(filters.SEARCH)), len(readable) - len(paused)
-        kept, since = request.session.get(_READ, {}), (timezone.now() - FRESH).timestamp()
-        chosen = chosen_location(request)
+        is_stale = is_today and bool(readable) and not (is_all_read and read[0][0] > since)
+        kept, working_count = request.session.get(_READ, {}), len(readable) - len(paused)
+        chosen, find = chosen_location(request), request.GET.get(filters.SEARCH, "").strip()
         found = [kept.get(f"{filters.day_in(asked, one.zone)}:{one.pk}", (None, 0)) for one in readable]
-        marks = [was_read if moment > since else None for was_read, moment in found]
-        was_read_today = is_today and len(freshness.read) == freshness.count
+        marks = [was_read if moment > since.timestamp() else None for was_read, moment in found]
         return {
-            "is_read": bool(readable) and (all(marks) or was_read_today),
+            "is_read": bool(readable) and (all(marks) or (is_today and is_all_read)),
             "is_unreadable": not working_count or False in marks,
             "heading": filters.name_of_day(request),
             "zone": "" if is_spread else zone_note(locations[0]).strip(),
@@ -106,18 +78,16 @@ class DayPanel(Page):
             "refresh_url": self.address("visit_refresh") if day and readable else "",
             "batches_url": self.address("visit_batches"),
             "locations": readable,
-            "read": freshness.sentence() if is_today and readable else "",
+            "read": _told_of_today(read, len(readable)) if is_today and readable else "",
             "is_stale": is_stale,
-            "reads_by_itself": is_stale and not is_search and 0 < working_count <= MOST_READ_BY_ITSELF,
+            "reads_by_itself": is_stale and not find and 0 < working_count <= MOST_READ_BY_ITSELF,
             "fresh_seconds": int(FRESH.total_seconds()),
             "paused": paused,
             "chosen": chosen,
-            "find": request.GET.get(filters.SEARCH, "").strip(),
+            "find": find,
             "find_url": self.address("visit_find"),
             "finds_by_itself": bool(chosen) or len(readable) <= MOST_FOUND_IN,
         }
-
-    # A day
 
     @within_a_page()
     def refresh(self) -> HttpResponse:
@@ -137,14 +107,13 @@ class DayPanel(Page):
         count = sum(reading.visit_count for reading in readings)
         text = ngettext("%(count)s visit read from Altegio.", "%(count)s visits read from Altegio.", count)
         read = text % {"count": count}
-        clock = _clock(timezone.now(), locations[0])
         if self.wants_json:
             state = {
                 "changed": sum(reading.new_count + reading.changed_count for reading in readings),
                 "error": " ".join(problems),
                 "stop": readings[-1].is_outage,
                 "text": f"{locations[0].title}: {read}",
-                "done": _("Read from Altegio at %(time)s.") % {"time": clock},
+                "done": _("Read from Altegio at %(time)s.") % {"time": time_at(locations[0], timezone.now())},
             }
             return JsonResponse(state)
         for problem in problems[:5]:
@@ -170,8 +139,6 @@ class DayPanel(Page):
         if not locations or len(locations) != len(numbers):
             raise Http404
         return asked, locations
-
-    # What the list does not find
 
     @within_a_page()
     def find(self) -> HttpResponse:
@@ -242,8 +209,20 @@ def _is_today(moment: datetime.datetime, location: Location) -> bool:
     return as_local(moment, location.zone).date() == today(location.zone)
 
 
-def _clock(moment: datetime.datetime, location: Location) -> str:
-    return date_format(as_local(moment, location.zone), "H:i") + zone_note(location)
+def _read_today(locations: list[Location]) -> list[tuple[datetime.datetime, int, Location]]:
+    """When those were read that were read on their own today, the least recently read first."""
+    moments = ((row.visits_read_at, row.pk, row) for row in locations if row.visits_read_at)
+    return sorted(each for each in moments if _is_today(each[0], each[2]))
+
+
+def _told_of_today(read: list[tuple[datetime.datetime, int, Location]], count: int) -> str:
+    if not read:
+        return _("Not read from Altegio yet today.")
+    moment, _pk, location = read[0]
+    text = _("Read from Altegio at %(time)s.")
+    if len(read) < count:
+        text = _("%(read)s of %(count)s locations read from Altegio, the first at %(time)s.")
+    return text % {"read": len(read), "count": count, "time": time_at(location, moment)}
 
 
 def told_of(reading: services.DayReading) -> str:

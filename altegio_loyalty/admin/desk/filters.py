@@ -65,20 +65,17 @@ class DayFilter(admin.SimpleListFilter):
     parameter_name = DAY
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        self._is_search = bool(request.GET.get(SEARCH, "").strip())
+        self._default = "all" if request.GET.get(SEARCH, "").strip() else "today"
         self._zone, self._asked, self._day = zone_of_list(request), asked_day(request), one_day(request)
         return [*((name, label) for name, (_days, label) in _DAYS.items()), *_SEVERAL_DAYS.items()]
 
     def choices(self, changelist: Any) -> Any:
         selected = False
-        default = "all" if self._is_search else "today"
         for value, label in self.lookup_choices:
-            is_this = value == self._asked or (
-                self._day is not None and self._day == day_in(value, self._zone)
-            )
+            is_this = value == self._asked or bool(self._day and self._day == day_in(value, self._zone))
             selected = selected or is_this
             # The default needs no word in the address, so that a search from there looks at all days.
-            query = changelist.get_query_string({DAY: None if value == default else value})
+            query = changelist.get_query_string({DAY: None if value == self._default else value})
             yield {"selected": is_this, "query_string": query, "display": label}
         if not selected and self._day:
             query = changelist.get_query_string({DAY: self._asked})

@@ -76,10 +76,7 @@ class OperationForm(forms.Form):
         self, posted: Any = None, *, visit: Visit, kind: Kind, offers: Offers | None = None, choice: str = ""
     ) -> None:
         super().__init__(posted, prefix=f"visit{visit.pk}")
-        self.visit = visit
-        self.kind = kind
-        self.offers = offers
-        self.asked_choice = choice
+        self.visit, self.kind, self.offers, self.asked_choice = visit, kind, offers, choice
         #: Each of the page's two forms is whole in itself: one to choose from, one to type numbers into.
         self.types_ids = self.add_prefix("card_id") in self.data
         dropped = {"choice", "part"} if self.types_ids else {"card_id", "program_id"}
@@ -111,11 +108,9 @@ class OperationForm(forms.Form):
     @property
     def parts(self) -> list[tuple[Part, bool]]:
         """The amounts that are suggested for the chosen card, each with whether it is the one preset."""
-        if self.offers is None or self.chosen is None:
-            return []
-        parts = self.offers.parts(self.chosen)
-        preset = self._posted("part") or (parts[0].value if parts else OTHER)
-        return [(part, part.value == preset) for part in parts]
+        parts = self.offers.parts(self.chosen) if self.offers and self.chosen else []
+        preset = self._posted("part") or (str(parts[0].amount) if parts else OTHER)
+        return [(part, str(part.amount) == preset) for part in parts]
 
     @property
     def other_is_chosen(self) -> bool:

@@ -31,25 +31,30 @@ logger = logging.getLogger(__name__)
 OPERATIONS_SHOWN = 20
 #: So long the last result stays at the top of the page, in seconds; later it only stands in the list below.
 RESULT_SECONDS = 900
+STOP, RETRY = DECISIONS["stop"], DECISIONS["retry"]
 
 
 def may_stop(page: Page, operation: LoyaltyOperation) -> bool:
     """Whether the person may stop the operation, and it can be stopped."""
-    stop = DECISIONS["stop"]
-    return stop.fits(operation) and stop.is_allowed(page.request.user, operation.kind)
+    return STOP.fits(operation) and STOP.is_allowed(page.request.user, operation.kind)
 
 
 def may_take_step(page: Page, operation: LoyaltyOperation) -> bool:
     """Whether the person's page may take the operation a step further: as much as trying it again now."""
-    return operation.is_open and DECISIONS["retry"].is_allowed(page.request.user, operation.kind)
+    return operation.is_open and RETRY.is_allowed(page.request.user, operation.kind)
+
+
+def next_due(page: Page, operations: list[LoyaltyOperation]) -> LoyaltyOperation | None:
+    """What this person's page may take a step further, the longest waiting first."""
+    due = [row for row in operations if row.is_due and may_take_step(page, row)]
+    return min(due, key=lambda row: (row.next_attempt_at, row.pk), default=None)
 
 
 def stop_one(page: Page, operation: LoyaltyOperation) -> tuple[bool, str]:
     """Stop trying, as the person asks. Returns whether it was possible, and what stands against it where not."""
-    stop = DECISIONS["stop"]
-    if not stop.fits(operation):
+    if not STOP.fits(operation):
         return False, _("It is not waiting any more.")
-    return carry_out(page, stop, operation)
+    return carry_out(page, STOP, operation)
 
 
 def take_step(operation: LoyaltyOperation) -> LoyaltyOperation | None:
@@ -65,7 +70,7 @@ def take_step(operation: LoyaltyOperation) -> LoyaltyOperation | None:
         return None
 
 
-def live_addresses(page: Page, name: str, pk: object) -> dict[str, str]:
+def addresses(page: Page, name: str, pk: object) -> dict[str, str]:
     """Where the page of a visit, or of a batch, asks for its state, and what its buttons lead to."""
     return {f"{what}_url": page.address(f"{name}_{what}", pk) for what in ("state", "stop", "step")}
 
@@ -102,17 +107,14 @@ class VisitState:
         return hashlib.sha256(repr((facts, self.visit.read_at)).encode()).hexdigest()[:16]
 
     def context(self) -> dict[str, Any]:
-        """What the templates of the page's parts need."""
         return {
-            "verdicts": [
-                {**self._told(row), "tone": look_of(row).tone, "till": self._till(row)}
-                for row in self.shown_results
-            ],
+            "verdicts": [{**self._told(row), "till": self._till(row)} for row in self.shown_results],
             "waiting": [self._waiting(row) for row in self.open if kinds.is_known(row.kind)],
             "operations": [self._told(operation) for operation in self.operations],
             "is_open": bool(self.open),
             "version": self.version,
             "open_ids": ",".join(str(operation.pk) for operation in self.open),
+            **addresses(self.page, "visit", self.visit.pk),
         }
 
     def _waiting(self, operation: LoyaltyOperation) -> dict[str, Any]:
@@ -143,26 +145,22 @@ class VisitState:
 
     def _done_before(self, operation: LoyaltyOperation) -> LoyaltyOperation | None:
         """What did it, from here, where the visit showed it already."""
-        mine = (operation.card_id, operation.program_id, operation.kind)
         if operation.ending != Ending.ALREADY_THERE:
             return None
+        mine = (operation.card_id, operation.program_id, operation.kind)
         seen_at = operation.finished_at or operation.created_at
-        others = [
-            row
-            for row in self.operations
-            if (row.card_id, row.program_id, row.kind) == mine and row.pk < operation.pk
-            if row.status == Status.SUCCEEDED and (row.undone_at is None or row.undone_at > seen_at)
-        ]
-        return next(iter(others), None)
+        done = (row for row in self.operations if row.pk < operation.pk and row.status == Status.SUCCEEDED)
+        there = (row for row in done if row.undone_at is None or row.undone_at > seen_at)
+        return next((row for row in there if (row.card_id, row.program_id, row.kind) == mine), None)
 
     def _told(self, operation: LoyaltyOperation) -> dict[str, Any]:
-        batch = operation.batch
         return {
             "row": operation,
             "badge": status_badge(operation),
+            "tone": look_of(operation).tone,
             "before": self._done_before(operation),
             "url": self.may_see_log and self.page.address("loyaltyoperation_change", operation.pk),
-            "batch_url": batch and self.page.address("visit_batch", batch),
+            "batch_url": operation.batch and self.page.address("visit_batch", operation.batch),
         }
 
     def as_json(self, seen: str) -> dict[str, Any]:
@@ -170,10 +168,10 @@ class VisitState:
         state: dict[str, Any] = {
             "version": self.version,
             "open": [operation.pk for operation in self.open],
-            "is_due": any(row.is_due and may_take_step(self.page, row) for row in self.open),
+            "is_due": next_due(self.page, self.open) is not None,
         }
         if seen != self.version:
-            context = {**self.context(), **live_addresses(self.page, "visit", self.visit.pk)}
+            context = self.context()
             for part in ("verdicts", "waiting", "history"):
                 template = f"{FOLDER}/visit/{part}.html"
                 state[part] = render_to_string(template, context, self.page.request)
@@ -185,7 +183,6 @@ class LivePage(Page):
 
     @classmethod
     def urls(cls, admin: Any) -> list[URLPattern]:
-        """Their patterns."""
         where = "<int:visit_id>/{}/".format
         return [
             cls.at(admin, where("state"), "visit_state", cls.state, require_GET),
@@ -208,12 +205,10 @@ class LivePage(Page):
         return JsonResponse(self._state(self._visit(visit_id)))
 
     def stop(self, visit_id: int) -> HttpResponse:
-        """Stop trying one operation of the visit."""
-        visit = self._visit(visit_id)
+        visit, number = self._visit(visit_id), as_id(self.request.POST.get("operation")) or 0
         rows = database.operations().select_related("location")
-        number = as_id(self.request.POST.get("operation")) or 0
         operation = get_object_or_404(rows, visit=visit, pk=number)
-        if not DECISIONS["stop"].is_allowed(self.request.user, operation.kind):
+        if not STOP.is_allowed(self.request.user, operation.kind):
             raise PermissionDenied
         is_done, result = stop_one(self, operation)
         problem = "" if is_done else _("Not stopped: %(reason)s") % {"reason": result}
@@ -223,11 +218,8 @@ class LivePage(Page):
 
     def step(self, visit_id: int) -> HttpResponse:
         """Do what is due on the visit, where no worker has done it: the claims make it safe beside any number of them."""
-        visit = self._visit(visit_id)
-        for operation in VisitState(self, visit).open:
-            if operation.is_due and may_take_step(self, operation):
-                take_step(operation)
-                break
+        if operation := next_due(self, VisitState(self, self._visit(visit_id)).open):
+            take_step(operation)
         # The step has changed what is known of the visit.
         return self._answer(self._visit(visit_id))
 

@@ -10,7 +10,7 @@ from django.http import HttpResponse
 from django.utils.formats import date_format
 
 from altegio_loyalty import kinds, services
-from altegio_loyalty.admin.desk.live import VisitState, live_addresses
+from altegio_loyalty.admin.desk.live import VisitState
 from altegio_loyalty.admin.desk.offers import OFFERS, Offers
 from altegio_loyalty.admin.desk.offers.withdrawals import CardOffers
 from altegio_loyalty.admin.kinds import TABLE, why_nothing
@@ -29,9 +29,7 @@ class VisitPage(Page):
     visit: Visit
 
     def respond(self, visit: Visit, extra_context: dict[str, Any]) -> HttpResponse:
-        """The page."""
-        self.visit = visit
-        state = VisitState(self, visit)
+        self.visit, state = visit, VisitState(self, visit)
         context = {
             "title": self._title(),
             "visit": visit,
@@ -39,7 +37,6 @@ class VisitPage(Page):
             "currency": currency_shown(self.request, visit.location),
             **self._live_context(state),
             **state.context(),
-            **live_addresses(self, "visit", visit.pk),
             "log_url": state.may_see_log and self.address("loyaltyoperation_changelist", q=visit.pk),
             **extra_context,
         }
@@ -68,9 +65,9 @@ class VisitPage(Page):
                 services.judge_reading(self.visit.pk, details.details, state.operations, details.read_at)
         busy_cards = {operation.card_id for operation in state.open}
         shown = (details, cards, busy_cards, self.visit.location.currency)
-        of_cards = CardOffers(*shown)
         all_offers = [offers(*shown) for offers in OFFERS.values()]
-        more = (offers for offers in all_offers if offers.kind.is_apply and offers.kind != of_cards.kind)
+        of_cards = next(offers for offers in all_offers if isinstance(offers, CardOffers))
+        more = (offers for offers in all_offers if offers.kind.is_apply and offers != of_cards)
         typed = {kind: self._operate_url(kind, typed=1) for kind in kinds.TABLE}
         return {
             "reading": details,

@@ -20,15 +20,15 @@ from django.contrib.admin import ModelAdmin
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
-from django.template.response import TemplateResponse
 
 from altegio_loyalty import database, services
 from altegio_loyalty.admin.desk.confirmation import MOST_VISITS, USED_ALREADY, Confirmation, busy_cards_of
 from altegio_loyalty.admin.desk.forms import NO_DECIMALS, parse_choice, plain_amount
-from altegio_loyalty.admin.desk.offers import Offer, Offers
-from altegio_loyalty.admin.pages import FOLDER, as_id
+from altegio_loyalty.admin.desk.offers import OFFERS, Offers
+from altegio_loyalty.admin.pages import as_id
 from altegio_loyalty.client.types import CENT
 from altegio_loyalty.models import LoyaltyOperation, Visit
+from altegio_loyalty.services.reading import read_for_screen
 from altegio_loyalty.services.validation import check_amount
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import ngettext
@@ -39,57 +39,33 @@ MOST_READS = 20
 SECONDS_FOR_READS = 3.0
 #: More than the form lets anybody ask for: a visit can have several of what a batch cancels.
 MOST_OPERATIONS = 4 * MOST_VISITS
-#: So many problems are told one by one.
 MOST_PROBLEMS = 10
 ALL, HALF, SAME = "all", "half", "same"
+#: One operation of the batch, before it is asked for: its visit, card, promotion and amount.
+Choice = tuple[Visit, int, int | None, Decimal | None]
 
 
 @dataclass
 class Row:
-    """One visit of the page. `offers` is None until Altegio was asked for it."""
+    """One visit of the page, as `posted` before, if it was. `offers` is None until Altegio was asked for it."""
 
     visit: Visit
+    posted: QueryDict
     offers: Offers | None = None
-    posted: QueryDict | None = None
 
     @property
     def prefix(self) -> str:
         return f"visit{self.visit.pk}"
 
     @property
-    def usable(self) -> list[Offer]:
-        return self.offers.usable if self.offers else []
-
-    @property
-    def why_not(self) -> str:
-        """Why nothing can be done for this visit, where something stands against all that there is."""
-        reasons = dict.fromkeys(offer.why_not for offer in self.offers.all) if self.offers else {}
-        return "" if self.usable else "; ".join(reasons)
-
-    @property
     def is_included(self) -> bool:
         """Whether it is ticked; so is one that the posted page had not read yet, and had no box for."""
-        posted = self.posted or QueryDict()
-        return f"{self.prefix}-include" in posted or f"{self.prefix}-choice" not in posted
+        return f"{self.prefix}-include" in self.posted or f"{self.prefix}-choice" not in self.posted
 
     @property
     def card(self) -> str:
         """The card that was chosen on the posted page."""
-        return self.posted.get(f"{self.prefix}-choice", "").partition("|")[0] if self.posted else ""
-
-    @property
-    def decimals(self) -> int:
-        return decimals_of(self.visit.location.currency)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One operation of the batch, before it is asked for."""
-
-    visit: Visit
-    card_id: int
-    program_id: int | None = None
-    amount: Decimal | None = None
+        return self.posted.get(f"{self.prefix}-choice", "").partition("|")[0]
 
 
 class SeveralVisits(Confirmation):
@@ -109,51 +85,45 @@ class SeveralVisits(Confirmation):
     def respond(self, visits: list[Visit]) -> HttpResponse:
         """Show the form, or ask for all that was chosen; the page of the batch then shows what becomes of it."""
         if self.request.method != "POST":
-            return self._form_page(self._read_some(visits), uuid.uuid4())
-        token = self.token()
-        choices = self._choices(visits)
+            return self._form_page(visits, uuid.uuid4())
+        token, choices = self.token(), self._choices(visits)
         if len(choices) > MOST_OPERATIONS:
-            self.problems = [_("Choose %(most)s operations at the most.") % {"most": MOST_OPERATIONS}]
-            choices = []
+            text = _("Choose %(most)s operations at the most.")
+            self.problems, choices = [text % {"most": MOST_OPERATIONS}], []
         if not choices:
             self.problems = self.problems or [_("Nothing was chosen, so nothing was done.")]
-            return self._form_page(self._read_some(visits), token)
+            return self._form_page(visits, token)
         # The same for the same page sent twice, and never another person's.
         batch = uuid.uuid5(token, str(self.request.user.pk))
         asked = LoyaltyOperation.objects.filter(batch=batch)
-        wanted = {(one.visit.pk, one.card_id, one.program_id, one.amount) for one in choices}
+        wanted = {(visit.pk, *what) for visit, *what in choices}
         if set(asked.values_list("visit", "card_id", "program_id", "amount")) - wanted:
             messages.error(self.request, USED_ALREADY)
             return self.to_list()
         count = self._ask_for_all(choices, token, batch)
         self._tell_problems()
-        if not count:
-            return self.to_list()
-        return HttpResponseRedirect(self.address("visit_batch", batch))
+        return HttpResponseRedirect(self.address("visit_batch", batch)) if count else self.to_list()
 
     def row(self) -> HttpResponse:
         """One row, read from Altegio: what the page's script asks for."""
         visits = self.visits()
         if len(visits) != 1:
             raise Http404
-        row = Row(visits[0], self.offers(visits[0], busy_cards_of(visits)[visits[0].pk]))
-        context = {"row": row, **self.shared_context()}
-        return TemplateResponse(self.request, f"{FOLDER}/visit/batch_row.html", context)
+        return self.page("visit/batch_row.html", {"row": self._read_some(visits)[0]})
 
     def _read_some(self, visits: list[Visit]) -> list[Row]:
-        posted = self.posted if self.request.method == "POST" else None
-        rows = [Row(visit, posted=posted) for visit in visits]
-        busy = busy_cards_of(visits)
-        began = time.monotonic()
+        rows = [Row(visit, self.posted) for visit in visits]
+        busy, began = busy_cards_of(visits), time.monotonic()
         for row in rows[:MOST_READS]:
-            row.offers = self.offers(row.visit, busy[row.visit.pk])
+            readings, currency = read_for_screen(row.visit, by=self.request.user), row.visit.location.currency
+            row.offers = OFFERS[self.kind.name](*readings, busy[row.visit.pk], currency)
             if row.offers.visit.error or time.monotonic() - began > SECONDS_FOR_READS:
                 break  # where one visit cannot be read, the next one most likely cannot be read either
         return rows
 
-    def _form_page(self, rows: list[Row], token: uuid.UUID) -> HttpResponse:
-        unread = [row.visit.pk for row in rows if row.offers is None]
-        programs = self._programs(rows)
+    def _form_page(self, visits: list[Visit], token: uuid.UUID) -> HttpResponse:
+        rows = self._read_some(visits)
+        unread, programs = [row.visit.pk for row in rows if row.offers is None], _programs_of(rows)
         # The only promotion is the one to apply; to take back, the choice stays every promotion of these visits.
         preset = programs[0][0] if self.gives_promotion and len(programs) == 1 else ""
         context = {
@@ -170,16 +140,6 @@ class SeveralVisits(Confirmation):
             "row_url": self.address("visit_batch_row", self.kind.name),
         }
         return self.page("visit/batch_form.html", context)
-
-    @staticmethod
-    def _programs(rows: list[Row]) -> list[tuple[str, str]]:
-        """The promotions that the rows offer, the most frequent first."""
-        offers = [offer for row in rows for offer in row.usable if offer.program_id is not None]
-        names = {str(offer.program_id): offer.name for offer in offers}
-        counts = Counter(str(offer.program_id) for offer in offers)
-        return [(program, names[program]) for program, _count in counts.most_common()]
-
-    # What the posted page asks for
 
     def _choices(self, visits: list[Visit]) -> list[Choice]:
         how = self.posted.get("how")
@@ -206,7 +166,7 @@ class SeveralVisits(Confirmation):
             elif self.program is None or ids[1] in (None, self.program):
                 amount = self._share_of_card(visit, ids[0], self._amount(visit, most), _points(balance))
                 if amount is not None or not self.kind.takes_amount:
-                    found.append(Choice(visit, *ids, amount))
+                    found.append((visit, *ids, amount))
         if self.gives_promotion:
             found = found[:1]  # a client with two such cards still gets the promotion once
             if not found:
@@ -245,24 +205,17 @@ class SeveralVisits(Confirmation):
             return limit
         return min(limit, max((limit / 2).quantize(smallest, rounding=ROUND_DOWN), smallest))
 
-    # What becomes of it
-
     def _ask_for_all(self, choices: list[Choice], token: uuid.UUID, batch: uuid.UUID) -> int:
         """Write all operations in one transaction; they are sent once it commits. Returns how many there are."""
         count, request = 0, partial(services.request_in_batch, self.kind.name, batch=batch)
         with transaction.atomic(using=database.alias()):
             # Always in the same order: two people with the same visits then wait for each other, and never in a circle.
-            for choice in sorted(choices, key=lambda one: (one.visit.pk, one.card_id, one.program_id or 0)):
-                ids = {"card_id": choice.card_id, "program_id": choice.program_id}
+            for visit, card_id, program_id, amount in sorted(choices, key=_place):
                 # One bill is charged once by a page, whichever card; there can be several to take back.
-                what = (
-                    choice.visit.pk
-                    if self.kind.is_apply
-                    else f"{choice.visit.pk}:{choice.card_id}:{choice.program_id or ''}"
-                )
-                problem = self.begin(request, choice.visit, token, what, amount=choice.amount, **ids)
-                if problem:
-                    self.problems.append(f"{choice.visit}: {problem}")
+                what = visit.pk if self.kind.is_apply else f"{visit.pk}:{card_id}:{program_id or ''}"
+                wanted = {"card_id": card_id, "program_id": program_id, "amount": amount}
+                if problem := self.begin(request, visit, token, what, **wanted):
+                    self.problems.append(f"{visit}: {problem}")
                 else:
                     count += 1
         return count
@@ -270,10 +223,22 @@ class SeveralVisits(Confirmation):
     def _tell_problems(self) -> None:
         for problem in self.problems[:MOST_PROBLEMS]:
             messages.warning(self.request, problem)
-        more = len(self.problems) - MOST_PROBLEMS
-        if more > 0:
+        if (more := len(self.problems) - MOST_PROBLEMS) > 0:
             text = ngettext("%(count)s more was not begun.", "%(count)s more were not begun.", more)
             messages.warning(self.request, text % {"count": more})
+
+
+def _place(choice: Choice) -> tuple[int, int, int]:
+    visit, card_id, program_id, _amount = choice
+    return visit.pk, card_id, program_id or 0
+
+
+def _programs_of(rows: list[Row]) -> list[tuple[str, str]]:
+    """The promotions that the rows offer, the most frequent first."""
+    usable = [one for row in rows if row.offers for one in row.offers.usable]
+    offers = [(str(one.program_id), one.name) for one in usable if one.program_id]
+    names, counts = dict(offers), Counter(program for program, _name in offers)
+    return [(program, names[program]) for program, _count in counts.most_common()]
 
 
 def _points(text: str) -> Decimal | None:

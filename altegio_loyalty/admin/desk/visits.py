@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest, PermissionDenied
-from django.db.models import Case, Max, QuerySet, When
+from django.db.models import Case, Prefetch, QuerySet, When, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern
 from django.utils import timezone
@@ -17,33 +17,25 @@ from django.views.decorators.http import require_GET
 
 from altegio_loyalty import bills, watch
 from altegio_loyalty.access import is_bound, visible_to
+from altegio_loyalty.admin import pages
 from altegio_loyalty.admin.desk import filters, searching
 from altegio_loyalty.admin.desk.batches import BatchPage
-from altegio_loyalty.admin.desk.confirmation import MOST_VISITS
+from altegio_loyalty.admin.desk.confirmation import MOST_VISITS, OneVisit
 from altegio_loyalty.admin.desk.day_panel import DayPanel, only_one
 from altegio_loyalty.admin.desk.live import LivePage
-from altegio_loyalty.admin.desk.one_visit import OneVisit
 from altegio_loyalty.admin.desk.page import VisitPage
 from altegio_loyalty.admin.desk.several_visits import SeveralVisits
 from altegio_loyalty.admin.kinds import TABLE
 from altegio_loyalty.admin.locations import locations_of, tell_apart
-from altegio_loyalty.admin.looks import figure_of, note_of, status_badge
-from altegio_loyalty.admin.pages import (
-    BoundedPaginator,
-    Page,
-    Unchangeable,
-    address,
-    as_id,
-    at_place,
-    outside_transactions,
-)
+from altegio_loyalty.admin.looks import figure_of, last_operation_of, note_of, status_badge
+from altegio_loyalty.admin.pages import Page, as_id, column, outside_transactions
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy
 from altegio_loyalty.wording import isolated
 
-_LEFT_TO_PAY, _APPLIED = gettext_lazy("left to pay"), gettext_lazy("applied")
+_DUE, _APPLIED = gettext_lazy("left to pay"), gettext_lazy("applied")
 
 
 def _action(kind: str) -> Callable[..., HttpResponse | None]:
@@ -52,15 +44,16 @@ def _action(kind: str) -> Callable[..., HttpResponse | None]:
         visit_ids = list(queryset.values_list("pk", flat=True)[: MOST_VISITS + 1])
         if request.POST.get("select_across", "0") == "0":
             ticked = {as_id(value) or 0 for value in request.POST.getlist(ACTION_CHECKBOX_NAME)}
-            gone = list(model_admin.get_queryset(request).filter(pk__in=ticked - set(visit_ids)))
-            visit_ids += [visit.pk for visit in gone]
-            if gone:
+            if gone := list(model_admin.get_queryset(request).filter(pk__in=ticked - set(visit_ids))):
+                visit_ids += [visit.pk for visit in gone]
                 text = _("Ticked, though the list does not show them any more: %(visits)s.")
                 messages.warning(request, text % {"visits": ", ".join(map(str, gone[:10]))})
         if len(visit_ids) > MOST_VISITS:
             messages.error(request, _("Choose %(most)s visits at the most.") % {"most": MOST_VISITS})
             return None
-        return HttpResponseRedirect(address(model_admin.admin_site, "visit_operate", kind, visit=visit_ids))
+        return HttpResponseRedirect(
+            pages.address(model_admin.admin_site, "visit_operate", kind, visit=visit_ids)
+        )
 
     ask_first.__name__ = kind
     return ask_first
@@ -70,12 +63,12 @@ def _confirm(page: Page, kind: str) -> HttpResponse:
     """The confirmation page, of one visit or of several."""
     one = OneVisit(page.admin, page.request, kind)
     visits = one.visits()
-    if not visits:
-        messages.error(page.request, _("None of these visits can be found."))
-        return one.to_list()
-    if len(visits) > 1:
+    if len(visits) == 1:
+        return one.respond(visits[0])
+    if visits:
         return SeveralVisits(page.admin, page.request, kind).respond(visits)
-    return one.respond(visits[0])
+    messages.error(page.request, _("None of these visits can be found."))
+    return one.to_list()
 
 
 class VisitList(ChangeList):
@@ -90,14 +83,14 @@ class VisitList(ChangeList):
 
 
 @admin.register(Visit)
-class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
+class VisitAdmin(pages.Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
     """A list that finds the visit, and a page of its own instead of a form: a visit is changed in Altegio."""
 
     list_display = ("client", "time", "salon", "due", "applied", "last_operation")
     list_filter = (filters.DayFilter, filters.VisitLocationFilter)
     list_select_related = ("location",)
     list_per_page = 50
-    paginator = BoundedPaginator
+    paginator = pages.BoundedPaginator
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
     search_fields = ("client_name",)
@@ -133,8 +126,7 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         queryset = queryset.defer("shown")
-        is_asked = bool(search_term.strip())
-        return searching.search(request, queryset, search_term) if is_asked else queryset, False
+        return searching.search(request, queryset, search_term) if search_term.strip() else queryset, False
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
         """Only what the filters offer: a masked phone must not be guessed letter by letter through the address."""
@@ -142,17 +134,22 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
         """Only the kinds of operation that the person may ask for."""
-        page, actions = Page(self, request), super().get_actions(request, **at_place(action_location))
+        page, actions = Page(self, request), super().get_actions(request, **pages.at_place(action_location))
         return {name: action for name, action in actions.items() if name not in TABLE or page.may(name)}
 
-    @admin.display(description=gettext_lazy("client"), ordering="client_name")
-    def client(self, visit: Visit) -> str:
-        return isolated(visit.client_name) or _("visit %(id)s") % {"id": visit.pk}
+    client = column(
+        gettext_lazy("client"),
+        lambda visit: isolated(visit.client_name) or _("visit %(id)s") % {"id": visit.pk},
+        ordering="client_name",
+    )
+    salon = column(gettext_lazy("location"), lambda visit: visit.location.title, ordering="location__title")
+    due = column(_DUE, lambda visit: figure_of(visit, visit.due_amount, _DUE), ordering="due_amount")
+    applied = column(
+        _APPLIED, lambda visit: figure_of(visit, visit.covered_amount, _APPLIED), ordering="covered_amount"
+    )
 
     @outside_transactions  # a search for a phone counts, also where the request fails after it
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """The list from our own table. Altegio is only read by the POSTs of `DayPanel`."""
         if any(as_id(value) is None for value in request.POST.getlist(ACTION_CHECKBOX_NAME)):
             raise BadRequest("A visit's number is not a number.")
@@ -166,11 +163,12 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
             visits = list(changelist.result_list)
             is_alike = searching.is_compared(request)
             if is_entered and not is_alike and (only := only_one(visits)):
-                return HttpResponseRedirect(address(self.admin_site, "visit_change", only.pk))
+                return HttpResponseRedirect(pages.address(self.admin_site, "visit_change", only.pk))
             changelist.result_list = visits
             # Only to keep Django from offering "show all" beside a list that a day narrows.
             changelist.full_result_count = changelist.result_count
-            _add_last_operations(visits)
+            newest = LoyaltyOperation.objects.order_by("-pk")[:1]
+            prefetch_related_objects(visits, Prefetch("operations", newest, "last_operations"))
             tell_apart(request, visits)
             context["figures_need_a_word"] = any(note_of(visit, visit.due_amount)[1] for visit in visits)
             context["panel"] = DayPanel(self, request).context()
@@ -187,22 +185,9 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         named = getattr(visit, "zone_shown", "")
         return format_html('{}<span class="altegio-zone">{}</span>', text, named) if named else text
 
-    @admin.display(description=gettext_lazy("location"), ordering="location__title")
-    def salon(self, visit: Visit) -> str:
-        return visit.location.title
-
-    @admin.display(description=_LEFT_TO_PAY, ordering="due_amount")
-    def due(self, visit: Visit) -> str:
-        return figure_of(visit, visit.due_amount, _LEFT_TO_PAY)
-
-    @admin.display(description=_APPLIED, ordering="covered_amount")
-    def applied(self, visit: Visit) -> str:
-        return figure_of(visit, visit.covered_amount, _APPLIED)
-
     @admin.display(description=gettext_lazy("last operation"), empty_value="")
     def last_operation(self, visit: Any) -> str:
-        operation = getattr(visit, "last_operation_row", None)
-        if operation is None:
+        if (operation := last_operation_of(visit)) is None:
             return ""
         return format_html("{} {}", operation.get_kind_display(), status_badge(operation))
 
@@ -223,11 +208,7 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
 
     @outside_transactions
     def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """The page of a visit. Reads Altegio, so it never runs inside a transaction of the host site."""
         visit = self.get_object(request, object_id)
@@ -236,18 +217,3 @@ class VisitAdmin(Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
         if not self.has_view_permission(request, visit):
             raise PermissionDenied
         return VisitPage(self, request).respond(visit, extra_context or {})
-
-
-def _add_last_operations(visits: list[Visit]) -> None:
-    """Each visit's newest operation, as `last_operation_row`, in one query."""
-    newest = (
-        LoyaltyOperation.objects.filter(visit__in=[visit.pk for visit in visits])
-        .order_by()
-        .values("visit")
-        .annotate(newest=Max("pk"))
-        .values("newest")
-    )
-    operations = LoyaltyOperation.objects.filter(pk__in=newest).order_by() if visits else []
-    by_visit = {operation.visit_id: operation for operation in operations}
-    for visit in visits:
-        visit.last_operation_row = by_visit.get(visit.pk)  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
 """A decision about operations, from the log or from the page of one: the reason is asked for, and the result is told."""
 
 import datetime
-from collections import defaultdict
+from collections import Counter, defaultdict
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +12,7 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
 from altegio_loyalty import database
-from altegio_loyalty.admin.decisions import DECISIONS, Decision, DecisionForm, Tally, carry_out
+from altegio_loyalty.admin.decisions import DECISIONS, Decision, DecisionForm, carry_out, tell
 from altegio_loyalty.admin.locations import tell_apart
 from altegio_loyalty.admin.looks import status_badge
 from altegio_loyalty.admin.pages import Page, as_id
@@ -77,18 +77,18 @@ class DecisionPage(Page):
             if not form.is_valid():
                 return self._question("decision", decision, self.rows(operations, decision), form=form)
             reason = form.cleaned_data["reason"]
-        tally = Tally()
+        tally: Counter[tuple[bool, str]] = Counter()
         if missing := len(set(ids)) - len(operations):
-            tally.skipped[_("it is not here any more")] = missing
+            tally[False, _("it is not here any more")] = missing
         for operation in operations:
             # As the page that asked showed it: what is odd since, nobody has seen.
             operation.discrepancy = self.request.POST.get(f"seen-{operation.pk}", operation.discrepancy)
             if decision.is_allowed(self.request.user, operation.kind):
-                tally.note(*carry_out(self, decision, operation, reason))
+                tally[carry_out(self, decision, operation, reason)] += 1
             else:
-                tally.note(False, _("you may not decide about this kind of operation"))
+                tally[False, _("you may not decide about this kind of operation")] += 1
         if ids:
-            tally.tell(self.request)
+            tell(self.request, tally)
         else:
             messages.error(self.request, _("Nothing was chosen, so nothing was done."))
         return None

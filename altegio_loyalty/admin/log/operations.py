@@ -23,7 +23,7 @@ from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE, Answer, DecisionPag
 from altegio_loyalty.admin.log.export import export
 from altegio_loyalty.admin.log.filters import AskedFilter, AttentionFilter
 from altegio_loyalty.admin.log.inbox import InboxPage
-from altegio_loyalty.admin.looks import short_time, status_badge
+from altegio_loyalty.admin.looks import short_time, status_badge, time_at
 from altegio_loyalty.admin.overview.books import BooksPage
 from altegio_loyalty.admin.overview.page import OverviewPage
 from altegio_loyalty.admin.pages import (
@@ -173,10 +173,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             tell_apart(request, changelist.result_list)
         return response
 
-    asked_at = column(
-        gettext_lazy("asked at"),
-        lambda row: short_time(row.created_at, row.location.zone) + zone_note(row.location),
-    )
+    asked_at = column(gettext_lazy("asked at"), lambda row: time_at(row.location, row.created_at))
     badge = column(gettext_lazy("state"), status_badge)
     # Django shows a kind, or an ending, that only a newer release knows as if there were none.
     kind_name = column(gettext_lazy("operation"), LoyaltyOperation.get_kind_display)

@@ -2,15 +2,14 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import ClassVar
 
 from altegio_loyalty.admin.desk.bill import Bill
-from altegio_loyalty.client import Card
 from altegio_loyalty.kinds import Kind
 from altegio_loyalty.services import CardsReading, VisitReading
 from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.wording import isolated, points
+from altegio_loyalty.wording import decimals_of, isolated, points
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Offer:
     program_id: int | None = None
     after: str = ""
     why_not: str = ""
-    card: Card | None = None
+    balance: Decimal | None = None
     most: Decimal | None = None
 
     @property
@@ -43,10 +42,6 @@ class Part:
     name: str
     after: str
 
-    @property
-    def value(self) -> str:
-        return str(self.amount)
-
 
 class Offers:
     """What can be chosen for one kind of operation on one visit. Each kind has a class of its own."""
@@ -56,10 +51,7 @@ class Offers:
     def __init__(
         self, visit: VisitReading, cards: CardsReading, busy_cards: Collection[int] = (), currency: str = ""
     ) -> None:
-        self.visit = visit
-        self.currency = currency
-        self.cards = cards
-        self.busy_cards = busy_cards
+        self.visit, self.cards, self.busy_cards, self.currency = visit, cards, busy_cards, currency
         self.bill = Bill(visit.details)
         self.all = list(self._find())
         # What can be taken back stands on the visit itself; for the rest the cards must be known.
@@ -74,14 +66,27 @@ class Offers:
         return [offer for offer in self.all if not offer.why_not]
 
     @property
+    def why_not(self) -> str:
+        """Why nothing can be done, where something stands against all that there is."""
+        return "; ".join(dict.fromkeys(offer.why_not for offer in self.all))
+
+    @property
     def selectable(self) -> list[Offer]:
-        """What the page can come up with when it is asked for by name."""
-        return self.usable
+        """What the page can come up with when it is asked for by name: a card also with why it cannot be used."""
+        return self.all if self.kind.takes_amount else self.usable
 
     @property
     def choices(self) -> list[tuple[str, Offer]]:
-        """What the row of one of several visits posts, the best first."""
-        return [(offer.value, offer) for offer in self.usable]
+        """What the row of one of several visits posts, the best first: with a card its most, and its balance."""
+        best_first = sorted(self.usable, key=lambda offer: offer.most or 0, reverse=True)
+        if not self.kind.takes_amount:
+            return [(offer.value, offer) for offer in best_first]
+        return [(f"{one.value}|{one.most}|{self._payable(one.balance)}", one) for one in best_first]
+
+    @property
+    def best(self) -> Offer | None:
+        """Of cards, the one that covers most of the bill."""
+        return next((offer for _value, offer in self.choices), None)
 
     def parts(self, offer: Offer) -> list[Part]:
         """Amounts to choose from, for a kind that takes one."""
@@ -91,6 +96,12 @@ class Offers:
         """What a person should know before choosing this."""
         text = _("What was asked for on this visit is not finished yet; the amounts here may still change.")
         return [*self.bill.notes(), *([text] if self.busy_cards else [])]
+
+    def _payable(self, amount: Decimal | None) -> Decimal | None:
+        """As much of it as can be asked for: whole points, where the currency has no decimals."""
+        if amount is None or decimals_of(self.currency):
+            return amount
+        return amount.quantize(Decimal(1), rounding=ROUND_DOWN)
 
     def _why_held(self, card_id: int, doubt: str = "") -> str:
         """`doubt` is of a row that could be part of what would be taken back, and cannot be judged."""

@@ -8,7 +8,7 @@ from altegio_loyalty.admin.desk.offers.base import Offer, Offers, Part
 from altegio_loyalty.client import Card
 from altegio_loyalty.client.types import CENT
 from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.wording import decimals_of, points
+from altegio_loyalty.wording import points
 
 #: So many round amounts are suggested besides all and half.
 ROUND_AMOUNTS = 2
@@ -21,33 +21,18 @@ class CardOffers(Offers):
 
     def _find(self) -> Iterator[Offer]:
         for card in self.cards.cards:
-            most = self._most(card)
+            most, balance = self._most(card), card.balance
             yield Offer(
                 card.id,
                 self._card_name(card.id),
-                _balance_of(card),
+                _("balance unknown")
+                if balance is None
+                else _("%(balance)s points") % {"balance": points(balance)},
                 _("Withdraw up to %(most)s") % {"most": points(most)} if most is not None else _("Withdraw"),
                 why_not=self._why_not(card),
-                card=card,
+                balance=balance,
                 most=most,
             )
-
-    @property
-    def selectable(self) -> list[Offer]:
-        """A card that was asked for is shown with the reason why it cannot be used."""
-        return self.all
-
-    @property
-    def choices(self) -> list[tuple[str, Offer]]:
-        """With a card go the most that it and the bill allow, and its balance."""
-        richest_first = sorted(self.usable, key=lambda offer: offer.most or 0, reverse=True)
-        balances = {card.id: self._payable(card.balance) for card in self.cards.cards}
-        return [(f"{one.value}|{one.most}|{balances[one.card_id]}", one) for one in richest_first]
-
-    @property
-    def best(self) -> Offer | None:
-        """The card that covers most of the bill."""
-        return max(self.usable, key=lambda offer: offer.most or 0, default=None)
 
     def _why_not(self, card: Card) -> str:
         if busy := self._why_held(card.id):
@@ -69,12 +54,6 @@ class CardOffers(Offers):
         known = [amount for amount in (card.balance, self.bill.most) if amount is not None]
         return self._payable(max(min(known), Decimal(0))) if known else None
 
-    def _payable(self, amount: Decimal | None) -> Decimal | None:
-        """As much of it as can be asked for: whole points, where the currency has no decimals."""
-        if amount is None or decimals_of(self.currency):
-            return amount
-        return amount.quantize(Decimal(1), rounding=ROUND_DOWN)
-
     def parts(self, offer: Offer) -> list[Part]:
         """Amounts to choose from for a card: all that card and bill allow, half of it, and round ones; largest first."""
         most = offer.most or Decimal(0)
@@ -90,9 +69,8 @@ class CardOffers(Offers):
 
     def _after_taking(self, offer: Offer, amount: Decimal) -> str:
         """What is left on the card and to pay once the amount is taken."""
-        balance = offer.card.balance if offer.card else None
-        figures = {"card": points(balance and balance - amount), "left": self._left_after(amount)}
-        if balance is None:
+        figures = {"card": points(offer.balance and offer.balance - amount), "left": self._left_after(amount)}
+        if offer.balance is None:
             return _("Afterwards %(left)s is left to pay.") % figures
         if self.bill.range is None:
             return _("%(card)s points stay on the card.") % figures
@@ -110,7 +88,7 @@ class CardOffers(Offers):
             figures = {"card": self._card_name(card_id), "taken": points(details.withdrawn(card_id))}
             yield _("Another card was already used on this visit: %(card)s, %(taken)s points.") % figures
         # While something is on its way nobody knows what will be left to pay.
-        balance, left = offer.card.balance if offer.card else None, details.left_to_pay
+        balance, left = offer.balance, details.left_to_pay
         if balance is None or left is None or offer.why_not or self.busy_cards or balance >= left:
             return
         text = _("%(card)s does not cover the bill: at least %(rest)s has to be paid otherwise.")
@@ -144,11 +122,6 @@ class WithdrawalsToCancel(Offers):
             return _("Afterwards %(left)s is left to pay.") % {"left": left}
         text = _("Afterwards %(card)s points are on the card, and %(left)s is left to pay.")
         return text % {"card": points(balance + taken), "left": left}
-
-
-def _balance_of(card: Card) -> str:
-    text = _("balance unknown") if card.balance is None else _("%(balance)s points")
-    return text % {"balance": points(card.balance)}
 
 
 def _round_amounts_below(most: Decimal, half: Decimal) -> list[Decimal]:
