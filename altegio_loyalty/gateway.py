@@ -29,7 +29,7 @@ def retry_rules() -> policy.RetryRules:
 
 
 @hides_frames
-def client_for(location: Location) -> AltegioClient:
+def client_for(location: Location, *, needs_user: bool = True) -> AltegioClient:
     """A client with the location's tokens, over this thread's kept connections.
 
     Raises `exceptions.Unauthorized` where the tokens are missing or cannot be read: no call with them can succeed.
@@ -38,7 +38,7 @@ def client_for(location: Location) -> AltegioClient:
         credentials = location.credentials()
     except exceptions.UndecryptableToken as error:
         raise exceptions.Unauthorized(str(error)) from None
-    if not credentials.partner_token or not credentials.user_token:
+    if not credentials.partner_token or (needs_user and not credentials.user_token):
         raise exceptions.Unauthorized("A token of this location is missing.")
     # Not before: a frame that can fail holds no settings, which know the keys and the proxy's password.
     settings = get_settings()
@@ -63,8 +63,15 @@ def _proxy(settings: LoyaltySettings) -> Hidden:
 class Line:
     """One location's line. `for_person` and `reads_for` say whose share of the budget it uses; see `throttle.take_turn`."""
 
-    def __init__(self, location: Location, *, for_person: bool = False, reads_for: str | None = None) -> None:
-        self.location = location
+    def __init__(
+        self,
+        location: Location,
+        *,
+        for_person: bool = False,
+        reads_for: str | None = None,
+        needs_user: bool = True,
+    ) -> None:
+        self.location, self.needs_user = location, needs_user
         self.for_person, self.reads_for = for_person, reads_for
 
     def open(self, *, turns: int = 1) -> AltegioClient:
@@ -72,7 +79,7 @@ class Line:
 
         Raises what `client_for` and `throttle.take_turn` raise.
         """
-        client = client_for(self.location)
+        client = client_for(self.location, needs_user=self.needs_user)
         throttle.take_turn(count=turns, for_person=self.for_person, reads_for=self.reads_for)
         return client
 

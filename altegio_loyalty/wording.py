@@ -275,6 +275,7 @@ _HINTS = {
     "402": gettext_noop("The location's Altegio licence does not cover this."),
     "403": gettext_noop("The user of the token may not use loyalty in this location."),
     "404": gettext_noop("Altegio does not know this visit, card or promotion in this location."),
+    "login 401": gettext_noop("Altegio does not accept this login and password, or the partner token."),
     "cards 401": gettext_noop("Altegio does not let these tokens read the cards of clients."),
     "cards 403": gettext_noop("The user of the token may not see the cards of clients."),
     "cards 404": gettext_noop("Altegio does not know the client whose cards were asked for."),

@@ -199,6 +199,35 @@ def test_typed_tokens__are_on_no_page_of_an_error(
 
 
 @pytest.mark.parametrize("content_type", [MULTIPART_CONTENT, "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "services.log_in",
+        "services.connecting.Line.ask",
+        "admin.connect.LoginForm.clean",
+        "admin.connect.Location.objects.order_by",
+    ],
+)
+@pytest.mark.django_db(transaction=True)
+def test_a_typed_login__is_on_no_page_of_an_error(
+    boss: Client, monkeypatch: pytest.MonkeyPatch, place: str, content_type: str
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("here")
+
+    monkeypatch.setattr(f"altegio_loyalty.{place}", fail)
+    posted: Any = {"partner_token": PARTNER, "login": "jane@example.com", "password": USER}
+    url = reverse("admin:altegio_loyalty_location_connect")
+    is_multipart = content_type == MULTIPART_CONTENT
+    answer: Any = boss.post(url, posted if is_multipart else urlencode(posted), content_type=content_type)
+    kind, error, trace = answer.exc_info
+    assert str(error) == "here"
+    reporter = ExceptionReporter(answer.wsgi_request, kind, error, trace)
+    pages = [answer.content.decode(), reporter.get_traceback_html(), reporter.get_traceback_text()]
+    assert found_in([pages, repr(answer.wsgi_request.POST)]) == []
+
+
+@pytest.mark.parametrize("content_type", [MULTIPART_CONTENT, "application/x-www-form-urlencoded"])
 @pytest.mark.parametrize("place", ["save", "clean"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.django_db

@@ -15,12 +15,13 @@ from django.urls import URLPattern
 
 from altegio_loyalty import services
 from altegio_loyalty.access import is_bound, locations_seen_by, visible_to
+from altegio_loyalty.admin.connect import connect_pages
 from altegio_loyalty.admin.giving import FirstAccess
 from altegio_loyalty.admin.looks import short_time
 from altegio_loyalty.admin.pages import ACTS, STYLESHEET, Page, as_id, column, outside_transactions
-from altegio_loyalty.client.hidden import Hidden, hides_frames
-from altegio_loyalty.exceptions import TransactionOpen, UndecryptableToken
-from altegio_loyalty.fields import EncryptedTextField, Secret
+from altegio_loyalty.admin.tokens import TokenField, hide_posted, why_unreadable
+from altegio_loyalty.exceptions import TransactionOpen
+from altegio_loyalty.fields import EncryptedTextField
 from altegio_loyalty.models import TOKENS, Location, LocationAccess
 from altegio_loyalty.querysets import by_zone
 from altegio_loyalty.reasons import Reason
@@ -30,7 +31,6 @@ from altegio_loyalty.wording import reason, zone_note
 
 #: So many locations are offered as a filter.
 MOST_LOCATIONS = 300
-LONGEST_TOKEN = 1000
 #: How long a person waits for the tests of several locations; what is left then is said to be untested.
 SECONDS_TO_TEST = 20.0
 
@@ -92,33 +92,6 @@ class LocationFilter(admin.SimpleListFilter):
         if (location_id := as_id(self.value())) is None:
             raise IncorrectLookupParameters
         return queryset.filter(location_id=location_id)
-
-
-def why_unreadable(token: Secret) -> str:
-    """Why this site cannot read the token, in the person's language; empty where it can."""
-    try:
-        token.reveal()
-    except UndecryptableToken as error:
-        return reason(str(error))
-    return ""
-
-
-class TokenField(forms.CharField):
-    """Takes a new token and shows none, neither the stored one nor the one just typed."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        attrs = {"autocomplete": "new-password", "spellcheck": "false", "class": "vTextField"}
-        super().__init__(**{**kwargs, "widget": forms.PasswordInput(attrs), "max_length": LONGEST_TOKEN})
-
-    def prepare_value(self, value: Any) -> str:
-        return ""
-
-    @hides_frames
-    def clean(self, value: Any) -> Secret:
-        return Secret(super().clean(Hidden.of(value or "").reveal()))
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return bool(Hidden.of(data or "").reveal().strip())
 
 
 class LocationForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -215,10 +188,7 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return [], {}, set(), [text % {"location": location} for location in in_use]
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        # Hidden before anything can fail: pages of errors and trackers print what was posted.
-        request.POST = posted = request.POST.copy()  # type: ignore[assignment]
-        for name in set(TOKENS) & set(posted):
-            posted[name] = Secret(str(posted[name]))  # type: ignore[assignment]
+        hide_posted(request, *TOKENS)
         return super().changeform_view(request, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Location, form: Any, change: bool) -> None:
@@ -238,7 +208,7 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_urls(self) -> list[URLPattern]:
         route, name = "<path:object_id>/test-connection/", "location_test_connection"
         test = Page.at(self, route, name, self.test_connection_view, *ACTS)
-        return [test, *super().get_urls()]
+        return [test, *connect_pages(self), *super().get_urls()]
 
     @outside_transactions
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:

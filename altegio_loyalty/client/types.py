@@ -337,6 +337,15 @@ class Company:
             chain_id=chain_id,
         )
 
+    @classmethod
+    def parse_list(cls, body: object) -> list[Self]:
+        """Those that can be read."""
+        found = []
+        for row in to_objects(body):
+            with contextlib.suppress(Malformed):
+                found.append(cls.parse(row))
+        return [company for company in found if company.id]
+
 
 @dataclass(frozen=True)
 class RecordPage:

@@ -5,7 +5,7 @@ What calls Altegio refuses to run inside a database transaction (`exceptions.Tra
 
 from altegio_loyalty.bills import keep_figures
 from altegio_loyalty.delivery.drift import judge_reading
-from altegio_loyalty.services.connecting import Check, ConnectionReport, test_connection
+from altegio_loyalty.services.connecting import Check, ConnectionReport, Login, log_in, test_connection
 from altegio_loyalty.services.day import DayReading, read_day
 from altegio_loyalty.services.decisions import (
     close_books_item,
@@ -35,9 +35,9 @@ from altegio_loyalty.services.reading import (
 from altegio_loyalty.throttle import find_blocks
 
 __all__ = [
-    "CardsReading", "Check", "ConnectionReport", "DayReading", "VisitFetch", "VisitReading",
+    "CardsReading", "Check", "ConnectionReport", "DayReading", "Login", "VisitFetch", "VisitReading",
     "apply_card_withdrawal", "apply_discount_program", "cancel_card_withdrawal", "cancel_discount_program",
     "close_books_item", "close_operation", "deliver_now", "fetch_visit", "find_blocks", "find_client",
-    "judge_reading", "keep_figures", "lift_block", "read_cards", "read_day", "read_visit",
+    "judge_reading", "keep_figures", "lift_block", "log_in", "read_cards", "read_day", "read_visit",
     "request_in_batch", "retry_operation", "settle_operation", "stop_operation", "test_connection",
 ]  # fmt: skip

@@ -1,8 +1,11 @@
-"""Whether a location's tokens work, and what with them."""
+"""Where a location's tokens come from, whether they work, and what with them."""
 
 from dataclasses import dataclass
 
 from altegio_loyalty import exceptions
+from altegio_loyalty.client import Company, Hidden
+from altegio_loyalty.client.hidden import hides_frames
+from altegio_loyalty.fields import Secret
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import Location
 from altegio_loyalty.redaction import clean
@@ -28,6 +31,39 @@ class ConnectionReport:
     @property
     def is_good(self) -> bool:
         return all(check.is_good is not False for check in self.checks)
+
+
+@dataclass(frozen=True)
+class Login:
+    """What Altegio gave to a person's login: a user token, and the locations that it is good for.
+
+    `error` is empty, or says why something of it is missing.
+    """
+
+    user_token: Secret
+    companies: tuple[Company, ...] = ()
+    error: str = ""
+
+
+@hides_frames
+def log_in(partner_token: Secret, login: str, password: Hidden) -> Login:
+    """Ask Altegio for the person's user token and the locations that it may use. Nothing of it is kept, nothing is paused.
+
+    Raises `exceptions.TransactionOpen` inside a database transaction. Endpoints: POST /auth, GET /companies.
+    """
+    nobody = Location(partner_token=partner_token)
+    try:
+        check_api_url()
+        line = Line(nobody, reads_for="", needs_user=False)
+        token = line.ask(lambda client: client.auth(login, password), proves=False)
+    except exceptions.ApiError as error:
+        return Login(Secret(), error=shown(error, "login"))
+    nobody.user_token = user_token = Secret(token.reveal())
+    try:
+        companies = Line(nobody, reads_for="").ask(lambda client: client.companies(), proves=False)
+    except exceptions.ApiError as error:
+        return Login(user_token, error=shown(error, "location"))
+    return Login(user_token, tuple(companies))
 
 
 def test_connection(location: Location) -> ConnectionReport:

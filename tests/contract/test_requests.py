@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from altegio_loyalty import exceptions, kinds
-from altegio_loyalty.client import AltegioClient, Credentials, Order, Transport
+from altegio_loyalty.client import AltegioClient, Credentials, Hidden, Order, Transport
 from tests import reachable
 
 pytestmark = pytest.mark.contract
@@ -34,7 +34,7 @@ ORDER = Order(
 )
 
 
-def log_in(client: AltegioClient, status: str) -> str:
+def log_in(client: AltegioClient, status: str) -> Hidden:
     """With that one of the answers that the contract has for it; the mock server's own choice is the lowest."""
     client._transport._session.headers["Prefer"] = f"code={status}"
     return client.auth("jane@example.com", "password")
@@ -49,6 +49,7 @@ CALLS: dict[str, Callable[[AltegioClient], Any]] = {
     "client_cards": lambda client: client.client_cards(4240788),
     "company": lambda client: client.company(4564),
     "user_permissions": lambda client: client.user_permissions(4564),
+    "companies": lambda client: client.companies(),
     "auth": lambda client: log_in(client, "201"),
     "clients": lambda client: (client.clients(4564, text="Jane"), client.clients(4564, card="0710")),
     "chain_transactions": lambda client: client.chain_transactions(

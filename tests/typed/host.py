@@ -16,6 +16,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from altegio_loyalty import exceptions, services, signals, tasks
+from altegio_loyalty.client import Hidden
+from altegio_loyalty.fields import Secret
 from altegio_loyalty.models import BooksItem, BooksOfDay, Location, LoyaltyOperation, Visit
 
 
@@ -193,6 +195,13 @@ def read_today(location: Location) -> tuple[int, str]:
     if not reading.is_finished:
         reading.read_next_page()
     return reading.visit_count, reading.error
+
+
+def connect(partner: str, login: str, password: str) -> dict[int, str]:
+    found = services.log_in(Secret(partner), login, Hidden(password))
+    assert_type(found, services.Login)
+    assert_type(found.user_token, Secret)
+    return {company.id: company.title for company in found.companies} if not found.error else {}
 
 
 def try_tokens(location: Location) -> services.ConnectionReport:

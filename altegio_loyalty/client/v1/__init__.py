@@ -144,6 +144,13 @@ class AltegioClient:
         """
         return self._get(f"/company/{location_id}", types.Company.parse, {"my": 1})[1]
 
+    def companies(self) -> list[types.Company]:
+        """GET /companies: the locations that the user may work with; a row that nobody can read is left out.
+
+        It may be empty although there are some, so for the tokens of an application.
+        """
+        return self._get("/companies", types.Company.parse_list, {"my": 1})[1]
+
     def chain_transactions(
         self, chain_id: int, location_id: int, first: str, last: str, page: int
     ) -> list[Mapping[str, Any]]:
@@ -171,7 +178,7 @@ class AltegioClient:
 
         return self._get(f"/user/permissions/{location_id}", loyalty_access)[1]
 
-    def auth(self, login: str | Hidden, password: str | Hidden) -> str:
+    def auth(self, login: str | Hidden, password: str | Hidden) -> Hidden:
         """POST /auth: the user token of a person. Needs the partner token alone.
 
         Raises `Refused` where Altegio asks for a second factor, which this API cannot give. Pass both `Hidden`: as plain
@@ -182,10 +189,10 @@ class AltegioClient:
         return self._log_in(payload)
 
     @hides_frames
-    def _log_in(self, payload: dict[str, Hidden]) -> str:
+    def _log_in(self, payload: dict[str, Hidden]) -> Hidden:
         partner = Credentials(self._credentials.partner_token, "")
         answer = self._transport.request("POST", "/auth", partner, payload=payload)
-        token = _read(answer, lambda body: types.to_text(to_object(body).get("user_token")))
+        token = _read(answer, lambda body: Hidden(types.to_text(to_object(body).get("user_token"))))
         if not token:
             raise exceptions.Refused(
                 "Altegio asks for a second factor; take the user token from its own screens."
