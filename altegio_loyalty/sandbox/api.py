@@ -34,6 +34,16 @@ class Refusal(Exception):
         self.answer = answer
 
 
+def route(method: str, path: str) -> Callable[[Operation], Operation]:
+    pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[0-9]{1,18})", path))
+
+    def put(operation: Operation) -> Operation:
+        ROUTES.append((method, pattern, operation))
+        return operation
+
+    return put
+
+
 @dataclass
 class Api:
     """Answers requests from a ledger. Knows nothing of sockets, faults or limits."""
@@ -56,14 +66,14 @@ class Api:
             return invalid({"record_id": [str(error)]})
 
     def _check_tokens(self, operation: Operation, request: Request) -> None:
-        needs_user = operation is not auth and not self.is_open(operation, request)
+        needs_user = operation is not Api.auth and not self.is_open(operation, request)
         if not self.access.knows(request.headers.get("authorization", ""), needs_user=needs_user):
             raise Refusal(failure(401, "Authentication needed."))
 
     def is_open(self, operation: Operation, request: Request) -> bool:
         """Whether anybody with a partner token is shown any location."""
         asks_for_all = request.query.get("my", "0") == "0"
-        return self.ledger.rules.any_company and operation in (location, companies) and asks_for_all
+        return self.ledger.rules.any_company and operation in (Api.location, Api.companies) and asks_for_all
 
     def visible_location(self, location_id: int) -> Location:
         location = self.ledger.location(location_id)
@@ -87,6 +97,164 @@ class Api:
         right_there = any(place.is_visible and place.loyalty_access for place in locations)
         return self.ledger.rules.chain_right and right_there
 
+    # The operations
+
+    @route("POST", "/visit/loyalty/apply_card_withdrawal/{location_id}/{card_id}")
+    def apply_card_withdrawal(self, ids: Ids, request: Request) -> Answer:
+        fields = _fields(request, "amount")
+        return self._change(ids | fields, self.ledger.withdraw, fields["amount"])
+
+    @route("POST", "/visit/loyalty/cancel_card_withdrawal/{location_id}/{card_id}")
+    def cancel_card_withdrawal(self, ids: Ids, request: Request) -> Answer:
+        return self._change(ids | _fields(request), self.ledger.cancel_withdrawal)
+
+    @route("POST", "/visit/loyalty/apply_discount_program/{location_id}/{card_id}/{program_id}")
+    def apply_discount_program(self, ids: Ids, request: Request) -> Answer:
+        return self._change(ids | _fields(request), self.ledger.apply_program, ids["program_id"])
+
+    @route("POST", "/visit/loyalty/cancel_discount_program/{location_id}/{card_id}/{program_id}")
+    def cancel_discount_program(self, ids: Ids, request: Request) -> Answer:
+        return self._change(ids | _fields(request), self.ledger.cancel_program, ids["program_id"])
+
+    @route("GET", "/visit/details/{location_id}/{record_id}/{visit_id}")
+    def visit_details(self, ids: Ids, request: Request) -> Answer:
+        self.visible_location(ids["location_id"])
+        return self._details(self.visit_at(ids))
+
+    @route("GET", "/visit/loyalty/transactions/{visit_id}")
+    def loyalty_transactions(self, ids: Ids, request: Request) -> Answer:
+        visit = self.visible_visit(ids["visit_id"])
+        return success(answers.loyalty_transactions(self.ledger.books, visit))
+
+    @route("GET", "/loyalty/client_cards/{client_id}")
+    def client_cards(self, ids: Ids, request: Request) -> Answer:
+        client, books = self.ledger.client(ids["client_id"]), self.ledger.books
+        held = [card for card in books.cards.values() if card.client_id == client.id]
+        return success([answers.card(books, card) for card in held])
+
+    @route("GET", "/visits/{visit_id}")
+    def visit(self, ids: Ids, request: Request) -> Answer:
+        return success(answers.visit(self.ledger.books, self.visible_visit(ids["visit_id"])))
+
+    @route("GET", "/records/{location_id}")
+    def records(self, ids: Ids, request: Request) -> Answer:
+        """The location's appointments, by time; the dates are the location's own days, both inclusive."""
+        location = self.visible_location(ids["location_id"])
+        first, last = _day(request, "start_date", date.min), _day(request, "end_date", date.max)
+        here = [visit for visit in self.ledger.books.visits.values() if visit.location_id == location.id]
+        if of_clients := _numbers(request, "client_id", ()):
+            here = [visit for visit in here if visit.client_id in of_clients]
+        visits = [visit for visit in here if first <= location.local(visit.starts_at).date() <= last]
+        visits.sort(key=lambda visit: (visit.starts_at, visit.id))
+        found = [(visit, record_id) for visit in visits for record_id in visit.record_ids]
+        data = [answers.record(self.ledger.books, *each) for each in _page(request, found)]
+        return success(data, meta={"page": _positive(request, "page", 1), "total_count": len(found)})
+
+    @route("GET", "/company/{location_id}")
+    def location(self, ids: Ids, request: Request) -> Answer:
+        look_up = self.ledger.location if self.is_open(Api.location, request) else self.visible_location
+        return success(answers.location(look_up(ids["location_id"])))
+
+    @route("GET", "/companies")
+    def companies(self, ids: Ids, request: Request) -> Answer:
+        is_open, there = self.is_open(Api.companies, request), self.ledger.books.locations.values()
+        return success([answers.location(item) for item in there if is_open or item.is_visible])
+
+    @route("GET", "/groups")
+    def groups(self, ids: Ids, request: Request) -> Answer:
+        """The chains that the user belongs to: none without the chain's right, though the locations name their chain."""
+        chains: dict[int, list[Location]] = {}
+        for place in self.ledger.books.locations.values():
+            if place.is_visible and self.ledger.rules.chain_right:
+                chains.setdefault(place.chain_id, []).append(place)
+        rows = [answers.chain(key, here, right=self.may_read_chain(here)) for key, here in chains.items()]
+        return success(rows)
+
+    @route("GET", "/user/permissions/{location_id}")
+    def permissions(self, ids: Ids, request: Request) -> Answer:
+        """The user's rights in a location; only the loyalty ones can be switched."""
+        rights = answers.shaped("permissions", self.visible_location(ids["location_id"]))
+        wanted = request.listed("group_permissions") or rights
+        return success({name: rights[name] for name in rights if name in wanted})
+
+    @route("GET", "/chain/{chain_id}/loyalty/transactions")
+    def chain_loyalty_transactions(self, ids: Ids, request: Request) -> Answer:
+        """The rows of the chain's visits; the dates, which are needed, are days of UTC, both inclusive."""
+        books = self.ledger.books
+        here = [place for place in books.locations.values() if place.chain_id == ids["chain_id"]]
+        if not here:
+            return NOT_FOUND
+        if not self.may_read_chain(here):
+            return FORBIDDEN
+        if missing := {"created_after", "created_before"} - set(request.query):
+            return invalid({name: [f"The {name} field is required."] for name in missing})
+        first, last = (_day(request, name, date.min) for name in ("created_after", "created_before"))
+        types = _numbers(request, "types", ALL_TYPES)
+        if not types <= set(ALL_TYPES):
+            return invalid({"types": ["Unknown type."]})
+        places = _numbers(request, "company_ids", books.locations) & {place.id for place in here}
+        visit_ids = _numbers(request, "visit_ids", books.visits)
+        rows = [
+            answers.chain_transaction(books, row, visit)
+            for visit in books.visits.values()
+            if visit.id in visit_ids and visit.location_id in places
+            for row in visit.rows
+            if row.type_id in types and first <= row.created_at.date() <= last
+        ]
+        return success(_page(request, sorted(rows, key=itemgetter("id"))), meta={"count": len(rows)})
+
+    @route("GET", "/clients/{location_id}")
+    def clients(self, ids: Ids, request: Request) -> Answer:
+        """By parts of name, phone and a card's number. Deprecated, and the only way to a client by the latter."""
+        self.visible_location(ids["location_id"])
+        books = self.ledger.books
+        card, phone, name = (request.query.get(key, "").casefold() for key in ("card", "phone", "fullname"))
+        holders = {each.client_id for each in books.cards.values() if card in each.number}
+        people = [each for each in books.clients.values() if not card or each.id in holders]
+        named = [each for each in people if name in each.name.casefold()]
+        found = [answers.shaped("client", each) for each in named if _digits(phone) in _digits(each.phone)]
+        return success(_page(request, found, 20), meta={"total_count": len(found)})
+
+    @route("POST", "/company/{location_id}/clients/search")
+    def clients_search(self, ids: Ids, request: Request) -> Answer:
+        """By a part of name or phone; each row is an id alone unless `fields` names more."""
+        self.visible_location(ids["location_id"])
+        body = {"page": 1, "page_size": 25, "fields": [], "filters": [], **_object(request)}
+        page, size, fields, filters = (body[name] for name in ("page", "page_size", "fields", "filters"))
+        are_lists = isinstance(fields, list) and isinstance(filters, list)
+        wanted = [_quick_search(each) for each in filters] if are_lists else [None]
+        is_page = type(page) is int and type(size) is int and page > 0 and 0 < size <= 200
+        if None in wanted or not is_page or not all(isinstance(name, str) for name in fields):
+            return failure(400, "Invalid filter value", {"filters": ["Invalid filter state"]})
+        people = [answers.shaped("client", each) for each in self.ledger.books.clients.values()]
+        found = [each for each in people if all(_is_found(each, str(value)) for value in wanted)]
+        shown = found[(page - 1) * size : page * size]
+        data = [{name: each[name] for name in each if name in ("id", *fields)} for each in shown]
+        return success(data, meta={"total_count": len(found)})
+
+    @route("POST", "/auth")
+    def auth(self, ids: Ids, request: Request) -> Answer:
+        body, access = _object(request), self.access
+        missing = [name for name in ("login", "password") if not isinstance(body.get(name), str)]
+        if missing:
+            return invalid({name: ["Required"] for name in missing})
+        if (body["login"], body["password"]) != (access.login, access.password):
+            return failure(401, "Wrong login or password.")
+        if access.asks_second_factor:
+            return success({"uuid": "6f9619ff-8b86-d011-b42d-00c04fc964ff"})
+        return success(answers.shaped("user", login=access.login, user_token=access.tokens[1]), status=201)
+
+    def _change(self, ids: dict[str, Any], verb: Callable[..., Decimal], *arguments: Decimal | int) -> Answer:
+        if not self.visible_location(ids["location_id"]).loyalty_access:
+            raise Refusal(FORBIDDEN)
+        visit = self.visit_at(ids)
+        verb(visit, ids["card_id"], *arguments, by=API)
+        return self._details(visit)
+
+    def _details(self, visit: Visit) -> Answer:
+        is_net = self.ledger.rules.line_cost == "after"
+        return success(answers.visit_details(self.ledger.books, visit, is_net=is_net))
+
 
 def operation_name(request: Request) -> str:
     """The contract's name for the request, or "" when it is none of the API's."""
@@ -103,194 +271,6 @@ def find(request: Request) -> tuple[Operation, Ids]:
         if method == request.method:
             return operation, {name: int(value) for name, value in match.groupdict().items()}
     raise Refusal(failure(405, "MethodNotAllowed") if matches else failure(404, "An error occurred"))
-
-
-def route(method: str, path: str) -> Callable[[Operation], Operation]:
-    pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[0-9]{1,18})", path))
-
-    def put(operation: Operation) -> Operation:
-        ROUTES.append((method, pattern, operation))
-        return operation
-
-    return put
-
-
-@route("POST", "/visit/loyalty/apply_card_withdrawal/{location_id}/{card_id}")
-def apply_card_withdrawal(api: Api, ids: Ids, request: Request) -> Answer:
-    fields = _fields(request, "amount")
-    return _change(api, ids | fields, api.ledger.withdraw, fields["amount"])
-
-
-@route("POST", "/visit/loyalty/cancel_card_withdrawal/{location_id}/{card_id}")
-def cancel_card_withdrawal(api: Api, ids: Ids, request: Request) -> Answer:
-    return _change(api, ids | _fields(request), api.ledger.cancel_withdrawal)
-
-
-@route("POST", "/visit/loyalty/apply_discount_program/{location_id}/{card_id}/{program_id}")
-def apply_discount_program(api: Api, ids: Ids, request: Request) -> Answer:
-    return _change(api, ids | _fields(request), api.ledger.apply_program, ids["program_id"])
-
-
-@route("POST", "/visit/loyalty/cancel_discount_program/{location_id}/{card_id}/{program_id}")
-def cancel_discount_program(api: Api, ids: Ids, request: Request) -> Answer:
-    return _change(api, ids | _fields(request), api.ledger.cancel_program, ids["program_id"])
-
-
-@route("GET", "/visit/details/{location_id}/{record_id}/{visit_id}")
-def visit_details(api: Api, ids: Ids, request: Request) -> Answer:
-    api.visible_location(ids["location_id"])
-    return _details(api, api.visit_at(ids))
-
-
-@route("GET", "/visit/loyalty/transactions/{visit_id}")
-def loyalty_transactions(api: Api, ids: Ids, request: Request) -> Answer:
-    visit = api.visible_visit(ids["visit_id"])
-    return success(answers.loyalty_transactions(api.ledger.books, visit))
-
-
-@route("GET", "/loyalty/client_cards/{client_id}")
-def client_cards(api: Api, ids: Ids, request: Request) -> Answer:
-    client, books = api.ledger.client(ids["client_id"]), api.ledger.books
-    held = [card for card in books.cards.values() if card.client_id == client.id]
-    return success([answers.card(books, card) for card in held])
-
-
-@route("GET", "/visits/{visit_id}")
-def visit(api: Api, ids: Ids, request: Request) -> Answer:
-    return success(answers.visit(api.ledger.books, api.visible_visit(ids["visit_id"])))
-
-
-@route("GET", "/records/{location_id}")
-def records(api: Api, ids: Ids, request: Request) -> Answer:
-    """The location's appointments, by time; the dates are the location's own days, both inclusive."""
-    location = api.visible_location(ids["location_id"])
-    first, last = _day(request, "start_date", date.min), _day(request, "end_date", date.max)
-    here = [visit for visit in api.ledger.books.visits.values() if visit.location_id == location.id]
-    if of_clients := _numbers(request, "client_id", ()):
-        here = [visit for visit in here if visit.client_id in of_clients]
-    visits = [visit for visit in here if first <= location.local(visit.starts_at).date() <= last]
-    visits.sort(key=lambda visit: (visit.starts_at, visit.id))
-    found = [(visit, record_id) for visit in visits for record_id in visit.record_ids]
-    data = [answers.record(api.ledger.books, *each) for each in _page(request, found)]
-    return success(data, meta={"page": _positive(request, "page", 1), "total_count": len(found)})
-
-
-@route("GET", "/company/{location_id}")
-def location(api: Api, ids: Ids, request: Request) -> Answer:
-    look_up = api.ledger.location if api.is_open(location, request) else api.visible_location
-    return success(answers.location(look_up(ids["location_id"])))
-
-
-@route("GET", "/companies")
-def companies(api: Api, ids: Ids, request: Request) -> Answer:
-    is_open, there = api.is_open(companies, request), api.ledger.books.locations.values()
-    return success([answers.location(item) for item in there if is_open or item.is_visible])
-
-
-@route("GET", "/groups")
-def groups(api: Api, ids: Ids, request: Request) -> Answer:
-    """The chains that the user belongs to: none without the chain's right, though the locations name their chain."""
-    chains: dict[int, list[Location]] = {}
-    for place in api.ledger.books.locations.values():
-        if place.is_visible and api.ledger.rules.chain_right:
-            chains.setdefault(place.chain_id, []).append(place)
-    rows = [answers.chain(key, here, has_loyalty=api.may_read_chain(here)) for key, here in chains.items()]
-    return success(rows)
-
-
-@route("GET", "/user/permissions/{location_id}")
-def permissions(api: Api, ids: Ids, request: Request) -> Answer:
-    """The user's rights in a location; only the loyalty ones can be switched."""
-    rights = answers.shaped("permissions", api.visible_location(ids["location_id"]))
-    wanted = request.listed("group_permissions") or rights
-    return success({name: rights[name] for name in rights if name in wanted})
-
-
-@route("GET", "/chain/{chain_id}/loyalty/transactions")
-def chain_loyalty_transactions(api: Api, ids: Ids, request: Request) -> Answer:
-    """The rows of the chain's visits; the dates, which are needed, are days of UTC, both inclusive."""
-    books = api.ledger.books
-    here = [place for place in books.locations.values() if place.chain_id == ids["chain_id"]]
-    if not here:
-        return NOT_FOUND
-    if not api.may_read_chain(here):
-        return FORBIDDEN
-    missing = {"created_after", "created_before"} - set(request.query)
-    if missing:
-        return invalid({name: [f"The {name} field is required."] for name in missing})
-    first, last = (_day(request, name, date.min) for name in ("created_after", "created_before"))
-    types = _numbers(request, "types", ALL_TYPES)
-    if not types <= set(ALL_TYPES):
-        return invalid({"types": ["Unknown type."]})
-    places = _numbers(request, "company_ids", books.locations) & {place.id for place in here}
-    visit_ids = _numbers(request, "visit_ids", books.visits)
-    rows = [
-        answers.chain_transaction(books, row, visit)
-        for visit in books.visits.values()
-        if visit.id in visit_ids and visit.location_id in places
-        for row in visit.rows
-        if row.type_id in types and first <= row.created_at.date() <= last
-    ]
-    return success(_page(request, sorted(rows, key=itemgetter("id"))), meta={"count": len(rows)})
-
-
-@route("GET", "/clients/{location_id}")
-def clients(api: Api, ids: Ids, request: Request) -> Answer:
-    """By parts of name, phone and a card's number. Deprecated, and the only way to a client by the latter."""
-    api.visible_location(ids["location_id"])
-    books = api.ledger.books
-    card, phone, name = (request.query.get(key, "").casefold() for key in ("card", "phone", "fullname"))
-    holders = {each.client_id for each in books.cards.values() if card in each.number}
-    people = [each for each in books.clients.values() if not card or each.id in holders]
-    named = [each for each in people if name in each.name.casefold()]
-    found = [answers.shaped("client", each) for each in named if _digits(phone) in _digits(each.phone)]
-    return success(_page(request, found, 20), meta={"total_count": len(found)})
-
-
-@route("POST", "/company/{location_id}/clients/search")
-def clients_search(api: Api, ids: Ids, request: Request) -> Answer:
-    """By a part of name or phone; each row is an id alone unless `fields` names more."""
-    api.visible_location(ids["location_id"])
-    body = {"page": 1, "page_size": 25, "fields": [], "filters": [], **_object(request)}
-    page, size, fields, filters = (body[name] for name in ("page", "page_size", "fields", "filters"))
-    are_lists = isinstance(fields, list) and isinstance(filters, list)
-    wanted = [_quick_search(each) for each in filters] if are_lists else [None]
-    is_page = type(page) is int and type(size) is int and page > 0 and 0 < size <= 200
-    if None in wanted or not is_page or not all(isinstance(name, str) for name in fields):
-        return failure(400, "Invalid filter value", {"filters": ["Invalid filter state"]})
-    people = [answers.shaped("client", each) for each in api.ledger.books.clients.values()]
-    found = [each for each in people if all(_is_found(each, str(value)) for value in wanted)]
-    shown = found[(page - 1) * size : page * size]
-    data = [{name: each[name] for name in each if name in ("id", *fields)} for each in shown]
-    return success(data, meta={"total_count": len(found)})
-
-
-@route("POST", "/auth")
-def auth(api: Api, ids: Ids, request: Request) -> Answer:
-    body = _object(request)
-    missing = {name: ["Required"] for name in ("login", "password") if not isinstance(body.get(name), str)}
-    if missing:
-        return invalid(missing)
-    if (body["login"], body["password"]) != (api.access.login, api.access.password):
-        return failure(401, "Wrong login or password.")
-    if api.access.asks_second_factor:
-        return success({"uuid": "6f9619ff-8b86-d011-b42d-00c04fc964ff"})
-    return success(
-        answers.shaped("user", login=api.access.login, user_token=api.access.tokens[1]), status=201
-    )
-
-
-def _change(api: Api, ids: dict[str, Any], verb: Callable[..., Decimal], *arguments: Decimal | int) -> Answer:
-    if not api.visible_location(ids["location_id"]).loyalty_access:
-        raise Refusal(FORBIDDEN)
-    visit = api.visit_at(ids)
-    verb(visit, ids["card_id"], *arguments, by=API)
-    return _details(api, visit)
-
-
-def _details(api: Api, visit: Visit) -> Answer:
-    is_net = api.ledger.rules.line_cost == "after"
-    return success(answers.visit_details(api.ledger.books, visit, is_net=is_net))
 
 
 def _fields(request: Request, *more: str) -> dict[str, Any]:

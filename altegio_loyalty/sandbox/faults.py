@@ -16,7 +16,7 @@ from typing import Any
 
 from altegio_loyalty.sandbox.wire import Answer, Literal, encode
 
-NASTY_TEXT = "\u0000\ud800<script>alert(1)</script>"
+NASTY = "\u0000\ud800<script>alert(1)</script>"
 _HEADERS = {"retry_after": "Retry-After", "location": "Location"}
 
 
@@ -46,11 +46,6 @@ FAULTS = {name: _kind_of(**row) for name, row in _ROWS.items()}
 """Every fault by name."""
 
 
-def _truncated(body: Any) -> bytes:
-    whole = encode(body)
-    return whole[: len(whole) // 2]
-
-
 def _huge(body: Any, megabytes: float) -> Any:
     padding = "x" * int(float(megabytes) * 1024 * 1024)
     return {**body, "padding": padding} if isinstance(body, dict) else [*body, padding]
@@ -72,10 +67,6 @@ def _as_text(key: str, value: Any) -> Any:
     return str(value) if is_number and wanted else value
 
 
-def _nasty(key: str, value: Any) -> Any:
-    return value + NASTY_TEXT if isinstance(value, str) else value
-
-
 def _changed(value: Any, change: Callable[[str, Any], Any], key: str = "") -> Any:
     """The same JSON with every plain value passed through `change`, together with the key it stands under."""
     if isinstance(value, dict):
@@ -86,12 +77,14 @@ def _changed(value: Any, change: Callable[[str, Any], Any], key: str = "") -> An
 
 
 _CHANGES: dict[str, Callable[..., Any]] = {
-    "truncated_json": _truncated,
+    "truncated_json": lambda body: encode(body)[: len(encode(body)) // 2],
     "huge": _huge,
     "deep": _deep,
     "nan": _nan,
     "string_ids": lambda body: _changed(body, _as_text),
-    "nul_text": lambda body: _changed(body, _nasty),
+    "nul_text": lambda body: _changed(
+        body, lambda key, text: text + NASTY if isinstance(text, str) else text
+    ),
 }
 """Another body instead of the real one, an error of the books' own as well; called with the fault's parameters."""
 
@@ -112,8 +105,7 @@ class Fault:
 
     def __post_init__(self) -> None:
         kind = _kind(self.name)
-        unknown = sorted(set(self.parameters) - set(kind.parameters))
-        if unknown:
+        if unknown := sorted(set(self.parameters) - set(kind.parameters)):
             takes = ", ".join(kind.parameters) or "none of its own"
             raise ValueError(f"The fault {self.name} takes no {', '.join(unknown)}; it takes {takes}.")
         if self.effect not in (None, kind.effect) and not kind.can_choose:
@@ -175,10 +167,11 @@ class FaultBoard:
     def pick(self, subject: str) -> Fault | None:
         """The fault that this request meets, counted as a hit."""
         with self._lock:
-            fault = next((fault for fault in self._faults if fault.meets(subject)), None)
-            if fault is not None:
-                fault.hits += 1
-            return fault
+            for fault in self._faults:
+                if fault.meets(subject):
+                    fault.hits += 1
+                    return fault
+        return None
 
     @property
     def switched_on(self) -> list[Fault]:

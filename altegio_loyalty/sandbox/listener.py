@@ -54,13 +54,9 @@ class Listener:
                 with contextlib.suppress(OSError):
                     sock, address = self._socket.accept()
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    self._start(sock, address)
-
-    def _start(self, sock: socket.socket, address: tuple[str, int]) -> None:
-        name = "altegio-sandbox-call"
-        thread = threading.Thread(target=self._run, args=(sock, address), name=name, daemon=True)
-        self._open[thread] = sock
-        thread.start()
+                    thread = threading.Thread(target=self._run, args=(sock, address), daemon=True)
+                    self._open[thread] = sock
+                    thread.start()
 
     def _run(self, sock: socket.socket, address: tuple[str, int]) -> None:
         try:

@@ -50,9 +50,8 @@ class SandboxRemote:
 
     def _call(self, what: str, fields: dict[str, Any] | None = None) -> dict[str, Any]:
         body = None if fields is None else json.dumps(fields).encode()
-        request = urllib.request.Request(
-            f"{self.address}/_sandbox/{what}", body, {"Content-Type": "application/json"}
-        )
+        address, headers = f"{self.address}/_sandbox/{what}", {"Content-Type": "application/json"}
+        request = urllib.request.Request(address, body, headers)
         try:
             with self._opener.open(request, timeout=10) as answer:
                 result: dict[str, Any] = json.load(answer)

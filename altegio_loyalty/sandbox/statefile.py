@@ -28,9 +28,8 @@ def load(path: Path, access: Access) -> Books | None:
     """
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
-        books: Books = _read(
-            Books, {item.name: state["books"][item.name] for item in dataclasses.fields(Books)}
-        )
+        kept = {item.name: state["books"][item.name] for item in dataclasses.fields(Books)}
+        books: Books = _read(Books, kept)
         books.next_ids = {**FIRST_IDS, **books.next_ids}
         partner_token, user_token = state["tokens"]
         access.tokens, access.pairs = (partner_token, user_token), state["token_pairs"]

@@ -99,9 +99,8 @@ class Command(BaseCommand):
             calls.read_visit(taken.visit_id, taken.record_id)
         now = services.read_visit(calls.location, visit_id=taken.visit_id, record_id=taken.record_id).details
         if now is not None and now.withdrawn(taken.card_id) > 1:  # unreadable: giving back looks by itself
-            raise CommandError(
-                f"There are more points of the card, so none was given back. {_in_the_log(taken)}"
-            )
+            said = "There are more points of the card, so none was given back."
+            raise CommandError(f"{said} {_in_the_log(taken)}")
 
 
 def _in_the_log(operation: LoyaltyOperation) -> str:

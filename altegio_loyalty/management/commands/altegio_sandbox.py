@@ -25,9 +25,8 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8001, help="Port to listen on; 0 takes a free one.")
         parser.add_argument("--host", default="127.0.0.1", help="Address to listen on.")
         parser.add_argument("--state", metavar="FILE", help="Keep the books in this file between runs.")
-        parser.add_argument(
-            "--seed", choices=["demo", "empty"], default="demo", help="What is in the books at first."
-        )
+        text = "What is in the books at first."
+        parser.add_argument("--seed", choices=["demo", "empty"], default="demo", help=text)
         parser.add_argument("--no-rate-limit", action="store_true", help="Do not limit requests.")
 
     def handle(self, *args: Any, **options: Any) -> None:

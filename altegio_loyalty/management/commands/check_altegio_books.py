@@ -16,9 +16,8 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--day", type=datetime.date.fromisoformat, help="this day, each location's own, as YYYY-MM-DD"
-        )
+        text = "this day, each location's own, as YYYY-MM-DD"
+        parser.add_argument("--day", type=datetime.date.fromisoformat, help=text)
         parser.add_argument("--location", type=int, help="this location alone, by its ID")
 
     def handle(self, *args: Any, day: datetime.date | None, location: int | None, **options: Any) -> None:
@@ -29,10 +28,8 @@ class Command(BaseCommand):
         for each in found:
             self.stdout.write(f"{each.location.title}: {each}")
             self.stdout.writelines(f"  {item}\n" for item in each.open_items)
-        items = BooksItem.objects.filter(closed_at=None, location__in=asked).select_related(
-            "location", "books"
-        )
-        older = list(items.exclude(books__in=found).order_by("pk"))
+        items = BooksItem.objects.filter(closed_at=None, location__in=asked).exclude(books__in=found)
+        older = list(items.select_related("location", "books").order_by("pk"))
         for item in older:
             self.stdout.write(f"{item.location.title}, {item.books.day}: {item}")
         # What is at odds comes first: it is known, whatever else could not be checked.

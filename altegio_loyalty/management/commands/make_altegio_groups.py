@@ -16,17 +16,14 @@ class Command(BaseCommand):
     help = "Make the groups Reception and Manager. A group that is there stays as it is, unless --complete."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--complete", action="store_true", help="give groups that are there already what they lack"
-        )
+        text = "give groups that are there already what they lack"
+        parser.add_argument("--complete", action="store_true", help=text)
 
     def handle(self, *args: Any, complete: bool, verbosity: int, **options: Any) -> None:
+        ours = Permission.objects.filter(content_type__app_label="altegio_loyalty")
         for name, codenames in GROUPS.items():
             group, is_new = Group.objects.get_or_create(name=name)
-            wanted = Permission.objects.filter(
-                content_type__app_label="altegio_loyalty", codename__in=codenames
-            )
-            lacking = wanted.exclude(group=group)
+            lacking = ours.filter(codename__in=codenames).exclude(group=group)
             names = ", ".join(permission.codename for permission in lacking)
             if not lacking:
                 said = "is there, with all it needs."

@@ -11,13 +11,10 @@ class Command(BaseCommand):
     help = "Encrypt the tokens of all locations anew, each for its row, with the first of ENCRYPTION_KEYS."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        unreadable = []
-        rotated_count = 0
+        unreadable, rotated_count, names = [], 0, ("partner_token", "user_token")
         for location in Location.objects.all():
             try:
-                tokens = {
-                    name: Secret(getattr(location, name).reveal()) for name in ("partner_token", "user_token")
-                }
+                tokens = {name: Secret(getattr(location, name).reveal()) for name in names}
             except UndecryptableToken as error:
                 unreadable.append(f"Location {location.pk}: {error}")
                 continue
