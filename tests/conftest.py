@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,12 @@ MARKER_OF_ENGINE = {"postgresql": "postgres", "mysql": "mariadb", "sqlite3": "sq
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--only-database", action="store_true", help="only the tests that touch the database")
+
+
+def pytest_configure() -> None:
+    # A shell that starts them in the background has the tests ignore Ctrl-C, and whatever they start.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _touches_database(item: pytest.Item) -> bool:

@@ -18,7 +18,7 @@ from tests.reachable import REPOSITORY
 
 #: How long anything may take that happens by itself; no test waits for so long unless it fails.
 PATIENCE = 280
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:

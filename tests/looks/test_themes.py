@@ -17,7 +17,7 @@ THEMES = ("unfold", "jazzmin", "grappelli")
 @pytest.mark.browser
 @pytest.mark.axe
 @pytest.mark.sqlite
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("theme", THEMES)
 def test_the_pages_work_in(theme: str) -> None:
     """`theme_stories.py` with the theme's settings."""

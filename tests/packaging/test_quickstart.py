@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from tests.packaging.quickstart import LOGIN, PASSWORD, Site
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
