@@ -7,7 +7,19 @@ from operator import or_
 from typing import Any, Self
 
 from django.db import models
-from django.db.models import Case, DateTimeField, Exists, ExpressionWrapper, F, Max, OuterRef, Q, When, Window
+from django.db.models import (
+    Case,
+    Count,
+    DateTimeField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    Max,
+    OuterRef,
+    Q,
+    When,
+    Window,
+)
 from django.db.models.functions import Coalesce, RowNumber
 
 from altegio_loyalty import kinds
@@ -104,6 +116,15 @@ class OperationQuerySet(models.QuerySet[Any]):
         is_stuck = HELD_UP | Exists(self._looked_up_in_vain())
         in_vain = (Q(status=Status.UNCONFIRMED) & is_stuck) | is_unknown
         return Q(attention__gt=0) & (Q(attention=TO_CLOSE) | in_vain)
+
+    def queue(self, **more: Any) -> dict[str, Any]:
+        """How many wait, are in doubt, and need a person, and what more is asked of what is not done with: one query."""
+        return self.filter(attention__gt=0).aggregate(
+            needing=Count("pk", filter=self.needs_person()),
+            waiting=Count("pk", filter=WORKS & Q(status__in=(Status.PENDING, Status.SENDING))),
+            in_doubt=Count("pk", filter=WORKS & Q(status=Status.UNCONFIRMED)),
+            **more,
+        )
 
     def _looked_up_in_vain(self) -> models.QuerySet[Any]:
         """The look-ups of an operation that Altegio answered after the time to settle, and that ended no doubt."""

@@ -26,13 +26,13 @@ SECRET_KEY = env.str("SECRET_KEY", default="") or stand_ins.secret_key(VAR_DIR, 
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 
 INSTALLED_APPS = [
+    "altegio_loyalty",  # before the admin, whose index then says what waits
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "altegio_loyalty",
 ]
 
 MIDDLEWARE = [

@@ -105,9 +105,8 @@ def test_every_message_is_translated(catalogue: list[Entry]) -> None:
 
 
 def test_a_translation_is_not_the_english_text_again(catalogue: list[Entry]) -> None:
-    same_in_both = {"HTTP"}
     texts = {text for entry in catalogue for text in entry.translations}
-    assert {text for text in texts if not re.search("[а-яё]", text, re.IGNORECASE)} == same_in_both
+    assert {text for text in texts if not re.search("[а-яё]", text, re.IGNORECASE)} == set()
 
 
 def test_a_translation_has_the_placeholders_of_its_message(catalogue: list[Entry]) -> None:
@@ -210,7 +209,20 @@ def test_the_scripts_take_their_texts_from_the_templates() -> None:
 # What a person reads
 
 #: Russian pages have them too; the rest in Latin letters would be English that was left.
-NOT_ENGLISH = {"Altegio", "CSV", "Excel", "HTTP", "ID", "UTC", "Django", "EUR", "Europe", "Prague"}
+NOT_ENGLISH = {
+    "Altegio",
+    "CSV",
+    "Excel",
+    "HTTP",
+    "ID",
+    "UTC",
+    "Django",
+    "EUR",
+    "Europe",
+    "Prague",
+    "Enter",
+    "Esc",
+}
 
 
 def english_in(text: str) -> set[str]:

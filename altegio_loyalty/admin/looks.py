@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils.formats import date_format
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from altegio_loyalty import kinds
@@ -76,6 +76,14 @@ def status_badge(operation: LoyaltyOperation) -> SafeString:
     look = look_of(operation)
     badge = '<span class="altegio-badge altegio-badge-{}"><span aria-hidden="true">{}</span> {}</span>'
     return format_html(badge, look.tone, look.symbol, look.word)
+
+
+def in_lines(first: object, *more: object) -> SafeString:
+    """One cell of a list in several lines, those below the first in small letters; what is empty takes none."""
+    below = format_html_join(
+        "", '<br><span class="altegio-small">{}</span>', ((text,) for text in more if text)
+    )
+    return format_html("{}{}", first, below)
 
 
 def short_time(moment: datetime | None, zone: tzinfo | None = None) -> str:

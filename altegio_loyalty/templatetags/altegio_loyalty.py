@@ -45,10 +45,10 @@ def in_currency(amount: object, currency: str) -> str:
 
 
 @register.filter
-def needing_count(user: Any) -> int:
-    """How many operations that the user may see need a person."""
-    seen: Any = visible_to(user, LoyaltyOperation.objects.needing_attention())
-    return int(seen.count())
+def queue_of(user: Any) -> dict[str, Any]:
+    """How many operations that the user may see wait, and how many need a person."""
+    seen: Any = visible_to(user, LoyaltyOperation.objects.all())
+    return seen.queue()  # type: ignore[no-any-return]
 
 
 @register.filter

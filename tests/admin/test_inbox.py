@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -64,9 +66,21 @@ def test_every_screen_shows_the_same_number(log: Log, boss: Client) -> None:
     assert boss.get(reverse(LIST), {"attention": "needed"}).context["cl"].result_count == 3
     (call,) = boss.get(reverse(OVERVIEW)).context["calls"]
     assert (call["count"], call["url"]) == (3, reverse(INBOX))
-    menu = boss.get(reverse("admin:app_list", args=["altegio_loyalty"]))
-    assert "Needs a person: 3" in words(menu)
+    for menu in (reverse("admin:index"), reverse("admin:app_list", args=["altegio_loyalty"])):
+        assert "Needs a person: 3<" in words(boss.get(menu))
+        assert "; waiting: 1; in doubt: 2." in words(boss.get(menu))
     assert LoyaltyOperation.objects.needing_attention().count() == 3
+
+
+def test_the_index_tells_of_the_queue_in_one_query__to_those_who_may_see_it(
+    log: Log, boss: Client, sign_in: Any
+) -> None:
+    some_of_each(log)
+    for person, told in ((boss, True), (sign_in("view_visit", username="visits"), False)):
+        with CaptureQueriesContext(connection) as queries:
+            page = words(person.get(reverse("admin:index")))
+        assert ("Needs a person" in page) == told
+        assert sum('"needing"' in query["sql"].replace("`", '"') for query in queries) == told
 
 
 def test_each_thing_says_what_the_app_still_does_and_what_a_person_can_do(log: Log, boss: Client) -> None:

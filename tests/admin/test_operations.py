@@ -620,7 +620,20 @@ def test_the_list_shows_no_phone_number(boss: Client, log: Log) -> None:
 
 def test_what_is_being_sent_has_no_next_try(boss: Client, log: Log) -> None:
     log.add(Status.SENDING)
-    assert '<td class="field-next_try">-</td>' in boss.get(reverse(LIST)).content.decode()
+    assert "next try" not in boss.get(reverse(LIST)).content.decode()
+    log.add(Status.PENDING)
+    assert "next try" in boss.get(reverse(LIST)).content.decode()
+
+
+def test_a_row_of_the_list_tells_all_in_five_columns(boss: Client, log: Log) -> None:
+    """Who asked, and with which card, promotion and location, stand below when, what and where."""
+    titles = {"card_title": "Gold ···0520", "program_title": "Birthday 10 %", "program_id": 7, "amount": None}
+    log.add(Status.PENDING, kind=Kind.APPLY_DISCOUNT_PROGRAM, requested_by_login="ann", **titles)
+    html = boss.get(reverse(LIST)).content.decode()
+    row = html.partition("<tbody>")[2].partition("</tbody>")[0]
+    assert row.count("<td") + row.count("<th") == 6
+    for told in ("ann", "Gold ···0520", "Birthday 10 %", log.location.title, "Jane Doe"):
+        assert f">{told}" in row
 
 
 def test_the_list_and_the_page_cost_few_queries_however_many_rows(

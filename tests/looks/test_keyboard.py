@@ -92,6 +92,43 @@ def test_the_whole_story_in_few_keys(desk: Any, log_in: Any) -> None:
     key("Enter")
     expect(page.locator("#altegio-verdicts")).to_contain_text("Done: 320 points taken.")
     assert keys <= 25, keys
+    key("Escape")
+    page.wait_for_url("**/visit/")
+    expect(page.locator("#searchbar")).to_be_focused()
+    assert keys <= 25, keys
+
+
+def test_the_keys_are_named_where_they_work(desk: Any, manager: Any) -> None:
+    """Enter only where the focus is on what it would do; Escape goes back, from a form with nothing changed."""
+    there, keys = desk.visit(), manager.locator(".altegio-keys")
+    Location.objects.update(visits_read_at=timezone.now())
+    go(desk, manager, "visit/")
+    expect(keys.get_by_text("opens the only visit")).to_be_visible()
+    manager.locator("#action-toggle").focus()
+    expect(keys.get_by_text("opens the only visit")).to_be_hidden()
+    manager.keyboard.press("Escape")
+    expect(manager.locator("#searchbar")).to_be_focused()
+    manager.goto(desk.page_of(there))
+    expect(keys.get_by_text("the button in the frame")).to_be_visible()
+    manager.keyboard.press("Enter")
+    manager.wait_for_url("**/operate/**")
+    expect(keys.get_by_text("does what is chosen, ↑ and ↓ choose")).to_be_visible()
+    manager.keyboard.press("Escape")
+    manager.wait_for_url(f"**/{there.id}/change/")
+    assert not LoyaltyOperation.objects.exists()
+
+
+def test_escape_leaves_no_page_while_something_is_sent(desk: Any, manager: Any) -> None:
+    there = desk.visit()
+    desk.sandbox.fail("hang", path="apply_card_withdrawal", times=1, seconds=2)
+    manager.goto(desk.page_of(there))
+    manager.get_by_role("link", name="Withdraw").click()
+    manager.wait_for_url("**/operate/**")
+    expect(manager.locator("input[type=radio]:checked")).to_be_focused()
+    manager.keyboard.press("Enter")
+    expect(manager.locator("form[aria-busy]")).to_have_count(1)
+    manager.keyboard.press("Escape")
+    expect(manager.locator("#altegio-verdicts")).to_contain_text("Done: 320 points taken.", timeout=20_000)
 
 
 def test_several_visits_from_the_list(desk: Any, manager: Any) -> None:

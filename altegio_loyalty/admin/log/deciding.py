@@ -20,7 +20,7 @@ from altegio_loyalty.conf import get_settings
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.moments import start_of, today
 from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.wording import points
+from altegio_loyalty.wording import isolated, points
 
 #: An operation as the pages show it.
 Row = dict[str, Any]
@@ -34,7 +34,8 @@ def asked_of(operation: LoyaltyOperation) -> str:
     """What was asked for: an amount, or which promotion."""
     if operation.amount is not None:
         return points(operation.amount, getattr(operation, "currency_shown", ""))
-    return _("promotion %(id)s") % {"id": operation.program_id} if operation.program_id else ""
+    number = _("promotion %(id)s") % {"id": operation.program_id} if operation.program_id else ""
+    return isolated(operation.program_title) or number
 
 
 def _age_of(operation: LoyaltyOperation) -> str:

@@ -32,10 +32,7 @@ class InboxPage(DecisionPage):
         locations: Any = locations_of(self.request, **watch.facts(), unknown_count=UNKNOWN)
         ends = WORKS & Q(status=Status.PENDING)
         soon = Q(expires_at__lte=timezone.now() + SOON)
-        queue = rows.filter(attention__gt=0).aggregate(
-            needing=Count("pk", filter=rows.needs_person()),
-            waiting=Count("pk", filter=WORKS & Q(status__in=(Status.PENDING, Status.SENDING))),
-            in_doubt=Count("pk", filter=WORKS & Q(status=Status.UNCONFIRMED)),
+        queue = rows.queue(
             oldest=Min("created_at", filter=WORKS & Q(status__in=OPEN)),
             ending=Count("expires_at", filter=ends),
             ending_soon=Count("expires_at", filter=ends & soon),

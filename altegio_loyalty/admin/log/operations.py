@@ -23,7 +23,7 @@ from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE, Answer, DecisionPag
 from altegio_loyalty.admin.log.export import export
 from altegio_loyalty.admin.log.filters import AskedFilter, AttentionFilter
 from altegio_loyalty.admin.log.inbox import InboxPage
-from altegio_loyalty.admin.looks import short_time, status_badge, time_at
+from altegio_loyalty.admin.looks import in_lines, short_time, status_badge, time_at
 from altegio_loyalty.admin.overview.books import BooksPage
 from altegio_loyalty.admin.overview.page import OverviewPage
 from altegio_loyalty.admin.pages import (
@@ -42,7 +42,7 @@ from altegio_loyalty.models import LoyaltyOperation, OperationAttempt, Visit
 from altegio_loyalty.states import Kind, Status
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy
-from altegio_loyalty.wording import points, zone_note
+from altegio_loyalty.wording import isolated, points, zone_note
 from altegio_loyalty.wording import reason as in_words
 
 #: So many visits are considered that a search for a name or an appointment finds.
@@ -97,10 +97,7 @@ def _as_action(decision: Decision) -> Callable[..., Answer]:
 class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
     """Read-only for everyone. What changes an operation goes through the services, and says who did it."""
 
-    list_display = (
-        "asked_at", "badge", "kind_name", "visit_link", "asked", "applied", "next_try", "card_id", "location",
-        "requested_by_login",
-    )  # fmt: skip
+    list_display = ("asked_at", "state", "what", "place_link", "taken")
     list_filter = (AttentionFilter, "status", "kind", LocationFilter, AskedFilter)
     list_per_page = 50
     sortable_by = ()
@@ -153,8 +150,11 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
 
     def _for_person(self, request: HttpRequest, names: tuple[str, ...]) -> tuple[str, ...]:
         """The columns, without a link to where the person may not go."""
-        visit = "visit_link" if Page(self, request).sees_visits else "visit_name"
-        return tuple(visit if name == "visit_link" else name for name in names)
+        if Page(self, request).sees_visits:
+            return names
+        return tuple(
+            name.replace("_link", "_name") if name in ("visit_link", "place_link") else name for name in names
+        )
 
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
         actions = super().get_actions(request, **at_place(action_location))
@@ -173,8 +173,17 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             tell_apart(request, changelist.result_list)
         return response
 
-    asked_at = column(gettext_lazy("asked at"), lambda row: time_at(row.location, row.created_at))
-    badge = column(gettext_lazy("state"), status_badge)
+    asked_at = column(
+        gettext_lazy("asked at"),
+        lambda row: in_lines(time_at(row.location, row.created_at), row.requested_by_login),
+    )
+    what = column(
+        gettext_lazy("operation"),
+        lambda row: in_lines(
+            row.get_kind_display(), asked_of(row), isolated(row.card_title) or f"{_('Card')} {row.card_id}"
+        ),
+    )
+    place_name = column(gettext_lazy("visit"), lambda row: in_lines(row.visit, row.location.title))
     # Django shows a kind, or an ending, that only a newer release knows as if there were none.
     kind_name = column(gettext_lazy("operation"), LoyaltyOperation.get_kind_display)
     ending_name = column(gettext_lazy("how"), LoyaltyOperation.get_ending_display)
@@ -195,6 +204,21 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         # While it is being sent the column holds the end of the lease, which is nobody's next try.
         moment = None if operation.status == Status.SENDING else operation.next_attempt_at
         return short_time(moment, operation.location.zone)
+
+    @admin.display(description=gettext_lazy("state"))
+    def state(self, operation: LoyaltyOperation) -> SafeString:
+        due = self.next_try(operation)
+        return in_lines(status_badge(operation), due and _("next try %(time)s") % {"time": due})
+
+    @admin.display(description=gettext_lazy("applied"), empty_value="")
+    def taken(self, operation: LoyaltyOperation) -> SafeString | str:
+        # Narrow screens show no heading.
+        text, label = self.applied(operation), '<span class="altegio-cell-label">{}</span> {}'
+        return text and format_html(label, _("applied"), text)
+
+    @admin.display(description=gettext_lazy("visit"))
+    def place_link(self, operation: LoyaltyOperation) -> SafeString:
+        return in_lines(self.visit_link(operation), operation.location.title)
 
     @admin.display(description=gettext_lazy("visit"))
     def visit_link(self, operation: LoyaltyOperation) -> SafeString | str:

@@ -159,7 +159,7 @@ class OverviewPage(Page):
         """What needs a person now, in all of the person's locations, the most urgent first."""
         rows = self.locations.values()
         paused = sum(row.is_active and row.is_paused for row in rows)
-        needing = LoyaltyOperation.objects.filter(self.seen).needing_attention().count()
+        needing = LoyaltyOperation.objects.filter(self.seen).queue()["needing"]
         unexplained = sum(row.unknown_count for row in rows)
         waits = _("Locations whose tokens do not work; their operations wait until they do.")
         stuck = _("In doubt, given up or at odds with the visit, and nothing settles it by itself.")

@@ -226,6 +226,34 @@
         // Without storage nothing is remembered.
     }
 
+    /** Not from a field where the key has a meaning of its own, nor while something is being sent. */
+    const isOurEscape = (event) =>
+        event.key === "Escape" &&
+        !(event.defaultPrevented || event.isComposing || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) &&
+        !event.target.closest?.("select, input[type=date], dialog, [role=dialog]") &&
+        !document.querySelector("form[data-is-sent]");
+
+    document.addEventListener("keydown", (event) => {
+        if (isOurEscape(event)) {
+            document.querySelector("[data-altegio-back]")?.click();
+            const search = document.getElementById("searchbar");
+            search?.focus();
+            search?.select();
+        }
+    });
+    /** The keys are named where there are some, and Enter where it does what is said of it. */
+    const nameKeys = () => {
+        for (const keys of document.querySelectorAll(".altegio-keys")) {
+            const enter = keys.querySelector("[data-altegio-when]");
+            enter.hidden = !document.activeElement?.closest(enter.dataset.altegioWhen);
+            keys.hidden = !window.matchMedia("(hover: hover)").matches;
+        }
+    };
+
+    document.addEventListener("focusin", nameKeys);
+    document.addEventListener("focusout", () => setTimeout(nameKeys));
+    nameKeys();
+
     const MAIN = [
         ".altegio-page form[data-altegio-once] input[type=radio]:checked",
         ".altegio-page section[aria-labelledby=cards] a.button",
