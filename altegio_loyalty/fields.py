@@ -13,11 +13,13 @@ from django.db.models.query_utils import DeferredAttribute
 from django.db.models.sql import InsertQuery
 from django.utils.encoding import force_str
 
-from altegio_loyalty.client.crypto import KeyRing, derive_key
 from altegio_loyalty.client.hidden import Hidden, hides_frames
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.exceptions import UndecryptableToken
 from altegio_loyalty.redaction import MASK
+
+if TYPE_CHECKING:
+    from altegio_loyalty.client.crypto import KeyRing
 
 _STORED_PREFIX = "fernet:"
 #: Whose place is in the ciphertext; without the second word it is of an earlier release, and bound when it is saved.
@@ -25,8 +27,10 @@ _BOUND_PREFIX = "fernet:bound:"
 
 
 @hides_frames
-def key_ring() -> KeyRing:
+def key_ring() -> "KeyRing":
     """The keys of ENCRYPTION_KEYS or, where that is empty, keys derived from SECRET_KEY and its fallbacks."""
+    from altegio_loyalty.client.crypto import KeyRing, derive_key  # heavy, and of no use before a token is
+
     keys = list(get_settings().ENCRYPTION_KEYS)
     if not keys:
         secrets = [django_settings.SECRET_KEY, *django_settings.SECRET_KEY_FALLBACKS]

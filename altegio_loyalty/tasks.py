@@ -10,6 +10,7 @@ from celery import current_app, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import transaction
 
+import altegio_loyalty.client.connection  # noqa: F401  once, before a worker forks
 from altegio_loyalty import books, database, delivery, retention
 from altegio_loyalty.conf import get_settings
 

@@ -11,79 +11,21 @@ holds none. The secrets join the request on its way into the socket.
 import contextlib
 import http.client
 import io
-import math
 import socket
 import struct
-import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError
 
-from altegio_loyalty.client.hidden import Hidden
-from altegio_loyalty.client.types import Credentials
+from altegio_loyalty.client.exchange import current
 
 #: SO_LINGER, on, with 0 seconds.
 _DROP_UNSENT = struct.pack("ii", 1, 0)
-
-
-class TooLate(OSError):
-    """The moment up to which the request might be sent has passed."""
-
-
-@dataclass
-class Exchange:
-    """One request and its answer on their way. Moments are of `time.monotonic()` and of `time.time()`."""
-
-    ends_at: float
-    send_before: float
-    send_before_clock: float
-    bytes_left: int
-    credentials: Credentials
-    #: What is sent in place of the body, which then only has its length; None where the body holds no secret.
-    body: Hidden | None = None
-    is_sent: bool = False
-
-    def check_may_send(self) -> None:
-        """Refuse the next piece of the request where the sender's lease has run out, by either clock.
-
-        Two clocks, since the monotonic one may stand still while a machine sleeps and the other may be set. Each piece,
-        since a request whose body never follows its head is not carried out.
-        """
-        if time.monotonic() >= self.send_before or time.time() >= self.send_before_clock:
-            raise TooLate("the time in which this might be sent has passed")
-
-    def fill(self, piece: bytes, *, is_head: bool) -> bytes:
-        """A piece of the request with its secrets: bind it to no name."""
-        if is_head:
-            return b"%b%b\r\n\r\n" % (piece.removesuffix(b"\r\n"), self.credentials.to_header())
-        return self.body.reveal().encode() if self.body else piece
-
-    def count(self, size: int) -> None:
-        """Take so many bytes off what may still arrive: headers, chunk lines and trailers count as well."""
-        self.bytes_left -= size
-        if self.bytes_left < 0:
-            raise OSError("the answer is larger than it may be")
-
-    def seconds_left(self) -> float:
-        left = self.ends_at - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the call took longer than its total time")
-        return left
-
-
-class _Current(threading.local):
-    exchange: Exchange | None = None
-    #: By when all calls of this thread must have ended, by the clock that stands still while a machine sleeps.
-    ends_at: float = math.inf
-
-
-#: The exchange that the connections of this thread are working on.
-current = _Current()
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -186,7 +128,7 @@ class _WatchedHTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _WatchedHTTPSConnection
 
 
-class WatchedAdapter(HTTPAdapter):
+class _WatchedAdapter(HTTPAdapter):
     """Sends over watched connections and repeats nothing by itself."""
 
     def __init__(self) -> None:
@@ -204,3 +146,19 @@ class WatchedAdapter(HTTPAdapter):
     @staticmethod
     def _watch(manager: Any) -> None:
         manager.pool_classes_by_scheme = {"http": _WatchedHTTPPool, "https": _WatchedHTTPSPool}
+
+
+class Session(requests.Session):
+    """Over watched connections. Knows no redirects: requests would read the whole body of one, without a bound."""
+
+    #: OSError: requests' own are such. ValueError: http.client and urllib3 raise it, or a subclass, for headers and URLs
+    #: beyond repair.
+    failures = HTTPError, http.client.HTTPException, OSError, ValueError
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mount("https://", _WatchedAdapter())
+        self.mount("http://", _WatchedAdapter())
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - requests hands it over
+        return None

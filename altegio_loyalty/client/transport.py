@@ -5,7 +5,6 @@ Knows nothing of Django. What a failure means for points is in its class; see `a
 
 import email.utils
 import functools
-import http.client
 import http.cookiejar
 import json
 import os
@@ -18,17 +17,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from operator import methodcaller
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-import requests
-from urllib3.exceptions import HTTPError
-
 from altegio_loyalty import __version__, exceptions
-from altegio_loyalty.client.connection import Exchange, WatchedAdapter, current
+from altegio_loyalty.client.exchange import Exchange, current
 from altegio_loyalty.client.hidden import Hidden, hides_frames
 from altegio_loyalty.client.types import Credentials, Malformed, to_flag
 from altegio_loyalty.redaction import clean, redact
+
+if TYPE_CHECKING:
+    from requests import Response
 
 ACCEPT = "application/vnd.api.v2+json"
 PREVIEW_CHARACTERS = 500
@@ -88,13 +87,6 @@ _HEADERS = {
 }
 
 
-class _Session(requests.Session):
-    """Knows no redirects: requests would read the whole body of one, without a bound, even where it follows none."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - requests hands it over
-        return None
-
-
 class Transport:
     """Sends requests to one API over connections that are kept alive. Belongs to one thread; see `shared_transport`."""
 
@@ -114,7 +106,9 @@ class Transport:
         self.api_url = api_url.rstrip("/")
         self.limits = limits or Limits()
         self.media_type = media_type
-        self._session = _Session()
+        from altegio_loyalty.client.connection import Session  # a third of what the app's import would cost
+
+        self._session = Session()
         # The environment's proxies and a netrc file of the machine must never replace the tokens or the way.
         self._session.trust_env = False
         self._session.verify = ca_bundle or True
@@ -122,8 +116,6 @@ class Transport:
         self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         self._session.proxies = dict.fromkeys(("http", "https"), proxy_url.reveal()) if proxy_url else {}
         self._proxy_password = Hidden(unquote(proxy_url.reveal().rpartition("@")[0].rpartition(":")[2]))
-        self._session.mount("https://", WatchedAdapter())
-        self._session.mount("http://", WatchedAdapter())
         self._used_at = time.monotonic()
 
     @hides_frames
@@ -175,9 +167,7 @@ class Transport:
             )
             with response:
                 content = self._read(response, exchange)
-        except (HTTPError, http.client.HTTPException, OSError, ValueError) as error:
-            # OSError: requests' own are such. ValueError: http.client and urllib3 raise it, or a subclass, for headers and
-            # URLs beyond repair.
+        except self._session.failures as error:
             failure = _failure(error, exchange, secrets, self.api_url)
         finally:
             current.exchange = None
@@ -199,7 +189,7 @@ class Transport:
             credentials=credentials,
         )
 
-    def _read(self, response: requests.Response, exchange: Exchange) -> bytearray:
+    def _read(self, response: "Response", exchange: Exchange) -> bytearray:
         content = bytearray()
         for piece in response.iter_content(65536):
             exchange.seconds_left()
@@ -257,7 +247,7 @@ def _parse(content: bytearray) -> Any:
     return json.loads(text, parse_float=Decimal, parse_constant=refuse)
 
 
-def _judge(response: requests.Response, content: bytearray, secrets: list[Hidden]) -> Answer:
+def _judge(response: "Response", content: bytearray, secrets: list[Hidden]) -> Answer:
     status = response.status_code
     # Far more than is looked at, and not all of it once more.
     text = _redact(content[:_LONGEST_ERROR].decode("utf-8", "replace"), secrets, PREVIEW_CHARACTERS)

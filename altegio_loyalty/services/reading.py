@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from altegio_loyalty import bills, conf, exceptions, policy
 from altegio_loyalty.client import AltegioClient, Card, Record, VisitDetails
-from altegio_loyalty.client.connection import current
+from altegio_loyalty.client.exchange import current
 from altegio_loyalty.client.types import Cards
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import Location, Visit

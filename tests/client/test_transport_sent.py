@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from altegio_loyalty import exceptions
-from altegio_loyalty.client import AltegioClient, Limits, connection, transport
+from altegio_loyalty.client import AltegioClient, Limits, exchange, transport
 from tests.client.rawserver import (
     TOKENS,
     VISIT,
@@ -139,7 +139,7 @@ def test_a_wall_clock_put_forward_past_the_lease_sends_nothing(monkeypatch: pyte
             monotonic = staticmethod(time.monotonic)
             time = staticmethod(lambda: time.time() + 3600)
 
-        monkeypatch.setattr(connection, "time", SleptClock)
+        monkeypatch.setattr(exchange, "time", SleptClock)
         with pytest.raises(exceptions.NotSent):
             withdraw(client, send_within=5)
         assert server.received == b""
