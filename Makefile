@@ -1,6 +1,7 @@
 # make demo     sets everything up and runs the demo; Ctrl-C ends it
 # make test     sets everything up and runs the tests
 # make chaos    attacks the promise with real processes: make chaos ARGS="--database postgres --broker redis --seed 7"
+#               on several hosts, as root on Linux: make chaos ARGS="--hosts 3 --database postgres --broker redis"
 # make mutants  changes the app carelessly and names what no test noticed: make mutants ARGS="--sample 60 --seed 7 delivery"
 # make hosts    installs the wheel into some 30 host sites and walks each: make hosts ARGS="Wagtail MariaDB"
 # make docs     builds the site of the docs into var/docs, a warning being an error

@@ -20,7 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from withdrawal import setup
+from withdrawal import setup  # noqa: E402
 
 ROWS_AT_ONCE = 1000
 #: Of the second tenth: until then pools, caches and compiled queries are filled.

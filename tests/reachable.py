@@ -6,6 +6,7 @@ import importlib
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 #: With it nothing may be left out.
 REQUIRES_ALL = os.environ.get("REQUIRE_ALL", "") not in ("", "0")
 
+
+#: Stands before a command that needs root's rights over networks of its own: many systems give them to everybody.
+AS_ROOT = [] if os.name != "posix" or os.geteuid() == 0 else ["unshare", "--user", "--map-root-user"]
 
 _held: list[socket.socket] = []
 
@@ -94,6 +98,13 @@ def _find(what: Callable[[], str | None]) -> Callable[[], None]:
             raise FileNotFoundError("not found")
 
     return look
+
+
+def _make_network() -> None:
+    for program in ("ip", "nsenter", "gcc"):
+        if shutil.which(program) is None:
+            raise FileNotFoundError(f"no {program}")
+    subprocess.run([*AS_ROOT, "unshare", "--net", "true"], check=True, capture_output=True)
 
 
 @dataclass(frozen=True)
@@ -171,6 +182,13 @@ SCHEMATHESIS = Needed(
     lambda: importlib.import_module("schemathesis"),
 )
 
+NAMESPACES = Needed(
+    "namespaces",
+    "the right to make networks",
+    "on Linux, as root: apt-get install iproute2 util-linux gcc",
+    _make_network,
+)
+
 #: Each is a run of its own of all the tests that touch the database.
 DATABASES = ((POSTGRES, POSTGRES_URL), (MARIADB, MARIADB_URL))
-ALL = (POSTGRES, MARIADB, REDIS, RABBITMQ, BROWSER, CONTRACT, AXE, SPIN, SCHEMATHESIS)
+ALL = (POSTGRES, MARIADB, REDIS, RABBITMQ, BROWSER, CONTRACT, AXE, SPIN, SCHEMATHESIS, NAMESPACES)

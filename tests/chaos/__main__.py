@@ -11,6 +11,8 @@ import random
 import signal
 import sys
 
+from tests import reachable
+from tests.chaos.lan import SECONDS_APART
 from tests.chaos.script import SCRIPTS
 from tests.chaos.site import BROKERS, DATABASES
 
@@ -39,7 +41,21 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
         action="store_true",
         help="all that the assumptions exclude happens too; the books are compared, and may overlook nothing",
     )
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--hosts",
+        type=int,
+        default=0,
+        help="so many machines, each with an address and a clock of its own, of which one at a time loses its power or its "
+        "network; Linux, as root, with ip, nsenter and gcc",
+    )
+    given = parser.parse_args(arguments)
+    if given.hosts and (given.hosts < 2 or given.database == "sqlite" or given.broker == "folder"):
+        parser.error("--hosts are two or more, with a database and a broker that they share over the network")
+    if given.hosts and (reachable.AS_ROOT or reachable.NAMESPACES.why_not()):
+        parser.error(
+            f"--hosts needs root, to make networks that vanish at the end: {reachable.NAMESPACES.way_to_enable}"
+        )
+    return given
 
 
 def main(arguments: list[str]) -> int:
@@ -50,6 +66,9 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("CHAOS_FOLDER", os.devnull)
     os.environ.setdefault("CELERY_QUEUE", "altegio_chaos")
     os.environ["CHAOS_SCRIPT"] = given["script"]
+    if given["hosts"]:
+        given["requesters"] = given["hosts"]
+        os.environ["CHAOS_APART"] = str(SECONDS_APART * (given["hosts"] - 1))
     from tests.chaos.attack import Orders, attack
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import django
 
 from altegio_loyalty.sandbox import Sandbox
-from tests.chaos import plan, script
+from tests import reachable
+from tests.chaos import budget, lan, plan, script
+from tests.chaos.lan import Host
 from tests.chaos.programs import Troupe
 from tests.chaos.site import Site
 
@@ -35,31 +39,47 @@ class Orders:
     seed: int
     script: str
     books: bool = False
+    hosts: int = 0
 
     def __str__(self) -> str:
-        given = {name: value for name, value in vars(self).items() if value not in ("", False)}
+        given = {
+            name: value
+            for name, value in vars(self).items()
+            if value not in ("", False) and (name, value) != ("hosts", 0)
+        }
         return " ".join(
             f"--{name}" + (f" {value}" if value is not True else "") for name, value in given.items()
         )
 
 
 class Attack:
-    def __init__(self, orders: Orders, site: Site, sandbox: Sandbox) -> None:
+    def __init__(self, orders: Orders, site: Site, sandbox: Sandbox, hosts: Sequence[Host]) -> None:
         self.orders, self.site, self.sandbox = orders, site, sandbox
         self.environment = site.environment(sandbox.url)
         os.environ.update(self.environment)
         django.setup()
-        self.troupe = Troupe(self.environment, site.folder, pool=orders.pool, requesters=orders.requesters)
+        self.hosts = hosts
+        self.troupe = Troupe(
+            self.environment,
+            site.folder,
+            pool=orders.pool,
+            requesters=orders.requesters,
+            workers=len(hosts) or 2,
+        )
+        if hosts:
+            self.troupe.spread_over(hosts)
         self.began = time.monotonic()
 
     def run(self) -> bool:
         """Whether the promise held."""
         stories = self._prepare()
         from tests.chaos import evening
-        from tests.chaos.trouble import Trouble
+        from tests.chaos.trouble import Outages, Trouble
 
-        makes = evening.Mischief if self.orders.books else Trouble
+        makes = evening.Mischief if self.orders.books else Outages if self.hosts else Trouble
         trouble = makes(self.sandbox, self.site, self.troupe, stories, self.orders.seed)
+        if isinstance(trouble, Outages):
+            trouble.hosts = self.hosts
         try:
             self._attack(trouble)
         finally:
@@ -195,9 +215,22 @@ class Attack:
         print(
             "| " + " | ".join(f"{kind}: {verdict.count(kind)}" for kind in verdicts.KINDS) + " |", flush=True
         )
-        if verdict.violations and not self.orders.books:
+        over = self._report_budget()
+        if (verdict.violations or over) and not self.orders.books:
             print(f"To see it again: python -m tests.chaos {self.orders}", file=sys.stderr)
-        return not verdict.violations
+        return not verdict.violations and not over
+
+    def _report_budget(self) -> list[str]:
+        """The addresses that asked more often than one may."""
+        if not self.hosts:
+            return []
+        figures = budget.used(self.sandbox.requests)
+        for ip, most in sorted(figures.items()):
+            told = ", ".join(f"{count} in {seconds} s" for seconds, count in most.items())
+            print(f"At the most from {ip or 'all together'}: {told}")
+        over = budget.exceeded(figures)
+        print(f"| over the budget: {len(over)} |", flush=True)
+        return over
 
     def _forget_what_was_not_asked(self, stories: list[plan.Story], journals: dict[str, set[int]]) -> None:
         """Where the time was over before everything was asked for, a request without row and journal was never made."""
@@ -214,9 +247,29 @@ def _said(counts: Counter[str]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.most_common()) or "nothing"
 
 
+@contextlib.contextmanager
+def _hosts_of(count: int) -> Iterator[Sequence[Host]]:
+    """The machines, from which the servers have other addresses; none for 0."""
+    if not count:
+        yield ()
+        return
+    urls = {
+        name: getattr(reachable, name)
+        for name in ("POSTGRES_URL", "MARIADB_URL", "REDIS_URL", "RABBITMQ_URL")
+    }
+    with lan.Lan(count, list(urls.values())) as network:
+        for name, url in urls.items():
+            setattr(reachable, name, network.inside(url))
+        yield network.hosts
+
+
 def attack(orders: Orders) -> bool:
-    with Site(orders.database, orders.broker) as site, Sandbox() as sandbox:
-        run = Attack(orders, site, sandbox)
+    with (
+        _hosts_of(orders.hosts) as hosts,
+        Site(orders.database, orders.broker) as site,
+        Sandbox(host=lan.OURS if hosts else "127.0.0.1", rate_limit=bool(hosts)) as sandbox,
+    ):
+        run = Attack(orders, site, sandbox, hosts)
         try:
             return run.run()
         finally:

@@ -12,9 +12,10 @@ django.setup()
 
 import project.celery  # noqa: F401  the app must be there before its tasks
 from altegio_loyalty.tasks import retry_due_operations
+from tests.chaos.settings import APART
 
 if __name__ == "__main__":
     while True:
         with contextlib.suppress(Exception):  # a broker that is away is one of the trials
-            retry_due_operations.apply_async(expires=5, retry=False)
+            retry_due_operations.apply_async(expires=5 + APART, retry=False)
         time.sleep(0.5)

@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from project.demo import leash
+from tests.chaos.lan import Host
 from tests.reachable import REPOSITORY
 
 
@@ -23,12 +25,14 @@ class Program:
         self.output = folder / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.is_suspended = self.is_over = False
+        #: As long as the machine that it runs on has no power.
+        self.is_off = False
         self.lock = threading.Lock()
 
     def start(self) -> None:
         """Nothing, once it was ended. It cannot be ended between this question and the process's being known."""
         with self.lock, self.output.open("ab") as output:
-            if not self.is_over:
+            if not (self.is_over or self.is_off):
                 # Closed when the last of its processes has gone, whom nobody could wait for.
                 self._held_by_all, theirs = os.pipe()
                 self.process = leash.start(
@@ -108,7 +112,9 @@ def _children(pid: int) -> list[int]:
 class Troupe:
     """All programs of the attack."""
 
-    def __init__(self, environment: dict[str, str], folder: Path, *, pool: str, requesters: int) -> None:
+    def __init__(
+        self, environment: dict[str, str], folder: Path, *, pool: str, requesters: int, workers: int = 2
+    ) -> None:
         python, celery = sys.executable, [sys.executable, "-m", "celery", "-A", "project", "worker"]
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "ERROR"]
 
@@ -116,7 +122,7 @@ class Troupe:
             return Program(name, list(command), environment, folder)
 
         # A name of its own for each attack: a worker of another one would keep the queue that goes by the name.
-        names = {n: f"{environment['CELERY_QUEUE']}-{n}@%h" for n in (1, 2)}
+        names = {n: f"{environment['CELERY_QUEUE']}-{n}@%h" for n in range(1, workers + 1)}
         self.workers = [
             program(f"worker-{n}", *celery, "--pool", pool, "--concurrency", "2", "-n", name, *quiet)
             for n, name in names.items()
@@ -130,6 +136,14 @@ class Troupe:
         self._is_over = threading.Event()
         # In a thread, since Ctrl-C interrupts only the main one: there it could come between a process and its name.
         self._keeper = threading.Thread(target=self._keep_running, daemon=True)
+
+    def spread_over(self, hosts: Sequence[Host]) -> None:
+        """A worker and an asker on each; the clock that rings and the cron, which a site has once, on two of them."""
+        for host, worker, requester in zip(hosts, self.workers, self.requesters, strict=True):
+            host.take(worker)
+            host.take(requester)
+        hosts[0].take(self.bell)
+        hosts[-1].take(self.cron)
 
     @property
     def all(self) -> list[Program]:

@@ -23,14 +23,16 @@ LEASE_SECONDS = 4.5
 #: No fault of the attack lets an effect come later than this after its call.
 SETTLE_SECONDS = 4.0
 SLOW_SECONDS = 1.6
+#: How far the clocks of the hosts are apart; one's lease must not be over for another while it calls, nor a doubt settled.
+APART = int(os.environ.get("CHAOS_APART", "0"))
 
 ALTEGIO_LOYALTY = {
     "API_URL": os.environ.get("CHAOS_API_URL", "http://127.0.0.1:9/api/v1"),
     "CONNECT_TIMEOUT": CONNECT_TIMEOUT,
     "READ_TIMEOUT": READ_TIMEOUT,
     "TOTAL_TIMEOUT": TOTAL_TIMEOUT,
-    "LEASE_SECONDS": LEASE_SECONDS,
-    "SETTLE_SECONDS": SETTLE_SECONDS,
+    "LEASE_SECONDS": LEASE_SECONDS + APART,
+    "SETTLE_SECONDS": SETTLE_SECONDS + APART,
     "RETRY_DELAY": 0.2,
     "RETRY_DELAY_MAX": 2,
     "RETRY_WINDOW": 600,
@@ -39,6 +41,8 @@ ALTEGIO_LOYALTY = {
     "REQUESTS_PER_SECOND": 0,
     "REQUESTS_PER_MINUTE": 0,
 }
+if APART:
+    ALTEGIO_LOYALTY |= {"REQUESTS_PER_SECOND": 5, "REQUESTS_PER_MINUTE": 200}
 
 if SCRIPT:
     # No answer of a script is late, so that only a machine that stands still for so long could make one so.

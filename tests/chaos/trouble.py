@@ -7,13 +7,14 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from altegio_loyalty.sandbox import Sandbox
+from tests.chaos.lan import Host
 from tests.chaos.plan import Story
 from tests.chaos.programs import Troupe
-from tests.chaos.settings import LEASE_SECONDS, SLOW_SECONDS
+from tests.chaos.settings import APART, LEASE_SECONDS, SLOW_SECONDS
 from tests.chaos.site import Site
 
 #: How often each fault is drawn among the faulty calls, and its parameters.
@@ -139,6 +140,21 @@ class Trouble:
                     self.dice.choice((0.3, LEASE_SECONDS * 0.9, LEASE_SECONDS * 1.1, LEASE_SECONDS * 2))
                 )
                 self.counts["SIGSTOP, SIGCONT"] += 1
+
+
+class Outages(Trouble):
+    """`Trouble` on several machines: one at a time loses its power, or its network alone, and comes back."""
+
+    hosts: Sequence[Host] = ()
+
+    def _kill(self, kills: int) -> None:
+        while kills and not self._stop.wait(self.dice.uniform(4, 10)):
+            host, kills = self.dice.choice(self.hosts), kills - 1
+            loses_power = self.dice.random() < 0.6
+            (host.lose_power if loses_power else host.cut_off)()
+            self.counts["hosts without power" if loses_power else "hosts cut off"] += 1
+            self._stop.wait(self.dice.choice((1, LEASE_SECONDS, LEASE_SECONDS + APART + 3)))
+            (host.come_back if loses_power else host.join)()
 
 
 class Resumer:
