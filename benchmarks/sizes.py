@@ -81,7 +81,7 @@ def multiply(operation: Any, count: int) -> None:
         numbers = range(first, min(first + AT_ONCE, count))
         later = {n: datetime.timedelta(seconds=n * year / count) for n in numbers}
         Visit.objects.bulk_create(
-            copies(visit, id=visit.pk + n, record_id=visit.record_id + n, client_id=visit.client_id + n,
+            copies(visit, id=visit.pk + n, record_id=visit.record_id + n, client_id=n,
                    **moved(visit, later[n], "starts_at", "created_at", "read_at")) for n in numbers
         )  # fmt: skip
         LoyaltyOperation.objects.bulk_create(
