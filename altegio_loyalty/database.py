@@ -28,14 +28,14 @@ def operations() -> OperationQuerySet:
 
 
 @contextlib.contextmanager
-def committed() -> Iterator[None]:
-    """A transaction that is committed at the end of the block, for certain.
+def committed(*, is_one_statement: bool = False) -> Iterator[None]:
+    """A transaction that is committed at the end of the block, for certain; one statement is a transaction by itself.
 
     Raises `exceptions.TransactionOpen` inside another one, or with autocommit off, where the end of the block commits
     nothing.
     """
     refuse_transaction(alias())
-    with transaction.atomic(using=alias(), durable=True):
+    with contextlib.nullcontext() if is_one_statement else transaction.atomic(using=alias(), durable=True):
         yield
 
 
@@ -89,18 +89,23 @@ def change(
     only_if: Mapping[str, Any] | None = None,
     attempts: Sequence[OperationAttempt] = (),
     calls: Sequence[OperationAttempt] = (),
+    also: Callable[[], None] | None = None,
 ) -> bool:
     """Commit the columns, unless somebody claimed or changed the row since `operation` was read; returns whether it did.
 
-    `attempts` are written with the columns or not at all, `calls` in any case: they were made. The object bears the new
-    values only once they are committed: where the commit fails, it still says what the row says.
+    `attempts` are written with the columns or not at all, `calls` in any case: they were made; `also` writes what belongs
+    to the calls. The object bears the new values only once they are committed: where the commit fails, it still says what
+    the row says.
     """
-    with committed():
+    with committed(is_one_statement=not (calls or attempts or also)):
         row = operations().held_by(operation).filter(**(only_if or {}))
         is_changed = bool(row.update(**columns))
         for call in calls:
             call.is_late = not is_changed
-        OperationAttempt.objects.using(alias()).bulk_create([*calls, *(attempts if is_changed else ())])
+        if rows := [*calls, *(attempts if is_changed else ())]:
+            OperationAttempt.objects.using(alias()).bulk_create(rows)
+        if also:
+            also()
     if is_changed:
         _bear(operation, columns)
     return is_changed

@@ -66,7 +66,7 @@ MID_ANSWER = "mid-answer"
 BEFORE_RECORD = "after the answer and before the result is written"
 AFTER_RECORD = "after the result is written and before the task is acknowledged"
 
-#: Each point, and the steps that it lies between. A result and its calls are one transaction, with nothing in between.
+#: Each point, and the steps that it lies between. A result, its calls and figures are one transaction, with nothing in between.
 POINTS = {
     BEFORE_COMMIT: ("", WRITE),
     BEFORE_CLAIM: (WRITE, CLAIM),
@@ -83,7 +83,7 @@ POINTS = {
 NO_POINT_BETWEEN = {
     (BOOK, LOOK): "a booking that fails is ignored, and one that stands binds nobody",
     (RECORD, KEEP): "one transaction",
-    (KEEP, FIGURES): "the result stands; figures that cannot be kept are read anew with the visit",
+    (KEEP, FIGURES): "one transaction, tried again without the figures",
     (FIGURES, NOTE): "the result stands; the next call notes it as well",
 }
 AT_ALTEGIO = {MID_REQUEST, AFTER_EFFECT, MID_ANSWER}
@@ -219,12 +219,18 @@ class World:
         is_write = sql.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE"))
         if self.database == "gone" or (self.database == "read-only" and is_write):
             raise OperationalError("attempt to write a readonly database")
-        return execute(sql, params, many, context)
+        result = execute(sql, params, many, context)
+        if is_write and not connection.in_atomic_block:  # a transaction by itself
+            self.go_unheard()
+        return result
 
     def commit(self, real_commit: Callable[[], None]) -> None:
         if self.database in ("gone", "read-only"):
             raise OperationalError("disk I/O error")
         real_commit()
+        self.go_unheard()
+
+    def go_unheard(self) -> None:
         if self.database == "unheard":
             self.database = "works"
             raise OperationalError("server closed the connection unexpectedly")

@@ -82,6 +82,8 @@ class Claim:
     log: AttemptLog = field(init=False)
     #: What the last look showed.
     shown: VisitDetails | None = None
+    #: Writes what else the calls show, in the transaction of their result; left out where that fails.
+    also: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
         self.log = AttemptLog(self.operation.pk)
@@ -119,7 +121,7 @@ class Claim:
 
     def _write(self, columns: transitions.Columns) -> bool:
         try:
-            return database.change(self.operation, columns, calls=self.log.rows)
+            return database.change(self.operation, columns, calls=self.log.rows, also=self.also)
         except _FAILURES as error:
             failure: Exception = error
         charsets = iter(database.OLD_CHARSETS)

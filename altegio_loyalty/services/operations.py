@@ -171,7 +171,7 @@ def _request(
     validation.check_deliver(deliver)
     validation.check_idempotency_key(idempotency_key)
     validation.check_person("requested_by", requested_by)
-    found = validation.find_location(location)
+    found, visit = validation.find_places(location, checked_ids["visit_id"])
     login = validation.login_of(requested_by)
     who: dict[str, Any] = {"requested_by": requested_by, "requested_by_login": login}
     operation = LoyaltyOperation(kind=kind, location=found, amount=amount, batch=batch, **checked_ids, **who)
@@ -180,7 +180,6 @@ def _request(
         return first  # whatever has become of its location since
     validation.check_settings()
     validation.check_location(found)
-    visit = Visit.objects.using(database.alias()).filter(pk=operation.visit_id).first()
     validation.check_visit(found, visit)
     titles = bills.titles(visit, operation.card_id, operation.program_id)
     operation.card_title, operation.program_title = titles

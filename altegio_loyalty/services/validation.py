@@ -37,6 +37,15 @@ def no_address() -> str:
     return _("ALTEGIO_LOYALTY['API_URL'] is not an http or https address. Nothing was sent.")
 
 
+def find_places(location: Any, visit_id: int) -> tuple[Location, Visit | None]:
+    """The location as it is stored now, and the visit if it is known: one query where they belong together."""
+    visits = Visit.objects.using(database.alias()).select_related("location")
+    visit = visits.filter(pk=visit_id).first()
+    if visit is not None and visit.location_id == getattr(location, "pk", location):
+        return visit.location, visit
+    return find_location(location), visit
+
+
 def find_location(location: Any) -> Location:
     """The location as it is stored now."""
     pk = location.pk if isinstance(location, Location) else check_id("location", location)

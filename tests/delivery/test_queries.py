@@ -16,8 +16,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 #: Each of a withdrawal's statements, and the reason for it.
 WITHDRAWAL_NOW = [
-    ("SELECT", "location", "the tokens as they are now, whatever object the caller has"),
-    ("SELECT", "visit", "whether the visit is known, and here"),
+    ("SELECT", "visit", "whether it is known, with its location and the tokens as they are now, whatever object is given"),
     ("INSERT", "loyaltyoperation", "write ahead: the row, claimed already"),
     ("UPDATE", "requestbudget", "both requests booked at once, where the row is as this process left it"),
     (
@@ -28,7 +27,7 @@ WITHDRAWAL_NOW = [
     ("UPDATE", "loyaltyoperation", "the mark that the POST leaves now, with what the look showed"),
     ("UPDATE", "loyaltyoperation", "the result"),
     ("INSERT", "operationattempt", "both calls, in one statement, in the transaction of the result"),
-    ("UPDATE", "visit", "what is left to pay now, for the list of visits"),
+    ("UPDATE", "visit", "what is left to pay now, for the list of visits, in the same transaction"),
 ]
 
 
@@ -44,7 +43,7 @@ def statements(captured: Any) -> list[tuple[str, str]]:
 
 
 def test_withdrawal_now__of_a_known_visit(salon: Salon) -> None:
-    """Nine statements, each with its reason; a tenth needs one as well."""
+    """Eight statements, each with its reason; a ninth needs one as well."""
     salon.configure(REQUESTS_PER_SECOND=1000, REQUESTS_PER_MINUTE=1000)
     visit = salon.visit()
     salon.withdraw(visit)
@@ -53,6 +52,22 @@ def test_withdrawal_now__of_a_known_visit(salon: Salon) -> None:
         operation = salon.withdraw(visit)
     assert operation.status == Status.SUCCEEDED
     assert statements(captured) == [(verb, table) for verb, table, reason in WITHDRAWAL_NOW]
+
+
+def test_withdrawal_now__is_four_commits(salon: Salon) -> None:
+    """The row, the budget, the mark, and the result with its calls and figures: each must outlive what comes next."""
+    salon.configure(REQUESTS_PER_SECOND=1000, REQUESTS_PER_MINUTE=1000)
+    visit = salon.visit()
+    salon.withdraw(visit)
+    salon.ask(CANCEL, visit)
+    with CaptureQueriesContext(connection) as captured:
+        salon.withdraw(visit)
+    commits, is_alone = 0, True
+    for query in captured.captured_queries:
+        verb = query["sql"].split()[0].rstrip(";")
+        is_alone = {"BEGIN": False, "COMMIT": True}.get(verb, is_alone)
+        commits += verb == "COMMIT" or (is_alone and verb in ("INSERT", "UPDATE", "DELETE"))
+    assert commits == 4
 
 
 #: Of a sweep with nothing to do, and of the look around at its end.

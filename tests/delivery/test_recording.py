@@ -74,6 +74,18 @@ def test_connection_ended_by_the_server__result_is_written_on_a_new_one(salon: S
     assert_done_and_written_once(salon, visit, operation)
 
 
+@pytest.mark.parametrize("failure", [OperationalError("deadlock found"), DataError("out of range")])
+def test_figures_of_the_visit_that_cannot_be_kept__take_no_result_along(
+    salon: Salon, failure: Exception
+) -> None:
+    """They are for the list of visits alone, and are read anew with the visit."""
+    visit = salon.visit()
+    with mock.patch("altegio_loyalty.bills.keep_answer", side_effect=failure) as keep:
+        operation = salon.withdraw(visit)
+    keep.assert_called_once()
+    assert_done_and_written_once(salon, visit, operation)
+
+
 @pytest.mark.sqlite
 def test_sqlite_locked__result_is_written_when_it_is_free_again(salon: Salon) -> None:
     """Somebody else writes for longer than the timeout of a connection."""
