@@ -1,6 +1,7 @@
 """A text that is encrypted for its row in the database, and hidden on the way to every page, log and traceback."""
 
 import hmac
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
@@ -255,6 +256,24 @@ class EncryptedTextField(_Text):
 
     def get_lookup(self, lookup_name: str) -> Any:
         raise FieldError(f"{self.name} is encrypted and cannot be looked up.")
+
+
+class IndexByVendor(models.Index):
+    """An index on `fields`; in a database that `sql` names, on what that says."""
+
+    def __init__(self, *, sql: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.sql = dict(sql)
+
+    def create_sql(self, model: Any, schema_editor: Any, using: str = "", **kwargs: Any) -> Any:
+        statement: Any = super().create_sql(model, schema_editor, using, **kwargs)
+        if covered := self.sql.get(schema_editor.connection.vendor):
+            statement.template = f"CREATE INDEX %(name)s ON %(table)s {covered}"
+        return statement
+
+    def deconstruct(self) -> Any:
+        path, arguments, options = super().deconstruct()
+        return path, arguments, {**options, "sql": self.sql}
 
 
 class EncryptedQuerySet(models.QuerySet[Any]):

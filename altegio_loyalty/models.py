@@ -18,7 +18,7 @@ from altegio_loyalty.client import Credentials, Order
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.daybooks import BooksItem as BooksItem  # noqa: PLC0414
 from altegio_loyalty.daybooks import BooksOfDay as BooksOfDay  # noqa: PLC0414
-from altegio_loyalty.fields import EncryptedQuerySet, EncryptedTextField, Kept, Secret
+from altegio_loyalty.fields import EncryptedQuerySet, EncryptedTextField, IndexByVendor, Kept, Secret
 from altegio_loyalty.moments import is_offset_zone, zone_called, zone_of
 from altegio_loyalty.processes import RequestBudget as RequestBudget  # noqa: PLC0414
 from altegio_loyalty.processes import WatchEntry as WatchEntry  # noqa: PLC0414
@@ -42,6 +42,25 @@ kinds.one_for_each("models", _MAY_ASK)
 _MAY_DECIDE = "resolve_operation", _("Can decide what became of an operation in doubt")
 check_currency = RegexValidator(r"^[A-Z]{3}\Z", _("Three capital letters, such as EUR."))
 _HEALTH_FIELDS = frozenset({"credentials_version", "credentials_worked_at", "refused_at", "refused_reason"})
+
+
+#: By which `istartswith` is found.
+_BEGINS = {
+    "postgresql": "(UPPER(client_name::text) text_pattern_ops)",
+    "sqlite": "(client_name COLLATE NOCASE)",
+}
+
+
+def _where_set(name: str, *order: str) -> IndexByVendor:
+    """Of the rows that have it, which are few in a long log; MariaDB knows only indexes of all rows."""
+    column = name.replace("cancels", "cancels_id")
+    some = f" WHERE {column} IS NOT NULL"
+    # PostgreSQL follows the order through a part of the rows; SQLite, once it knows their counts, does not.
+    sql = {
+        "postgresql": f"({(order or (column,))[0]}){some}",
+        "sqlite": f"({', '.join((column, *order))}){some}",
+    }
+    return IndexByVendor(fields=[name, *order], name=f"altegio_op_{name}", sql=sql)
 
 
 def check_time_zone(name: str) -> None:
@@ -211,6 +230,7 @@ class Visit(models.Model):
         verbose_name = _("visit")
         verbose_name_plural = _("visits")
         ordering = ["-starts_at", "-id"]
+        indexes = [IndexByVendor(fields=["client_name"], name="altegio_visit_name", sql=_BEGINS)]
         permissions = [("view_client_phone", _("Can see the phones of clients"))]
 
     def __str__(self) -> str:
@@ -225,8 +245,9 @@ class LoyaltyOperation(models.Model):
     Kind, Status, Ending = Kind, Status, Ending
 
     kind = models.CharField(_("operation"), max_length=32, choices=Kind.choices)
+    #: Found by the index of `created_at`.
     location = models.ForeignKey(
-        Location, models.PROTECT, related_name="operations", verbose_name=_("location")
+        Location, models.PROTECT, related_name="operations", verbose_name=_("location"), db_index=False
     )
     visit = models.ForeignKey(Visit, models.PROTECT, related_name="operations", verbose_name=_("visit"))
     record_id = models.PositiveBigIntegerField(_("appointment ID"))
@@ -252,7 +273,6 @@ class LoyaltyOperation(models.Model):
         expression=ATTENTION,
         output_field=models.PositiveSmallIntegerField(null=True),
         db_persist=True,
-        db_index=True,
     )
     idempotency_key = models.CharField(_("idempotency key"), max_length=150, unique=True)
     #: visit and card while the operation is open, so that a second one cannot be; NULL, of which there can be many, after.
@@ -263,17 +283,18 @@ class LoyaltyOperation(models.Model):
     #: Who that was outlives the account.
     requested_by_login = models.CharField(_("requested by"), max_length=LONGEST_LOGIN, default="", **_SHOWN)
     #: The same for all operations that were asked for together, on several visits.
-    batch = models.UUIDField(_("batch"), null=True, blank=True, db_index=True, editable=False)
+    batch = models.UUIDField(_("batch"), null=True, blank=True, editable=False)
     cancels = models.ForeignKey(
-        "self", models.PROTECT, null=True, blank=True, related_name="cancelled_by", verbose_name=_("cancels")
-    )
+        "self", models.PROTECT, null=True, blank=True, related_name="cancelled_by", verbose_name=_("cancels"),
+        db_index=False,
+    )  # fmt: skip
     attempt_count = models.PositiveIntegerField(_("attempts"), default=0)
     attempt_limit = models.PositiveIntegerField(null=True, blank=True)
     lookup_count = models.PositiveIntegerField(_("look-ups"), default=0)
     #: Counts the claims: whoever claimed the row writes only while its number stands.
     fence = models.PositiveIntegerField(default=0)
     #: When something is due; for an operation being sent the end of the lease; NULL once settled.
-    next_attempt_at = models.DateTimeField(_("next try at"), null=True, blank=True, db_index=True)
+    next_attempt_at = models.DateTimeField(_("next try at"), null=True, blank=True)
     #: The end of the lease of the latest look-up: while that is also what is due next, somebody is looking.
     look_ends_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(_("worth trying until"), null=True, blank=True)
@@ -299,7 +320,9 @@ class LoyaltyOperation(models.Model):
         default_permissions = ("view",)
         permissions = [*_MAY_ASK.items(), _MAY_DECIDE]
         indexes = [
-            models.Index(fields=["status", "created_at"], name="altegio_op_status_created"),
+            *map(_where_set, ("next_attempt_at", "batch", "cancels")),
+            _where_set("attention", "id"),
+            models.Index(fields=["status", "expires_at"], name="altegio_op_status_expires"),
             models.Index(fields=["status", "id"], name="altegio_op_status_id"),
             models.Index(fields=["location", "created_at"], name="altegio_op_location_created"),
             models.Index(fields=["is_summed", "status"], name="altegio_op_summed_status"),

@@ -98,9 +98,9 @@ class OperationQuerySet(models.QuerySet[Any]):
     def running_out(self, now: datetime) -> Self:
         """What nobody tried in time, and what of a location that does not work has less than half of its time left."""
         half = now + timedelta(seconds=get_settings().RETRY_WINDOW / 2)
-        late = Q(status=Status.PENDING, expires_at__lte=now)
-        late |= Q(status__in=(Status.PENDING, Status.UNCONFIRMED), expires_at__lte=half) & HELD_UP
-        return self.filter(_KNOWN, late, next_attempt_at__isnull=False)
+        late = Q(status=Status.PENDING, expires_at__lte=now) | HELD_UP
+        waits = {"status__in": (Status.PENDING, Status.UNCONFIRMED), "expires_at__lte": half}
+        return self.filter(_KNOWN, late, **waits).order_by("expires_at")
 
     def needing_attention(self) -> Self:
         """What needs a person; see `needs_person`."""

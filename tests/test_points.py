@@ -66,7 +66,7 @@ MID_ANSWER = "mid-answer"
 BEFORE_RECORD = "after the answer and before the result is written"
 AFTER_RECORD = "after the result is written and before the task is acknowledged"
 
-#: Each point, and the steps that it lies between. A result, its calls and figures are one transaction, with nothing in between.
+#: Each point, and the steps that it lies between. A result, its calls and its figures are one transaction.
 POINTS = {
     BEFORE_COMMIT: ("", WRITE),
     BEFORE_CLAIM: (WRITE, CLAIM),

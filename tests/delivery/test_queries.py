@@ -16,7 +16,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 #: Each of a withdrawal's statements, and the reason for it.
 WITHDRAWAL_NOW = [
-    ("SELECT", "visit", "whether it is known, with its location and the tokens as they are now, whatever object is given"),
+    (
+        "SELECT",
+        "visit",
+        "whether it is known, with its location and the tokens as they are now, whatever object is given",
+    ),
     ("INSERT", "loyaltyoperation", "write ahead: the row, claimed already"),
     ("UPDATE", "requestbudget", "both requests booked at once, where the row is as this process left it"),
     (

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Case, Prefetch, QuerySet, When, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -74,6 +74,11 @@ def _confirm(page: Page, kind: str) -> HttpResponse:
 class VisitList(ChangeList):
     """Where no name has all the words of a search, those are listed that are like it."""
 
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        if not self.sortable_by:
+            self.params.pop(ORDER_VAR, None)  # also in an address that was kept
+        return super().get_ordering(request, queryset)
+
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         if not self.result_count and searching.compare_names(request, self.query):
@@ -114,6 +119,11 @@ class VisitAdmin(pages.Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg
             return ("-starts_at", "-pk")
         is_earlier = Case(When(starts_at__lt=timezone.now() - filters.STILL_HERE, then=1), default=0)
         return (*((is_earlier.asc(),) if asked == "today" else ()), "starts_at", "pk")
+
+    def get_sortable_by(self, request: HttpRequest) -> Any:
+        """What a day or a search narrows; all the visits that there are have one order, which an index has."""
+        is_narrowed = filters.asked_day(request) != "all" or request.GET.get(filters.SEARCH, "").strip()
+        return super().get_sortable_by(request) if is_narrowed else ()
 
     def get_list_display(self, request: HttpRequest) -> Any:
         has_several = len(locations_of(request)) > 1

@@ -135,7 +135,9 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         term = search_term.strip()
         if not term or not term.isprintable():
             return (queryset.none() if term else queryset), False
-        found = Q(idempotency_key=term)
+        if (of_key := queryset.filter(idempotency_key=term)).exists():
+            return of_key, False
+        found = Q(pk__in=[])
         visits = visible_to(request.user, Visit.objects.order_by("-pk"))
         if number := as_id(term):
             visits = visits.filter(Q(pk=number) | Q(record_id=number))

@@ -1,0 +1,78 @@
+"""What is asked again and again is answered from an index, however long the log is: the plans, and no times."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+
+#: In no transaction, since MariaDB ends it where it counts the rows of a table.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: So many rows that no database takes the whole table for the shorter way.
+ROWS = 3000
+NOW = timezone.now()
+
+log = LoyaltyOperation.objects
+page_of_log = log.select_related("location", "visit").order_by("-id")
+
+#: Each question, and the index that answers it.
+QUESTIONS: dict[str, tuple[Callable[[], Any], str]] = {
+    "what needs a person": (lambda: page_of_log.needing_attention()[:51], "altegio_op_attention"),
+    "how many need a person": (
+        lambda: log.needing_attention().order_by()[:10_000].values("pk"),
+        "altegio_op_attention",
+    ),
+    "what is at odds": (
+        lambda: page_of_log.filter(attention=1, discrepancy__gt="")[:51],
+        "altegio_op_attention",
+    ),
+    "what nobody tried in time": (lambda: log.running_out(NOW), "altegio_op_status_expires"),
+    "what is due": (lambda: log.due(NOW).in_turn()[:500], "altegio_op_next_attempt_at"),
+    "whose client's name begins so": (
+        lambda: Visit.objects.filter(client_name__istartswith="name 77").order_by("-pk").values("pk")[:200],
+        "altegio_visit_name",
+    ),
+    "what has this key": (lambda: page_of_log.filter(idempotency_key="key 77"), "idempotency_key"),
+    "what a batch holds": (lambda: log.filter(batch="0" * 32).order_by("pk"), "altegio_op_batch"),
+    "what undid it": (lambda: log.filter(cancels=1).order_by("pk"), "altegio_op_cancels"),
+}
+
+
+@pytest.fixture
+def a_long_log() -> None:
+    """Most of it is over, as it is in a log of any length."""
+    location = Location.objects.create(id=1, title="Salon")
+    Visit.objects.bulk_create(
+        Visit(id=number, location=location, record_id=number, client_name=f"Name {number}")
+        for number in range(1, ROWS + 1)
+    )
+    asked: dict[str, Any] = {"kind": "apply_card_withdrawal", "location": location, "amount": 1}
+    waiting = {"status": "pending", "next_attempt_at": NOW, "expires_at": NOW + datetime.timedelta(days=1)}
+    over = {"status": "succeeded", "expires_at": NOW - datetime.timedelta(days=1)}
+    LoyaltyOperation.objects.bulk_create(
+        LoyaltyOperation(
+            visit_id=number,
+            record_id=number,
+            card_id=number,
+            idempotency_key=f"key {number}",
+            **asked,
+            **(over if number % 10 else waiting),
+        )
+        for number in range(1, ROWS + 1)
+    )
+    with connection.cursor() as cursor:
+        for table in (LoyaltyOperation._meta.db_table, Visit._meta.db_table):
+            cursor.execute(f"ANALYZE {'TABLE ' if connection.vendor == 'mysql' else ''}{table}")
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_is_answered_from_an_index(a_long_log: None, question: str) -> None:
+    asked, index = QUESTIONS[question]
+    assert index in (plan := asked().explain()), plan
