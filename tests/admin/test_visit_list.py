@@ -570,8 +570,8 @@ def test_only_what_a_day_or_a_search_narrows_can_be_sorted(desk: Client, salon: 
         known(salon.location, f"Client {number}", starts_at=noon(days), due_amount=number)
 
     def order(**query: Any) -> list[str]:
-        rows = desk.get(reverse(LIST), {"o": "2", **query}).context_data["cl"].result_list  # type: ignore[attr-defined]
-        return [row.client_name[-1] for row in rows]
+        page: Any = desk.get(reverse(LIST), {"o": "2", **query})
+        return [row.client_name[-1] for row in page.context_data["cl"].result_list]
 
     assert order(day="week") == order(q="Client") == ["1", "2", "3"]
     assert order(day="all") == ["3", "2", "1"]
