@@ -42,6 +42,7 @@ def test_an_answer_that_is_lost_is_told_and_then_cleared_up(
     picture("in-doubt", everywhere=True)
     expect(verdict(page)).to_contain_text("Done: 50 points taken.", timeout=15_000)
     expect(page.locator("#altegio-live").get_by_text("450 points")).to_be_visible()
+    expect(verdict(page)).to_contain_text("270 is left to pay, 450 points are on the card, as of")
     assert is_same()
     assert desk.taken(visit) == 50
     assert len(desk.sandbox.effects) == 1

@@ -104,8 +104,11 @@ def test_the_keys_are_named_where_they_work(desk: Any, manager: Any) -> None:
     Location.objects.update(visits_read_at=timezone.now())
     go(desk, manager, "visit/")
     expect(keys.get_by_text("opens the only visit")).to_be_visible()
-    manager.locator("#action-toggle").focus()
+    before = keys.bounding_box()
+    manager.locator("#action-toggle").click()
     expect(keys.get_by_text("opens the only visit")).to_be_hidden()
+    assert keys.bounding_box() == before  # nothing moves under the click
+    expect(manager.locator("#action-toggle")).to_be_checked()
     manager.keyboard.press("Escape")
     expect(manager.locator("#searchbar")).to_be_focused()
     manager.goto(desk.page_of(there))

@@ -241,11 +241,13 @@
             search?.select();
         }
     });
-    /** The keys are named where there are some, and Enter where it does what is said of it. */
+    /** The keys are named where there are some, and Enter where it does what is said of it. What is not shown keeps its place:
+        a click moves the focus, and must not find something else under it then. */
     const nameKeys = () => {
         for (const keys of document.querySelectorAll(".altegio-keys")) {
             const enter = keys.querySelector("[data-altegio-when]");
-            enter.hidden = !document.activeElement?.closest(enter.dataset.altegioWhen);
+            const does = document.activeElement?.closest(enter.dataset.altegioWhen);
+            enter.style.visibility = does ? "visible" : "hidden";
             keys.hidden = !window.matchMedia("(hover: hover)").matches;
         }
     };
