@@ -8,6 +8,7 @@ from typing import Any
 
 from celery import current_app, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings as django_settings
 from django.db import transaction
 
 import altegio_loyalty.client.connection  # noqa: F401  once, before a worker forks
@@ -61,6 +62,14 @@ def sweep_limit(task: Any = retry_due_operations) -> float | None:
     limits = [soft or task.soft_time_limit or conf.task_soft_time_limit]
     limits.append(hard or task.time_limit or conf.task_time_limit)
     return min((float(limit) for limit in limits if limit), default=None)
+
+
+def beat_entries() -> list[dict[str, Any]] | None:
+    """What runs the sweep by this process's settings; None without a broker, or where a database has it."""
+    conf, name = current_app.conf, retry_due_operations.name
+    if not conf.broker_url or "django_celery_beat" in django_settings.INSTALLED_APPS:
+        return None
+    return [entry for entry in conf.beat_schedule.values() if entry.get("task") == name]
 
 
 @shared_task(name="altegio_loyalty.tasks.deliver_operation", ignore_result=True)

@@ -116,6 +116,12 @@ def notices(zone: datetime.tzinfo | None = None, known: Mapping[str, Any] | None
     return [_SENTENCES[code] % {"since": _when(since, zone)} for code, since in _outages(known or {}).items()]
 
 
+def stalled() -> list[str]:
+    """For an operator: that nothing runs the sweep although something is due."""
+    since = _outages({}).get(STALLED)
+    return [_SENTENCES[STALLED] % {"since": _when(since, None)}] if since else []
+
+
 def held() -> list[str]:
     """For an operator: how many operations wait in each location for which nothing is sent, and why."""
     columns = ("location__title", "location_id", "location__is_active")

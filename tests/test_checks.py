@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import base64
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
-from celery import current_app
+from celery import Celery, current_app
+from celery.app import app_or_default
 from django.core import checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.db import OperationalError, connection
 
-from altegio_loyalty.checks import check_deployment, check_settings
+from altegio_loyalty.checks import check_database, check_deployment, check_settings
+from tests.delivery.conftest import salon
+from tests.delivery.salon import Salon
+from tests.delivery.test_recording import old_charset
+
+__all__ = ["salon"]
 
 KEY = base64.urlsafe_b64encode(b"0123456789abcdef" * 2).decode()
 SOUND = {"API_URL": "https://api.alteg.io/api/v1", "ENCRYPTION_KEYS": [KEY]}
@@ -149,6 +158,105 @@ def test_e001_a_password_in_the_address_of_the_proxy(settings: Any) -> None:
     assert ids(settings, PROXY_URL="http://joe:secret@proxy:3128") == ["E001"]
     assert "secret" not in check_settings()[0].msg
     assert "PROXY_PASSWORD" in check_settings()[0].msg
+
+
+TASK = "altegio_loyalty.tasks.retry_due_operations"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "found"),
+    [
+        ({}, ["W006"]),
+        ({"other": {"task": "other"}}, ["W006"]),
+        ({"sweep": {"task": TASK}}, ["W007"]),
+        ({"sweep": {"task": TASK, "options": {"queue": "slow"}}}, ["W007"]),
+        ({"sweep": {"task": TASK, "options": {"expires": 10}}}, []),
+    ],
+)
+def test_w006_w007_beat_runs_the_sweep_and_its_messages_expire(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, schedule: dict[str, Any], found: list[str]
+) -> None:
+    monkeypatch.setitem(current_app.conf, "broker_url", "redis://127.0.0.1:1")
+    monkeypatch.setitem(current_app.conf, "beat_schedule", schedule)
+    assert ids(settings) == found
+
+
+def test_w006_is_silent_where_another_scheduler_or_no_broker_is(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
+    before, app = app_or_default(), Celery("elsewhere")
+    app.set_current()
+    try:
+        assert ids(settings) == []
+        app.conf["broker_url"] = "redis://127.0.0.1:1"
+        assert ids(settings) == ["W006"]
+        installed = SimpleNamespace(INSTALLED_APPS=["django_celery_beat"])
+        monkeypatch.setattr("altegio_loyalty.tasks.django_settings", installed)
+        assert ids(settings) == []
+    finally:
+        before.set_current()
+        app.close()
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [({"transaction_mode": "immediate"}, []), ({"transaction_mode": None}, ["W008"]), ({}, ["W008"])],
+)
+def test_w008_a_sqlite_whose_transactions_are_not_immediate(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], found: list[str]
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    assert ids(settings) == found
+
+
+def test_w009_times_without_a_zone(settings: Any) -> None:
+    settings.USE_TZ = False
+    assert ids(settings) == ["W009"]
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("https://api.alteg.io/api/v1", []),
+        ("https://api.yclients.com/api/v1", []),
+        ("https://api.altegio.example/api/v1", ["W011"]),
+        ("https://notalteg.io/api/v1", ["W011"]),
+        ("https://127.0.0.1:1/v1", []),
+    ],
+)
+def test_w011_tokens_that_go_to_somebody_else(settings: Any, url: str, found: list[str]) -> None:
+    assert ids(settings, API_URL=url) == found
+
+
+def of_the_database() -> list[str]:
+    return [str(message.id) for message in checks.run_checks(tags=["database"], databases=["default"])]
+
+
+@pytest.mark.mariadb
+@pytest.mark.django_db(transaction=True)
+def test_w010_a_table_that_holds_no_emoji() -> None:
+    assert of_the_database() == []
+    with old_charset("loyaltyoperation"):
+        assert of_the_database() == ["altegio_loyalty.W010"]
+
+
+def test_w012_nobody_runs_the_sweep(salon: Salon) -> None:
+    """Only where the database is asked at all, as `migrate` and `check --database` do."""
+    assert of_the_database() == []
+    operation = salon.later()
+    salon.age(operation, 600)
+    assert of_the_database() == ["altegio_loyalty.W012"]
+    assert checks.run_checks() == []
+
+
+def test_a_database_without_our_tables_is_no_error(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the first `migrate`."""
+    monkeypatch.setattr(
+        "altegio_loyalty.watch.stalled", mock.Mock(side_effect=OperationalError("no such table"))
+    )
+    assert check_database(databases=["default"]) == []
 
 
 def test_the_warnings_of_a_deployment_come_only_with_deploy(settings: Any) -> None:

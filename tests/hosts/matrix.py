@@ -235,7 +235,7 @@ HOSTS = (
         settings='LANGUAGE_CODE = "ar"\nMIDDLEWARE.insert(2, "django.middleware.locale.LocaleMiddleware")\n',
         urls=LANGUAGES,
     ),
-    Host("USE_TZ off", settings="USE_TZ = False\n"),
+    Host("USE_TZ off", settings="USE_TZ = False\n", warnings=("altegio_loyalty.W009",)),
     Host(
         "Celery of its own namespace, eager, JSON",
         settings="HOST_QUEUE_TASK_ALWAYS_EAGER = True\nHOST_QUEUE_TASK_EAGER_PROPAGATES = True\n"
