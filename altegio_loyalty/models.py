@@ -308,7 +308,8 @@ class LoyaltyOperation(models.Model):
     last_error = models.CharField(_("last error"), max_length=500, blank=True, default="")
     created_at = models.DateTimeField(_("asked at"), default=timezone.now, db_index=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
-    #: Whether its count and points stand in `DaySum`; the figures of every other operation are read from the log.
+    #: Whether its count and points stand in `DaySum`; the figures of every other operation are read from the log. Ask with
+    #: `is_summed__in`: the NOT that Django writes of a False finds no index in SQLite.
     is_summed = models.BooleanField(default=False, editable=False)
 
     objects = OperationQuerySet.as_manager()

@@ -30,7 +30,7 @@ _KEY = ("location_id", "day", "kind", "status", "slot")
 def add_up() -> None:
     """Add what is settled to the sums per day, if enough of it waits; nothing where another one adds to the same days."""
     # One of a newer release's kind waits for that release, which knows what points it moved.
-    settled = database.operations().filter(is_summed=False, status__in=SETTLED, kind__in=KNOWN_KINDS)
+    settled = database.operations().filter(is_summed__in=[False], status__in=SETTLED, kind__in=KNOWN_KINDS)
     waiting = settled.order_by("status", "pk")
     if waiting.order_by().values_list("pk")[SUMMED_AT_ONCE - 1 : SUMMED_AT_ONCE]:
         with database.committed():

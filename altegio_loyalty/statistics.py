@@ -9,11 +9,11 @@ import datetime
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import accumulate
 from operator import add
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from django.db.models import Case, CharField, Count, DateField, DateTimeField, Q, Sum, Value, When
 from django.db.models.functions import Cast, Coalesce
@@ -67,16 +67,15 @@ def latest_today(locations: Iterable[Any]) -> datetime.date:
     return max(today(zone) for zone in by_zone(locations))
 
 
-@dataclass(frozen=True)
-class Moved:
+class Moved(NamedTuple):
     """Points taken and given back. `unknown_count` operations are done, but Altegio did not show how many."""
 
     taken: Decimal = Decimal(0)
     given_back: Decimal = Decimal(0)
     unknown_count: int = 0
 
-    def __add__(self, other: "Moved") -> "Moved":
-        return Moved(*map(add, astuple(self), astuple(other)))
+    def __add__(self, other: "Moved") -> "Moved":  # type: ignore[override]
+        return Moved(*map(add, self, other))
 
     @property
     def net(self) -> Decimal:
@@ -88,12 +87,12 @@ class Points:
 
     def __init__(self, period: Period, cells: dict[tuple[datetime.date, int], Moved]) -> None:
         self.cells = cells
-        self.total = sum(cells.values(), Moved())
         self.by_day = dict.fromkeys(period.days, Moved())
         self.by_location: defaultdict[int, Moved] = defaultdict(Moved)
         for (day, location_id), moved in cells.items():
             self.by_day[day] += moved
             self.by_location[location_id] += moved
+        self.total = sum(self.by_day.values(), Moved())
 
 
 _MOVING = [kind.name for kind in kinds.TABLE.values() if kind.moves_points]
@@ -119,7 +118,7 @@ def points_by_day(seen: Q, period: Period) -> Points:
     """Points that withdrawals took and that cancels gave back, of what the person may see, by the day they moved on."""
     amounts = {"out": Sum("taken"), "back": Sum("given_back"), "unknown": Sum("unknown_count")}
     summed = _sums(seen, period, "location_id", "day").annotate(**amounts)
-    fresh = LoyaltyOperation.objects.filter(seen, _MOVED, is_summed=False).order_by()
+    fresh = LoyaltyOperation.objects.filter(seen, _MOVED, is_summed__in=[False]).order_by()
     found = summed.values_list("location_id", "day", _NO_MOMENT, *amounts).union(
         with_points(fresh).values_list("location_id", Cast(Value(None), DateField()), "moved_at", *POINTS),
         all=True,
@@ -160,7 +159,7 @@ class Outcomes:
 
 def outcomes(seen: Q, period: Period) -> Outcomes:
     """Of the operations that were asked for in the period, as they are now, and as far as the person may see them."""
-    log = period.narrow(LoyaltyOperation.objects.filter(seen, is_summed=False)).order_by()
+    log = period.narrow(LoyaltyOperation.objects.filter(seen, is_summed__in=[False])).order_by()
     summed = _sums(seen, period, "kind", "status", "slot").annotate(count=Sum("asked_count"))
     settled = log.filter(status__in=SETTLED)
     others = log.exclude(status__in=SETTLED).values("kind", "status").annotate(count=Count("pk"))

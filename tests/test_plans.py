@@ -40,6 +40,10 @@ QUESTIONS: dict[str, tuple[Callable[[], Any], str]] = {
         "altegio_visit_name",
     ),
     "what has this key": (lambda: page_of_log.filter(idempotency_key="key 77"), "idempotency_key"),
+    "what is not among the sums yet": (
+        lambda: log.filter(is_summed__in=[False], status="succeeded").order_by(),
+        "altegio_op_summed_status",
+    ),
     "what a batch holds": (lambda: log.filter(batch="0" * 32).order_by("pk"), "altegio_op_batch"),
     "what undid it": (lambda: log.filter(cancels=1).order_by("pk"), "altegio_op_cancels"),
 }
@@ -55,7 +59,7 @@ def a_long_log() -> None:
     )
     asked: dict[str, Any] = {"kind": "apply_card_withdrawal", "location": location, "amount": 1}
     waiting = {"status": "pending", "next_attempt_at": NOW, "expires_at": NOW + datetime.timedelta(days=1)}
-    over = {"status": "succeeded", "expires_at": NOW - datetime.timedelta(days=1)}
+    over = {"status": "succeeded", "expires_at": NOW - datetime.timedelta(days=1), "is_summed": True}
     LoyaltyOperation.objects.bulk_create(
         LoyaltyOperation(
             visit_id=number,
