@@ -195,12 +195,12 @@ def differences(sandbox: Sandbox, stories: list[Story]) -> Iterator[Difference]:
         taken = not_undone(row for row in rows if is_done(row) and row.kind in (WITHDRAW, CANCEL))
         applied = not_undone(row for row in rows if is_done(row) and row.kind in (PROMOTE, TAKE_BACK))
         there = sandbox.ledger.withdrawn(story.visit_id, story.card_id)
-        off = sandbox.ledger.discounted(story.visit_id, story.program_id)
-        explained = off if applied else Decimal(0)
-        gone = taken_by(applied) if applied and not off else Decimal(0)
+        rows_there = sandbox.ledger.visit(story.visit_id).in_force
+        is_there = any(row.program_id == story.program_id for row in rows_there)
+        # How much a promotion takes off is Altegio's affair, and the books compare whether it is there.
         for program, by_log, by_altegio in (
             (0, taken_by(taken), there),
-            (story.program_id, explained or gone, off),
+            (story.program_id, Decimal(bool(applied)), Decimal(is_there)),
         ):
             if by_log != by_altegio:
                 yield story.visit_id, story.card_id, program, by_log, by_altegio
