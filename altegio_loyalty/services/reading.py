@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from altegio_loyalty import bills, conf, exceptions, policy
@@ -15,7 +16,8 @@ from altegio_loyalty.client import AltegioClient, Card, Record, VisitDetails
 from altegio_loyalty.client.exchange import current
 from altegio_loyalty.client.types import Cards
 from altegio_loyalty.gateway import Line
-from altegio_loyalty.models import Location, Visit
+from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.services import visit_rows
 from altegio_loyalty.services.validation import Person, check_id, no_address
@@ -25,6 +27,8 @@ from altegio_loyalty.wording import in_words
 Result = TypeVar("Result")
 #: So long the calls for a page may go on together; with a wait for a turn, within the 30 that servers give a request.
 SECONDS_FOR_A_PAGE = 24.0
+#: So long a visit's client is believed, as long as a day's list that names it; then Altegio is asked once more.
+CLIENT_IS_RECENT = datetime.timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,10 @@ def read_for_screen(visit: Visit, *, by: Person | None = None) -> tuple[VisitRea
     known, known_cards, is_fresh = known_for_screen(visit)
     if is_fresh:
         return known, known_cards
+    client = visit.client_id
     with within_a_page():
         details, cards = _read_both(visit, by)
-    if known.details is not None and cards.error:
+    if known.details is not None and cards.error and client == visit.client_id:
         if details.details is None:
             details = replace(details, details=known.details, read_at=known.read_at)
         cards = replace(known_cards, error=cards.error, retry_after=cards.retry_after, read_at=known.read_at)
@@ -123,10 +128,22 @@ def _read_both(visit: Visit, by: Person | None) -> tuple[VisitReading, CardsRead
 
 
 def _read_cards_of(visit: Visit, by: Person | None, turns: int) -> CardsReading:
-    problem = find_client(visit, by=by) if visit.client_id is None else ""
+    problem, client, name = "", visit.client_id, visit.client_name
+    if client is None or not _client_is_recent(visit):
+        problem = find_client(visit, by=by)
+    if client not in (None, visit.client_id):
+        visit.client_before = name  # type: ignore[attr-defined]
     if visit.client_id is None:
         return CardsReading(error=problem)  # without one: nobody's visit, so nobody's cards
     return read_cards(visit.location, client_id=visit.client_id, turns=turns, by=by)
+
+
+def _client_is_recent(visit: Visit) -> bool:
+    """Whether Altegio named the visit's client moments ago: when it was first seen, or when the list of its day was read."""
+    zone, seen_at = visit.location.zone, visit.created_at
+    if visit.starts_at and as_local(visit.starts_at, zone).date() == today(zone):
+        seen_at = max(seen_at, visit.location.visits_read_at or seen_at)
+    return timezone.now() - seen_at < CLIENT_IS_RECENT
 
 
 def read_visit(
@@ -163,9 +180,9 @@ def read_cards(
 
 
 def find_client(visit: Visit, *, by: Person | None = None) -> str:
-    """Fill in the visit's client from Altegio; returns why Altegio did not tell, or an empty text.
+    """Fill in the visit's client as Altegio names it now; returns why Altegio did not tell, or an empty text.
 
-    A visit that has no client in Altegio either, such as one of a passer-by, keeps none.
+    A visit that has no client in Altegio, such as one of a passer-by, has none here.
 
     Endpoint: GET /visits/{visit_id}.
     """
@@ -176,8 +193,9 @@ def find_client(visit: Visit, *, by: Person | None = None) -> str:
     ours = [record for record in records if record.location_id in (0, visit.location_id)]
     if not ours:
         return _("Altegio names no client for this visit.")
-    if (record := next((record for record in ours if record.client_id), None)) is not None:
-        visit.client_id = record.client_id
+    record = next((record for record in ours if record.client_id), ours[0])
+    if record.client_id != (visit.client_id or 0):
+        visit.client_id = record.client_id or None
         visit.client_name = clean(record.client_name, 200)
         visit.client_phone = clean(record.client_phone, 40)
         columns = ["client_id", "client_name", "client_phone"]
@@ -187,6 +205,8 @@ def find_client(visit: Visit, *, by: Person | None = None) -> str:
 
 def fetch_visit(location: Location, visit_id: int, *, by: Person | None = None) -> VisitFetch:
     """Fetch one visit by its number into our table. A visit of another location is as if there were none.
+
+    One that Altegio has moved here is this location's from now on, as soon as nothing of it is open.
 
     Raises `ValidationError` where `visit_id` is no positive whole number. Endpoint: GET /visits/{visit_id}.
     """
@@ -211,6 +231,9 @@ def fetch_visit(location: Location, visit_id: int, *, by: Person | None = None) 
 def _kept(
     location: Location, visit_id: int, records: list[Record], asked_at: datetime.datetime
 ) -> VisitFetch | None:
+    elsewhere = Visit.objects.filter(pk=visit_id).exclude(location=location)
+    is_open = Exists(LoyaltyOperation.objects.open().filter(visit=OuterRef("pk")))
+    elsewhere.filter(~is_open).update(location=location, record_id=records[0].id, shown="", read_at=None)
     figures = {visit_id: {record.id: visit_rows.figures_of(record) for record in records}}
     row = visit_rows.row_from(location, visit_id, list(figures[visit_id].values()), records[0])
     visit_rows.save(location, [row], {visit_id: max(record.changed_at for record in records)}, asked_at)

@@ -573,7 +573,7 @@ def test_numbers_can_be_typed_although_altegio_can_be_read(salon: Salon, recepti
 def test_the_page_costs_the_same_however_long_its_history_is(
     salon: Salon, receptionist: Client, settings: Any, django_assert_max_num_queries: Any, what: str
 ) -> None:
-    """Fewer than 10 queries, with the booking of the calls to Altegio in the site's budget."""
+    """Eleven queries at the most, with the booking of the calls to Altegio in the site's budget."""
     limits = {"REQUESTS_PER_SECOND": 1000, "REQUESTS_PER_MINUTE": 1000}
     settings.ALTEGIO_LOYALTY = {**settings.ALTEGIO_LOYALTY, **limits}
     visit = salon.visit()
@@ -582,7 +582,7 @@ def test_the_page_costs_the_same_however_long_its_history_is(
         waiting(salon, visit, status="succeeded", open_key=None, next_attempt_at=None)
     url = page_of(visit) if what == "page" else f"{form_of('cancel_card_withdrawal')}?visit={visit.pk}&read=1"
     assert receptionist.get(url).status_code == 200
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(11):
         receptionist.get(url)
 
 
@@ -842,6 +842,91 @@ def test_the_script_is_told_where_to_go(salon: Salon, receptionist: Client) -> N
     )
     assert answer.json() == {"url": known_page_of(visit)}
     assert len(salon.sandbox.effects) == 1
+
+
+# The visit's client
+
+
+def seen_long_ago(salon: Salon, **columns: Any) -> Visit:
+    return salon.visit(created_at=timezone.now() - datetime.timedelta(hours=1), **columns)
+
+
+def made_bobs(salon: Salon, visit: Visit) -> Any:
+    """In Altegio's own screen; returns his card."""
+    bob = salon.ledger.add_client(name="Bob Carter")
+    salon.ledger.change_client(visit.pk, bob)
+    return salon.ledger.add_card(bob, balance="50", title="Silver")
+
+
+@pytest.mark.parametrize("where", ["page", "form"])
+def test_client_changed_in_altegio__is_told_before_the_click(
+    salon: Salon, receptionist: Client, where: str
+) -> None:
+    visit = seen_long_ago(salon)
+    receptionist.get(page_of(visit))
+    card = made_bobs(salon, visit)
+    Visit.objects.update(shown=aged(visit))
+    form = f"{form_of('apply_card_withdrawal')}?visit={visit.pk}&read=1"
+    shown = text_of(receptionist.get(page_of(visit) if where == "page" else form))
+    assert "this visit is no longer of Jane Miller: its client is Bob Carter now" in shown
+    assert str(card.id) in shown
+    assert f"choice={salon.card.id}" not in shown
+    assert f'value="{salon.card.id}"' not in shown
+
+
+def test_client_named_moments_ago__is_not_asked_for_again(salon: Salon, receptionist: Client) -> None:
+    """By the list of the visit's day, from which people come."""
+    visit = seen_long_ago(salon)
+    Location.objects.update(visits_read_at=timezone.now())
+    receptionist.get(page_of(visit))
+    assert len(salon.sandbox.requests) == 2
+    Location.objects.update(visits_read_at=timezone.now() - datetime.timedelta(minutes=6))
+    Visit.objects.update(shown=aged(visit))
+    receptionist.get(page_of(visit))
+    assert len(salon.sandbox.requests) == 5
+
+
+def test_visit_that_is_nobodys_any_more__offers_no_card(salon: Salon, receptionist: Client) -> None:
+    visit = seen_long_ago(salon)
+    salon.ledger.visit(visit.pk).client_id = None
+    shown = text_of(receptionist.get(page_of(visit)))
+    assert "no longer of Jane Miller" in shown
+    assert f"choice={salon.card.id}" not in shown
+
+
+@pytest.mark.parametrize("kind", ["apply_card_withdrawal", "apply_discount_program"])
+def test_form_of_before_the_client_changed__takes_nothing(
+    salon: Salon, receptionist: Client, kind: str
+) -> None:
+    visit = seen_long_ago(salon)
+    receptionist.get(page_of(visit))
+    made_bobs(salon, visit)
+    Visit.objects.update(shown=aged(visit))
+    receptionist.get(page_of(visit))
+    answer = receptionist.post(form_of(kind), posted(salon, visit, kind))
+    assert "Bob Carter" in text_of(answer)
+    assert not LoyaltyOperation.objects.exists()
+
+
+def test_where_altegio_does_not_name_the_client__the_known_one_stays(
+    salon: Salon, receptionist: Client
+) -> None:
+    visit = seen_long_ago(salon)
+    salon.sandbox.fail("status_403", path="/visits/")
+    shown = text_of(receptionist.get(page_of(visit)))
+    assert f"choice={salon.card.id}" in shown
+
+
+def test_points_that_somebody_else_took__are_told_before_a_cancel_gives_them_back(
+    salon: Salon, receptionist: Client
+) -> None:
+    visit = salon.visit()
+    services.apply_card_withdrawal(
+        salon.location, visit_id=visit.pk, record_id=visit.record_id, card_id=salon.card.id, amount=100
+    )
+    salon.ledger.withdraw(visit.pk, salon.card.id, 50)
+    form = text_of(receptionist.get(f"{form_of('cancel_card_withdrawal')}?visit={visit.pk}&read=1"))
+    assert "The visit shows 150 from this card, the log explains 100." in form
 
 
 # Altegio is away

@@ -703,11 +703,23 @@ def test_a_visit_known_as_another_locations_is_told_as_one_that_is_not_there(
     assert known.error.replace(str(there.id), "4711") == unknown.error
 
 
-def test_a_visit_that_our_table_has_in_another_location_stays_there(salon: Salon) -> None:
+def test_a_visit_that_altegio_moved_is_found_by_its_number_where_it_is_now(salon: Salon) -> None:
+    """As long as it was the old location's here, nothing could be asked for on it."""
     there = salon.visit()
     Visit.objects.create(id=there.id, location=salon.add_location("Harbour"), record_id=1)
+    assert services.fetch_visit(salon.location, there.id).visit is not None
+    moved = Visit.objects.get()
+    assert (moved.location, moved.record_id) == (salon.location, there.record_id)
+
+
+def test_a_visit_that_altegio_moved_stays_while_something_is_open_on_it(salon: Salon) -> None:
+    """What is under way was asked for in the old location, and is looked up there."""
+    there, harbour = salon.visit(), salon.add_location("Harbour")
+    visit = Visit.objects.create(id=there.id, location=harbour, record_id=1)
+    who = {"visit": visit, "record_id": 1, "card_id": 1, "status": "unconfirmed", "idempotency_key": "a"}
+    LoyaltyOperation.objects.create(kind="apply_card_withdrawal", location=harbour, amount=1, **who)
     assert services.fetch_visit(salon.location, there.id).visit is None
-    assert Visit.objects.get().location_id != salon.location.pk
+    assert Visit.objects.get().location == harbour
 
 
 ANSWERS: dict[str, Any] = {

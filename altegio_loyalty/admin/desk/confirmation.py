@@ -15,6 +15,7 @@ from django.utils.text import capfirst
 
 from altegio_loyalty import exceptions, kinds
 from altegio_loyalty.admin.desk.forms import OTHER, OperationForm
+from altegio_loyalty.admin.desk.live import VisitState
 from altegio_loyalty.admin.desk.offers import OFFERS
 from altegio_loyalty.admin.kinds import TABLE, why_nothing
 from altegio_loyalty.admin.locations import currency_shown
@@ -24,7 +25,7 @@ from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.services.reading import known_for_screen, read_for_screen
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy
-from altegio_loyalty.wording import clock
+from altegio_loyalty.wording import clock, isolated, reason
 
 #: So many visits can be chosen at once.
 MOST_VISITS = 100
@@ -124,15 +125,19 @@ class OneVisit(Confirmation):
 
     def _form_page(self, visit: Visit, token: uuid.UUID) -> HttpResponse:
         details, cards, is_fresh = known_for_screen(visit, READING_IS_RECENT)
+        state = VisitState(self, visit)
         given, is_posted = self.request.GET, self.request.method == "POST"
         if "read" in given or (is_posted and details.details is None):
             details, cards = read_for_screen(visit, by=self.request.user)
             is_fresh = not details.error
+            state.judge(details)
         busy, currency = busy_cards_of([visit])[visit.pk], visit.location.currency
         offers = OFFERS[self.kind.name](details, cards, busy, currency)
         posted, choice = self.request.POST if is_posted else None, given.get("choice", "")
         form = OperationForm(posted, visit=visit, kind=self.kind, offers=offers, choice=choice)
         here = partial(self.address, "visit_operate", self.kind.name, visit=visit.pk)
+        # A cancel gives back, as well, what the log does not explain, or finds less.
+        odd = [row for row in state.operations if form.chosen and row.card_id == form.chosen.card_id]
         # Each card has amounts of its own.
         others = [offer for offer in offers.usable if self.kind.takes_amount and offer != form.chosen]
         context = {
@@ -145,7 +150,11 @@ class OneVisit(Confirmation):
             "chosen": form.chosen,
             "others": [(here(choice=offer.value), offer) for offer in others],
             "nothing": why_nothing(self.kind, has_client=visit.client_id is not None),
-            "warnings": offers.warnings(form.chosen),
+            "warnings": [
+                *offers.warnings(form.chosen),
+                *(reason(row.discrepancy) for row in odd if row.is_flagged),
+            ],
+            "client_before": isolated(getattr(visit, "client_before", "")),
             "token": token.hex,
             "other_value": OTHER,
             "is_typing": form.types_ids or (offers.error and not offers.all) or "typed" in given,

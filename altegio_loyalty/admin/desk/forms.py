@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from altegio_loyalty import bills
 from altegio_loyalty.admin.desk.offers import Offer, Offers, Part
 from altegio_loyalty.admin.pages import as_id
 from altegio_loyalty.client.types import LARGEST_AMOUNT, LARGEST_ID
@@ -49,11 +50,17 @@ class AmountField(forms.DecimalField):
         return super().to_python(plain_amount(text) if text else None)
 
 
-def parse_choice(kind: Kind, value: str) -> tuple[int, int | None] | None:
-    """Card and promotion of a posted choice, "card" or "card:promotion"; None where it is neither."""
+def parse_choice(kind: Kind, value: str, visit: Visit) -> tuple[int, int | None] | None:
+    """Card and promotion of a posted choice, "card" or "card:promotion"; None where it is neither.
+
+    Nor is it one where the visit was made somebody else's since the page was shown, and the card is none of theirs.
+    """
     card, colon, program = value.partition(":")
     card_id, program_id = as_id(card), as_id(program)
     is_whole = bool(program_id) if kind.takes_program else not colon
+    if visit.shown and kind.is_apply:
+        shown = bills.last_shown(visit)
+        is_whole = is_whole and any(each.id == card_id for each in (shown.cards.cards if shown else ()))
     return (card_id, program_id) if card_id and is_whole else None
 
 
@@ -123,7 +130,7 @@ class OperationForm(forms.Form):
         return {name: value for name in names if (value := self.cleaned_data[name]) is not None}
 
     def clean_choice(self) -> tuple[int, int | None]:
-        ids = parse_choice(self.kind, self.cleaned_data["choice"])
+        ids = parse_choice(self.kind, self.cleaned_data["choice"], self.visit)
         if ids is None:
             raise ValidationError(_("Choose one of the list."))
         return ids

@@ -87,6 +87,11 @@ class VisitState:
         #: Whether the person may follow a link into the log.
         self.may_see_log = page.may("view_loyaltyoperation")
 
+    def judge(self, reading: services.VisitReading) -> None:
+        """Mark what the reading shows to be at odds; what a newer release's kind explains, nobody here can say."""
+        if reading.details and not reading.error and all(kinds.is_known(row.kind) for row in self.operations):
+            services.judge_reading(self.visit.pk, reading.details, self.operations, reading.read_at)
+
     @property
     def shown_results(self) -> list[LoyaltyOperation]:
         """Those with a result at the top of the page: what is not finished, and what has just ended."""

@@ -9,7 +9,7 @@ from typing import Any
 from django.http import HttpResponse
 from django.utils.formats import date_format
 
-from altegio_loyalty import kinds, services
+from altegio_loyalty import kinds
 from altegio_loyalty.admin.desk.live import VisitState
 from altegio_loyalty.admin.desk.offers import OFFERS, Offers
 from altegio_loyalty.admin.desk.offers.withdrawals import CardOffers
@@ -60,9 +60,7 @@ class VisitPage(Page):
         if "read" in self.request.GET:
             details, cards = read_for_screen(self.visit, by=self.request.user)
             is_fresh = not details.error
-            # What an operation of a newer release's kind explains, nobody here can say.
-            if is_fresh and details.details and all(kinds.is_known(row.kind) for row in state.operations):
-                services.judge_reading(self.visit.pk, details.details, state.operations, details.read_at)
+            state.judge(details)
         busy_cards = {operation.card_id for operation in state.open}
         shown = (details, cards, busy_cards, self.visit.location.currency)
         all_offers = [offers(*shown) for offers in OFFERS.values()]
@@ -78,6 +76,7 @@ class VisitPage(Page):
             "bill": of_cards.bill,
             "no_cards": why_nothing(of_cards.kind, has_client=self.visit.client_id is not None),
             "warnings": of_cards.warnings(of_cards.best) if details.details else [],
+            "client_before": isolated(getattr(self.visit, "client_before", "")),
             "applied": self._choices(offers for offers in all_offers if not offers.kind.is_apply),
             "cards": self._choices([of_cards]),
             "programs": self._choices(more),

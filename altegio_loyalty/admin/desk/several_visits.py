@@ -161,7 +161,7 @@ class SeveralVisits(Confirmation):
         found: list[Choice] = []
         for value in self.posted.getlist(f"visit{visit.pk}-choice"):
             choice, most, balance = [*value.split("|"), "", ""][:3]
-            if (ids := parse_choice(self.kind, choice)) is None:
+            if (ids := parse_choice(self.kind, choice, visit)) is None:
                 self.problems.append(_("%(visit)s: choose one of the list.") % {"visit": visit})
             elif self.program is None or ids[1] in (None, self.program):
                 amount = self._share_of_card(visit, ids[0], self._amount(visit, most), _points(balance))
