@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -36,6 +37,8 @@ class BooksOfDay(models.Model):
     points = models.DecimalField(max_digits=14, decimal_places=2, default=Decimal(0))
     #: Why it could not be compared, or not wholly; as `reasons` keeps it.
     problem = models.CharField(max_length=300, blank=True, default="")
+    #: What was read of the chain's list until now, or why it could not be; empty once the day is compared.
+    listing = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
     checked_at = models.DateTimeField(null=True, blank=True)
     next_try_at = models.DateTimeField(null=True, blank=True)
 

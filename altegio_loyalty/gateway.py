@@ -61,18 +61,10 @@ def _proxy(settings: LoyaltySettings) -> Hidden:
 
 
 class Line:
-    """One location's line. `for_person` and `reads_for` say whose share of the budget it uses; see `throttle.take_turn`."""
+    """One location's line. `turn` says whose share of the budget it uses, and how patiently: see `throttle.take_turn`."""
 
-    def __init__(
-        self,
-        location: Location,
-        *,
-        for_person: bool = False,
-        reads_for: str | None = None,
-        needs_user: bool = True,
-    ) -> None:
-        self.location, self.needs_user = location, needs_user
-        self.for_person, self.reads_for = for_person, reads_for
+    def __init__(self, location: Location, *, needs_user: bool = True, **turn: Any) -> None:
+        self.location, self.needs_user, self.turn = location, needs_user, turn
 
     def open(self, *, turns: int = 1) -> AltegioClient:
         """A client for the location, and so many requests booked for it.
@@ -80,7 +72,7 @@ class Line:
         Raises what `client_for` and `throttle.take_turn` raise.
         """
         client = client_for(self.location, needs_user=self.needs_user)
-        throttle.take_turn(count=turns, for_person=self.for_person, reads_for=self.reads_for)
+        throttle.take_turn(count=turns, **self.turn)
         return client
 
     def ask(

@@ -13,6 +13,7 @@ BEYOND_THE_LOG, LESS_THAN_THE_LOG = "beyond_the_log", "less_than_the_log"
 STILL_SHOWN, NOT_SHOWN_YET = "still_shown", "not_shown_yet"
 SWITCHED_OFF, DAY_NOT_OVER = "switched_off", "day_not_over"
 VISITS_NOT_READ, LIST_NOT_READ, TO_BE_CONTINUED = "visits_not_read", "list_not_read", "to_be_continued"
+LIST_UNREADABLE = "list_unreadable"
 
 
 @dataclass(frozen=True)

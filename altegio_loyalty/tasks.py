@@ -35,6 +35,8 @@ def retry_due_operations() -> None:
     if report.is_cut_short and not current_app.conf.task_always_eager:
         _publish(retry_due_operations)  # not only at beat's next stroke
     retention.add_up()
+    if books.are_to_go_on() and not current_app.conf.task_always_eager:
+        _publish(check_books)
 
 
 @shared_task(name="altegio_loyalty.tasks.prune_log", ignore_result=True)
@@ -49,7 +51,8 @@ def prune_log() -> None:
 def check_books() -> None:
     """Compare the days that are over with Altegio's books. Each is compared once; what is left is tried again.
 
-    Ends in time for Celery's limits, and goes on behind what was compared.
+    Ends in time for Celery's limits, and where others leave no request: no slot is held to wait. Goes on behind what was
+    compared, when `retry_due_operations` runs next.
     """
     limit = sweep_limit(check_books)
     books.check(seconds=books.LONGEST_RUN if limit is None else min(limit / 2, books.LONGEST_RUN))

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from django.conf import settings as django_settings
 from django.core.mail import send_mail
 from django.db import DatabaseError, InterfaceError
-from django.db.models import Count, F, Min, Q, Subquery
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone, translation
 from django.utils.formats import date_format
@@ -45,13 +45,20 @@ WELL, NEEDS_PERSON, STANDS_STILL = STATUSES = ("well", "needs_person", "stands_s
 #: Since when each trouble lasts, by its code and, where it is one location's, that location's id.
 Lasting: TypeAlias = dict[tuple[str, int | None], datetime.datetime]
 
-SWEEP = "sweep"
+SWEEP, HELD = "sweep", "held"
+#: A column for whatever is read before it is sent: whether everything is held.
+IS_HELD = Exists(WatchEntry.objects.filter(open_key=HELD))
+#: Of a visit: whether the books have an open item of it.
+HAS_ITEMS = Exists(BooksItem.objects.filter(visit_id=OuterRef("pk"), closed_at=None))
 AWAY, STALLED, PAUSED = ALERTS
 #: What begins is a log record's code and a signal's name; so is its end.
 _ENDS = {AWAY: "altegio_back", STALLED: "queue_moving", PAUSED: "location_resumed"}
 _SENTENCES = {
     AWAY: _("No call to Altegio has worked since %(since)s."),
     "altegio_back": _("Altegio answers again; no call had worked since %(since)s."),
+    HELD: _(
+        "Everything is held since %(since)s (%(said)s): nothing is sent until the books were compared and it is released."
+    ),
     STALLED: _("No worker was heard of since %(since)s: what is due waits until one runs."),
     "queue_moving": _("Nothing waits for a worker any more; it had since %(since)s."),
     PAUSED: _(
@@ -86,10 +93,12 @@ def _figures(lasting: Lasting, operations: OperationQuerySet) -> dict[str, Any]:
         "paused_locations": sum(code == PAUSED for code, _location_id in lasting),
         "altegio_away_since": lasting.get((AWAY, None)),
         "queue_stalled_since": lasting.get((STALLED, None)),
+        "held_since": lasting.get((HELD, None)),
         "last_sweep_at": sweep and sweep.ended_at,
         "last_sweep": sweep and sweep.said,
     }
-    is_stuck = figures["queue_stalled_since"] or (figures["altegio_away_since"] and figures["open"])
+    is_stuck = figures["queue_stalled_since"] or figures["held_since"]
+    is_stuck = is_stuck or (figures["altegio_away_since"] and figures["open"])
     is_told = figures["needs_person"] or figures["unknown_to_the_log"] or figures["paused_locations"]
     return {"status": STANDS_STILL if is_stuck else NEEDS_PERSON if is_told else WELL, **figures}
 
@@ -99,12 +108,15 @@ def facts() -> dict[str, Subquery]:
     then, operations = timezone.now() - STALLED_AFTER, LoyaltyOperation.objects.all()
     overdue = (operations.due(then) | operations.lease_ran_out(then)).order_by("next_attempt_at")
     budget = RequestBudget.objects.filter(host=throttle.api_host())
+    hold_now = WatchEntry.objects.filter(open_key=HELD)
     return {
         "away_since": Subquery(budget.filter(unanswered_count__gte=AWAY_AFTER).values("unanswered_since")),
         "overdue_since": Subquery(overdue.values("next_attempt_at")[:1]),
         # A sweep under way; further ahead only a clock that was wrong can have written.
         "led_until": Subquery(budget.filter(led_until__lte=then + 2 * STALLED_AFTER).values("led_until")),
         "swept_at": Subquery(WatchEntry.objects.filter(code=SWEEP).order_by("-pk").values("ended_at")[:1]),
+        "held_since": Subquery(hold_now.values("began_at")),
+        "held_said": Subquery(hold_now.values("said")),
     }
 
 
@@ -113,7 +125,17 @@ def notices(zone: datetime.tzinfo | None = None, known: Mapping[str, Any] | None
 
     `zone` is that of the moments, the reader's where it is None. One query, or none where the `facts` are `known`.
     """
-    return [_SENTENCES[code] % {"since": _when(since, zone)} for code, since in _outages(known or {}).items()]
+    known = known or _known()
+    said = known["held_said"]
+    return [
+        _SENTENCES[code] % {"since": _when(since, zone), "said": said}
+        for code, since in _outages(known).items()
+    ]
+
+
+def hold() -> WatchEntry | None:
+    """That of all operations, while it lasts."""
+    return WatchEntry.objects.filter(open_key=HELD).first()
 
 
 def stalled() -> list[str]:
@@ -126,18 +148,21 @@ def held() -> list[str]:
     """For an operator: how many operations wait in each location for which nothing is sent, and why."""
     columns = ("location__title", "location_id", "location__is_active")
     rows = database.operations().open().filter(HELD_UP).order_by("location_id").values_list(*columns)
-    return [
+    of_all = [f"Everything is held, {entry.said}."] if (entry := hold()) else []
+    return of_all + [
         f"{count} wait in {title} ({pk}): {'its tokens are refused' if is_active else 'it is switched off'}."
         for title, pk, is_active, count in rows.annotate(count=Count("pk"))
     ]
 
 
+def _known() -> dict[str, Any]:
+    columns = facts()
+    rows = Location.objects.using(database.alias()).order_by().annotate(**columns)
+    return rows.values(*columns).first() or dict.fromkeys(columns)
+
+
 def _outages(known: Mapping[str, Any]) -> dict[str, datetime.datetime]:
-    if not known:
-        columns = facts()
-        rows = Location.objects.using(database.alias()).order_by().annotate(**columns)
-        known = rows.values(*columns).first() or dict.fromkeys(columns)
-    found, due_at = {AWAY: known["away_since"]}, known["overdue_since"]
+    found, due_at = {HELD: known["held_since"], AWAY: known["away_since"]}, known["overdue_since"]
     last_at = max(filter(None, (known["swept_at"], known["led_until"])), default=None)
     if due_at and (last_at is None or timezone.now() - last_at > STALLED_AFTER):
         found[STALLED] = last_at or due_at
@@ -183,12 +208,12 @@ def tell(*, mails: bool = False) -> Lasting:
     now = timezone.now()
     paused = Location.objects.filter(is_active=True).exclude(refused_at=None).values_list("pk", "refused_at")
     lasting: Lasting = {(PAUSED, pk): since for pk, since in paused if since}
-    lasting |= {(code, None): since for code, since in _outages({}).items()}
+    lasting |= {(code, None): since for code, since in _outages(_known()).items()}
     with contextlib.suppress(exceptions.TransactionOpen):
         database.refuse_transaction(database.alias())
         rows = WatchEntry.objects.filter(open_key__isnull=False, code__in=ALERTS).select_related("location")
         known = {(entry.code, entry.location_id): entry for entry in rows}
-        for code, location_id in lasting.keys() - known.keys():
+        for code, location_id in lasting.keys() - known.keys() - {(HELD, None)}:
             begun = {"code": code, "location_id": location_id, "began_at": lasting[code, location_id]}
             entry, is_new = WatchEntry.objects.get_or_create(open_key=f"{code}:{location_id}", defaults=begun)
             if is_new:

@@ -296,7 +296,13 @@ _TEMPLATES = {
     reasons.LIST_NOT_READ: gettext_noop(
         "Altegio's list of withdrawals cannot be read: those that the log does not know were not looked for."
     ),
-    reasons.TO_BE_CONTINUED: gettext_noop("There was no time left; the next run goes on where it stopped."),
+    reasons.LIST_UNREADABLE: gettext_noop(
+        "Altegio's list of withdrawals came, but nobody can read it. What the log knows was compared visit by visit; "
+        "what it does not know is looked for when the list can be read."
+    ),
+    reasons.TO_BE_CONTINUED: gettext_noop(
+        "There was no time left, or no request; the next run goes on where it stopped."
+    ),
     reasons.WORKER_STOPPED: gettext_noop("The worker stopped before it could report."),
     reasons.NOT_IN_TIME: gettext_noop("It was not tried in time."),
     reasons.STILL_SHOWN: gettext_noop("Altegio answered with success, but the visit still shows %(there)s."),

@@ -14,7 +14,7 @@ from altegio_loyalty import database, exceptions, policy, signals
 from altegio_loyalty.client import Reply, VisitDetails
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery import transitions
-from altegio_loyalty.delivery.drift import end_applies
+from altegio_loyalty.delivery.drift import close_agreed, end_applies
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
 from altegio_loyalty.redaction import within
 from altegio_loyalty.states import CallOutcome, Ending, Purpose, Status
@@ -114,6 +114,9 @@ class Claim:
         recorded = self._write(columns)
         if recorded:
             end_applies(self.operation)
+            may_agree = getattr(self.operation.visit, "has_items", True)  # where that was not asked
+            if self.shown and may_agree and not self.operation.is_open:
+                close_agreed(self.operation.visit_id, self.shown, timezone.now())
             announce(self.operation)
         else:
             self.operation.refresh_from_db(using=database.alias())

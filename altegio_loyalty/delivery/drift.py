@@ -12,10 +12,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from altegio_loyalty import database, exceptions, kinds, reasons, signals
-from altegio_loyalty.client import VisitDetails
+from altegio_loyalty.client import Order, VisitDetails
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery.explained import beyond_the_log, family, is_done, not_undone, odds, taken_by
-from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.models import BooksItem, LoyaltyOperation
 from altegio_loyalty.reasons import Reason
 from altegio_loyalty.states import Status
 
@@ -28,13 +28,20 @@ def judge_reading(
     """Compare a reading, begun at `read_at`, with the log: for each card, and each promotion of it, that the log knows.
 
     An apply that is gone from the visit counts no more. The last operation to suspect bears a mark where the visit shows
-    more points than the log explains, or fewer; the mark goes as soon as both agree. A card that this site took nothing
-    from is Altegio's affair.
+    more points than the log explains, or fewer; the mark goes as soon as both agree, and so does an open item of the books.
+    A card that this site took nothing from is Altegio's affair.
 
     `known` are the newest operations of the visit, newest first, as they were before the visit was read; they bear what was
     found afterwards. What has changed since could explain it, and the next reading tells. Where they came
-    `with_last_event`, a reading that changes nothing takes no query.
+    `with_last_event`, a reading that changes nothing takes one query.
     """
+    _note_changes(visit_id, details, known, read_at)
+    close_agreed(visit_id, details, read_at)
+
+
+def _note_changes(
+    visit_id: int, details: VisitDetails, known: list[LoyaltyOperation], read_at: datetime.datetime
+) -> None:
     is_in_order = all(hasattr(row, "last_event") for row in known)
     if is_in_order and not list(_changes(details, known, read_at)):
         return
@@ -55,12 +62,7 @@ def judge_reading(
 
 def _changes(details: VisitDetails, operations: list[LoyaltyOperation], read_at: datetime.datetime) -> Any:
     """The rows that a reading changes, with their columns."""
-    families: dict[Any, list[LoyaltyOperation]] = {}
-    for row in sorted(operations, key=attrgetter("last_event", "pk")):
-        if kinds.is_known(row.kind):
-            key = kinds.family_of(row.kind), row.card_id, row.program_id
-            families.setdefault(key, []).append(row)
-    for rows in families.values():
+    for rows in _families(operations).values():
         if not any(row.is_open for row in rows):
             with contextlib.suppress(exceptions.RowNotKnown):  # such a reading says nothing of it
                 yield from _changes_of(details, rows, read_at)
@@ -90,8 +92,69 @@ def _changes_of(details: VisitDetails, rows: list[LoyaltyOperation], read_at: da
         yield from ((row, {"discrepancy": ""}) for row in rows if row.discrepancy and not _took_too_much(row))
 
 
+def close_agreed(visit_id: int, details: VisitDetails, read_at: datetime.datetime) -> None:
+    """Close the open items of the books about which a reading of the visit, as of then, and the log agree. Best effort."""
+    items = BooksItem.objects.using(database.alias()).filter(visit_id=visit_id, closed_at=None)
+    # Where the database fails, the next reading tells; and what is recorded stays so.
+    with contextlib.suppress(exceptions.RowNotKnown, DatabaseError, InterfaceError):
+        if not (still_open := list(items)):
+            return
+        rows = list(database.operations().filter(visit_id=visit_id).with_last_event())
+        if not is_unsettled(rows) and all(row.finished_at and row.finished_at <= read_at for row in rows):
+            odd = {(side.card_id, side.program_id) for side in sides(details, rows) if side.is_odd}
+            agreed = [item.pk for item in still_open if (item.card_id, item.program_id) not in odd]
+            items.filter(pk__in=agreed).update(closed_at=timezone.now())
+
+
+def is_unsettled(rows: list[LoyaltyOperation]) -> bool:
+    """Whether something of the visit is not finished, or may still take effect."""
+    since = timezone.now() - time_to_arrive()
+    return any(row.is_open or (row.unanswered_at and row.unanswered_at > since) for row in rows)
+
+
+def sides(details: VisitDetails, operations: list[LoyaltyOperation]) -> list[BooksItem]:
+    """Both sides of each card, and each promotion of it, that either knows. Raises `exceptions.RowNotKnown`."""
+    shown: list[tuple[str, int, int | None]] = [
+        (kinds.APPLY_CARD_WITHDRAWAL.name, card, None) for card in details.used_cards
+    ]
+    shown += [(kinds.APPLY_DISCOUNT_PROGRAM.name, *pair) for pair in details.applied_promotions]
+    families: dict[Any, list[LoyaltyOperation]] = {what: [] for what in shown}
+    families.update(_families(operations))
+    return [_side(details, *what) for what in families.items()]
+
+
+def _side(
+    details: VisitDetails, what: tuple[str, int, int | None], rows: list[LoyaltyOperation]
+) -> BooksItem:
+    name, card, program = what
+    order = Order(kind=name, location_id=0, visit_id=0, record_id=0, card_id=card, program_id=program)
+    effect, done = kinds.effect_on(details, order), not_undone(filter(is_done, rows))
+    by_log, by_altegio = taken_by(done), effect.amount
+    if not kinds.TABLE[name].moves_points:
+        # How much a promotion takes off is Altegio's affair, but not whether it is there.
+        by_log, by_altegio = Decimal(bool(done)), Decimal(effect.is_there)
+    marked = next((row for row in reversed(rows) if row.discrepancy), None)
+    figures = {"by_log": by_log, "by_altegio": by_altegio}
+    return BooksItem(card_id=card, program_id=program or 0, operation=marked, **figures)
+
+
+def _families(operations: list[LoyaltyOperation]) -> dict[Any, list[LoyaltyOperation]]:
+    """By the apply, its card and promotion, in the order of what became of them."""
+    families: dict[Any, list[LoyaltyOperation]] = {}
+    for row in sorted(operations, key=attrgetter("last_event", "pk")):
+        if kinds.is_known(row.kind):
+            what = kinds.family_of(row.kind)[0], row.card_id, row.program_id
+            families.setdefault(what, []).append(row)
+    return families
+
+
 def time_to_settle() -> datetime.timedelta:
     return datetime.timedelta(seconds=get_settings().SETTLE_SECONDS)
+
+
+def time_to_arrive() -> datetime.timedelta:
+    """How long after its end a call can still take effect, its longest duration included."""
+    return time_to_settle() + datetime.timedelta(seconds=get_settings().TOTAL_TIMEOUT)
 
 
 def _may_come_late(operation: LoyaltyOperation) -> bool:

@@ -163,7 +163,7 @@ def _post(claim: Claim, client: Vendor, order: Order) -> exceptions.ApiError | N
     except exceptions.ApiError as error:
         _record_failure(claim, error, policy.meaning_of_send(error))
         return error
-    effect = kinds.effect_on(reply.visit, order)
+    claim.shown, effect = reply.visit, kinds.effect_on(reply.visit, order)
     columns = transitions.succeeded(timezone.now(), own_effect(operation, effect, explained))
     claim.also = partial(bills.keep_answer, operation, reply.visit, claim.log.rows[-1])
     if not claim.record(**columns):

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 OUTAGE_FAILURES = 3
 #: How many operations are put in turn at once, and for how many seconds that order holds.
 ROWS_AT_ONCE, ORDER_SECONDS = 500, 5.0
-_ANOTHER = "another sweep is at work"
+_ANOTHER, _HELD = "another sweep is at work", "everything is held"
 
 
 def deliver(operation_id: int, *, for_person: bool = False) -> LoyaltyOperation | None:
@@ -36,7 +36,7 @@ def deliver(operation_id: int, *, for_person: bool = False) -> LoyaltyOperation 
     May be called any number of times, by any number of workers at once. API failures do not raise.
     """
     operation = _read(operation_id)
-    if operation is None or not kinds.is_known(operation.kind):
+    if operation is None or vars(operation)["is_held"] or not kinds.is_known(operation.kind):
         return operation
     if operation.status == Status.SENDING:
         is_lost = is_over(operation.next_attempt_at, timezone.now())
@@ -49,9 +49,8 @@ def deliver(operation_id: int, *, for_person: bool = False) -> LoyaltyOperation 
 
 
 def _read(operation_id: int) -> LoyaltyOperation | None:
-    operation: LoyaltyOperation | None = (
-        database.operations().select_related("location", "visit").filter(pk=operation_id).first()
-    )
+    rows = database.operations().select_related("location", "visit").annotate(is_held=watch.IS_HELD)
+    operation: LoyaltyOperation | None = rows.filter(pk=operation_id).first()
     return operation
 
 
@@ -109,6 +108,9 @@ class Sweep:
 
     def run(self) -> Report:
         """Raises nothing that Altegio does; a database that fails does raise."""
+        if watch.hold():
+            self.report.stopped = _HELD
+            return self.report
         self._put_the_dead_in_doubt()
         self._give_up_the_late()
         try:
@@ -190,7 +192,9 @@ class Sweep:
 
     def _take(self, operation_id: int) -> None:
         operation = _read(operation_id)  # anew: its location may have been switched off, or have other tokens
-        if operation is None or operation.status == Status.SENDING or not operation.is_due:
+        if operation is None or vars(operation)["is_held"] or operation.status == Status.SENDING:
+            return
+        if not operation.is_due:
             return
         before, error = operation.status, None
         try:
@@ -235,6 +239,6 @@ def run_due(seconds: float | None = None) -> Report:
     finally:
         watch.note_sweep(started_at, sweep.report)
     if report.stopped:
-        level = logging.DEBUG if report.stopped == _ANOTHER else logging.WARNING
+        level = logging.DEBUG if report.stopped in (_ANOTHER, _HELD) else logging.WARNING
         logger.log(level, "The sweep stopped early: %s. The rest stays due.", report.stopped)
     return report

@@ -201,7 +201,7 @@ def _set_limits(operation: LoyaltyOperation) -> None:
 def _write_and_send(operation: LoyaltyOperation, visit: Visit | None) -> LoyaltyOperation:
     """Insert the row as claimed already, so that nothing else picks it up between the insert and the call."""
     began = time.monotonic()  # before the lease is set: a slow commit must not lengthen it here
-    if not operation.location.is_paused:
+    if not (operation.location.is_paused or vars(visit or operation.location)["is_held"]):
         for name, value in transitions.claimed_to_send(operation, timezone.now()).items():
             setattr(operation, name, value)
     try:

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ValidationError
 
-from altegio_loyalty import conf, database, exceptions, kinds
+from altegio_loyalty import conf, database, exceptions, kinds, watch
 from altegio_loyalty.client.types import CENT, LARGEST_AMOUNT, LARGEST_ID
 from altegio_loyalty.client.versions import VERSIONS, version_of
 from altegio_loyalty.models import LONGEST_LOGIN, Location, LoyaltyOperation, Visit
@@ -39,8 +39,8 @@ def no_address() -> str:
 
 def find_places(location: Any, visit_id: int) -> tuple[Location, Visit | None]:
     """The location as it is stored now, and the visit if it is known: one query where they belong together."""
-    visits = Visit.objects.using(database.alias()).select_related("location")
-    visit = visits.filter(pk=visit_id).first()
+    visits = Visit.objects.using(database.alias()).select_related("location").annotate(is_held=watch.IS_HELD)
+    visit = visits.annotate(has_items=watch.HAS_ITEMS).filter(pk=visit_id).first()
     if visit is not None and visit.location_id == getattr(location, "pk", location):
         return visit.location, visit
     return find_location(location), visit
@@ -52,7 +52,8 @@ def find_location(location: Any) -> Location:
     found: Location | None = None
     # One that was made by hand, around something that is no number.
     with contextlib.suppress(TypeError, ValueError):
-        found = Location.objects.using(database.alias()).filter(pk=pk).first()
+        rows = Location.objects.using(database.alias()).annotate(is_held=watch.IS_HELD)
+        found = rows.filter(pk=pk).first()
     if found is None:
         raise _problem("location", _("There is no location %(id)s here. Add it first.") % {"id": pk})
     return found

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.core.management import CommandError, call_command, execute_from_command_line
+from django.test import Client
 from django.utils import timezone
 
 from altegio_loyalty import books, services, signals, tasks, throttle
-from altegio_loyalty.models import BooksItem, BooksOfDay, Location, LoyaltyOperation
+from altegio_loyalty.models import BooksItem, BooksOfDay, Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import today
 from tests.delivery.salon import CANCEL, PROMOTION, WITHDRAWAL, Salon, points
 
@@ -40,6 +41,18 @@ def compare(day: datetime.date | None = None, **arguments: Any) -> BooksOfDay:
 
 def asked(salon: Salon, part: str) -> int:
     return sum(part in request.path for request in salon.sandbox.requests)
+
+
+def item_of(salon: Salon, visit: Any) -> BooksItem:
+    """What the evening found on the visit, whatever the log says of it: 25 points that nobody here took."""
+    a_day_goes_by()
+    salon.ledger.withdraw(visit, salon.card, 25)
+    [item] = compare().open_items
+    return item
+
+
+def page_of(visit: Any) -> str:
+    return f"/admin/altegio_loyalty/visit/{visit.id}/change/?read=1"
 
 
 def without_list(salon: Salon) -> None:
@@ -141,6 +154,56 @@ def test_item__closes_by_itself_when_both_sides_agree(salon: Salon) -> None:
     assert BooksItem.objects.get().closed_at is not None
 
 
+def test_item__closes_as_soon_as_a_page_shows_that_both_sides_agree(
+    salon: Salon, admin_client: Client
+) -> None:
+    visit = salon.visit()
+    salon.withdraw(visit, amount=10)
+    item = item_of(salon, visit)
+    admin_client.get(page_of(visit))
+    item.refresh_from_db()
+    assert item.closed_at is None
+    salon.ledger.cancel_withdrawal(visit, salon.card)
+    salon.ledger.withdraw(visit, salon.card, 10)
+    Visit.objects.update(shown="")
+    admin_client.get(page_of(visit))
+    item.refresh_from_db()
+    assert (item.closed_at is not None, item.closed_by_login) == (True, "")
+
+
+def test_item__closes_with_the_call_that_mends_it(salon: Salon) -> None:
+    """A person gives back here what the log knew nothing of: its own answer shows it."""
+    visit = salon.visit()
+    salon.withdraw()
+    item = item_of(salon, visit)
+    salon.ask(CANCEL, visit)
+    item.refresh_from_db()
+    assert item.closed_at is not None
+
+
+def test_item__closes_with_the_look_of_an_operation_that_finds_it_mended(salon: Salon) -> None:
+    visit = salon.visit()
+    salon.withdraw()
+    item = item_of(salon, visit)
+    salon.ledger.cancel_withdrawal(visit, salon.card)
+    salon.ask(CANCEL, visit)
+    item.refresh_from_db()
+    assert item.closed_at is not None
+
+
+def test_item__stays_open_while_something_is_under_way_on_its_visit(
+    salon: Salon, admin_client: Client
+) -> None:
+    visit = salon.visit()
+    salon.withdraw()
+    item = item_of(salon, visit)
+    salon.ledger.cancel_withdrawal(visit, salon.card)
+    salon.later(visit)
+    admin_client.get(page_of(visit))
+    item.refresh_from_db()
+    assert item.closed_at is None
+
+
 def test_item_that_a_person_closed__stays_closed_while_both_sides_say_the_same(salon: Salon) -> None:
     salon.withdraw()
     a_day_goes_by()
@@ -212,6 +275,28 @@ def test_list_that_does_not_answer__leaves_the_day_to_be_tried_again(salon: Salo
     salon.sandbox.heal()
     BooksOfDay.objects.update(next_try_at=None)
     assert [item.by_altegio for row in books.check() for item in row.open_items] == [points(70)]
+
+
+@pytest.mark.parametrize("fault", ["html", "truncated_json"])
+def test_list_that_nobody_can_read__is_told_and_tried_again(salon: Salon, fault: str) -> None:
+    """A success that shows nothing is no missing right: it may be readable tomorrow, and the visits are read meanwhile."""
+    salon.withdraw()
+    a_day_goes_by()
+    unknown = salon.visit()
+    salon.ledger.withdraw(unknown, salon.card, 25)
+    salon.fail(fault, path=LIST)
+    found = compare()
+    assert (found.verdict, found.points, found.visit_count) == (found.verdict.UNCHECKED, points(100), 1)
+    assert "nobody can read it" in str(found)
+    assert asked(salon, "/visit/details/") == 2  # the withdrawal's own look, and the books'
+    BooksOfDay.objects.update(next_try_at=timezone.now())
+    compare()
+    assert asked(salon, "/visit/details/") == 2  # they were compared already
+    salon.sandbox.heal()
+    BooksOfDay.objects.update(next_try_at=timezone.now())
+    found = compare()
+    assert [item.visit_id for item in found.open_items] == [unknown.id]
+    assert found.checked_at is not None
 
 
 def test_list_that_is_refused__is_told_with_the_day(salon: Salon) -> None:
@@ -313,7 +398,7 @@ def test_day_that_is_hardly_over__is_not_told_as_unchecked(
 ) -> None:
     salon.withdraw()
     a_day_goes_by()
-    monkeypatch.setattr(books, "_time_to_arrive", lambda: 2 * ONE_DAY)
+    monkeypatch.setattr(books, "time_to_arrive", lambda: 2 * ONE_DAY)
     assert books.check() == []
 
 
@@ -330,7 +415,7 @@ def test_trouble_after_the_day_was_asked_for_too_early__is_told(
     signals.books_checked.connect(receive)
     try:
         with monkeypatch.context() as patch:
-            patch.setattr(books, "_time_to_arrive", lambda: 2 * ONE_DAY)
+            patch.setattr(books, "time_to_arrive", lambda: 2 * ONE_DAY)
             compare(yesterday())
         Location.objects.update(is_active=False)
         compare(yesterday())
@@ -410,6 +495,73 @@ def test_books__take_only_what_others_leave(salon: Salon) -> None:
     before = len(salon.sandbox.requests)
     found = compare(seconds=1)
     assert (len(salon.sandbox.requests), found.verdict) == (before, found.verdict.UNCHECKED)
+
+
+class Meter:
+    """So many requests are left for the books, and no process may sleep for more."""
+
+    left = 0
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(throttle, "_missing", self.missing)
+        monkeypatch.setattr("time.sleep", self.refuse)
+
+    def missing(self, *arguments: Any) -> tuple[float, str]:
+        self.left -= 1
+        return (0, "") if self.left >= 0 else (30.0, "{}")
+
+    @staticmethod
+    def refuse(seconds: float) -> None:
+        raise AssertionError(f"A slot was held to sleep for {seconds} seconds")
+
+
+@pytest.mark.usefixtures("way")
+def test_task__ends_where_no_request_is_left_and_the_next_goes_on(
+    salon: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One request at a time, as where others use nearly all: each run is a step further, the list's pages included."""
+    for _ in range(3):
+        salon.withdraw()
+    a_day_goes_by()
+    salon.configure(REQUESTS_PER_MINUTE=100)
+    meter = Meter(monkeypatch)
+    for _ in range(8):
+        meter.left = 1
+        tasks.check_books()
+        if BooksOfDay.objects.filter(checked_at=None).exists():
+            assert "the next run goes on" in str(BooksOfDay.objects.get())
+    found = BooksOfDay.objects.get()
+    assert (found.verdict, found.operation_count, found.points) == (0, 3, points(300))
+
+
+@pytest.mark.parametrize("left", [0, 100])
+def test_what_a_run_left__is_gone_on_with_by_the_sweeps_beat(
+    salon: Salon, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    """Not only at the next beat of the books' own."""
+    salon.withdraw()
+    a_day_goes_by()
+    published: list[Any] = []
+    monkeypatch.setattr(tasks, "_publish", lambda task, *arguments: published.append(task))
+    salon.configure(REQUESTS_PER_MINUTE=100)
+    with monkeypatch.context() as patch:
+        Meter(patch).left = left
+        tasks.check_books()
+    tasks.retry_due_operations()
+    assert published == ([] if left else [tasks.check_books])
+
+
+def test_command__waits_for_its_turn(salon: Salon, monkeypatch: pytest.MonkeyPatch) -> None:
+    salon.withdraw()
+    a_day_goes_by()
+    salon.configure(REQUESTS_PER_MINUTE=100)
+    meter = Meter(monkeypatch)
+
+    def wait(seconds: float) -> None:
+        meter.left = 100
+
+    monkeypatch.setattr("time.sleep", wait)
+    assert run()[0] == 0
 
 
 def test_signal__tells_of_each_day_once(salon: Salon) -> None:

@@ -76,6 +76,7 @@ def test_withdrawal_now__is_four_commits(salon: Salon) -> None:
 
 #: Of a sweep with nothing to do, and of the look around at its end.
 IDLE_SWEEP = [
+    ("SELECT", "watchentry", "whether everything is held"),
     ("SELECT", "loyaltyoperation", "dead workers"),
     ("SELECT", "loyaltyoperation", "late ones"),
     ("SELECT", "loyaltyoperation", "due ones"),

@@ -24,7 +24,7 @@ class Command(BaseCommand):
         asked = Location.objects.filter(**({} if location is None else {"pk": location}))
         if (day or location is not None) and not asked.exists():
             raise CommandError("There is no such location.", returncode=2)
-        found = books.check(day=day, location_id=location, seconds=float("inf"))
+        found = books.check(day=day, location_id=location, seconds=float("inf"), waits=True)
         for each in found:
             self.stdout.write(f"{each.location.title}: {each}")
             self.stdout.writelines(f"  {item}\n" for item in each.open_items)
