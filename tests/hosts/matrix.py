@@ -207,6 +207,21 @@ app = Celery("mysite")
 app.config_from_object("django.conf:settings", namespace="HOST_QUEUE")
 app.autodiscover_tasks()
 """
+ASYNC_URLS = """
+from asgiref.sync import sync_to_async
+from django.contrib import admin
+from django.http import HttpResponse
+from django.urls import path
+from altegio_loyalty import services
+
+async def take(request):
+    numbers = {f"{name}_id": int(request.GET[name]) for name in ("visit", "record", "card")}
+    withdraw = sync_to_async(services.apply_card_withdrawal)
+    operation = await withdraw(int(request.GET["location"]), amount=50, **numbers)
+    return HttpResponse(operation.status)
+
+urlpatterns = [path("admin/", admin.site.urls), path("take/", take)]
+"""
 
 
 def theme(name: str, *apps: str, package: str, urls: str = ADMIN_URLS) -> Host:
@@ -275,6 +290,7 @@ HOSTS = (
         '    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}}\n',
         packages=("celery", "whitenoise", "django-csp"),
     ),
+    Host("uvicorn, async views", urls=ASYNC_URLS, packages=("celery", "uvicorn")),
     Host(
         "reversion's middleware",
         settings='INSTALLED_APPS += ["reversion"]\nMIDDLEWARE += ["reversion.middleware.RevisionMiddleware"]\n',

@@ -5,10 +5,17 @@ From `check` to a withdrawal whose answer is lost. Knows nothing of the tests be
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import importlib.util
 import json
 import os
+import socket
+import subprocess
 import sys
+import time
+import urllib.parse
+import urllib.request
 import uuid
 from html.parser import HTMLParser
 from typing import Any
@@ -68,6 +75,8 @@ class Story:
             self.withdraw_in_the_admin,
             self.withdraw_now,
             self.withdraw_on_commit_without_an_answer,
+            self.withdraw_from_async_code,
+            self.withdraw_over_uvicorn,
             self.task,
         ):
             only, skipped = (os.environ.get(name, "").split(",") for name in ("HOST_STEPS", "HOST_SKIPS"))
@@ -265,6 +274,56 @@ class Story:
                 break
         assert operation.status == "succeeded", operation.sentence
         assert self.ledger.withdrawn(self.visits[2].id, self.card.id) == 50
+
+    def withdraw_from_async_code(self) -> None:
+        """By Django's own way from there to what is not async."""
+        from asgiref.sync import sync_to_async
+        from django.db import connections
+
+        async def take() -> Any:
+            operation = await sync_to_async(self.asked_for)(self.visits[3])
+            await sync_to_async(connections.close_all)()
+            return operation
+
+        operation = asyncio.run(take())
+        assert operation.status == "succeeded", operation.sentence
+        assert self.ledger.withdrawn(self.visits[3].id, self.card.id) == 50
+
+    def withdraw_over_uvicorn(self) -> None:
+        """An async view of the host, and pages of the admin, where there is such a server."""
+        if importlib.util.find_spec("uvicorn") is None:
+            return
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            at = f"http://127.0.0.1:{free.getsockname()[1]}"
+        visit = self.ledger.add_visit(self.salon, self.client, lines=[("Haircut", "100")])
+        where = {
+            "visit": visit.id,
+            "record": visit.record_id,
+            "card": self.card.id,
+            "location": self.location.pk,
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "--port",
+            at.rpartition(":")[2],
+            "mysite.asgi:application",
+        ]
+        with subprocess.Popen(command) as server:
+            try:
+                for _ in range(300):
+                    with contextlib.suppress(OSError), urllib.request.urlopen(f"{at}/admin/login/") as page:
+                        assert b"password" in page.read()
+                        break
+                    time.sleep(0.2)
+                with urllib.request.urlopen(
+                    f"{at}/take/?{urllib.parse.urlencode(where)}", timeout=60
+                ) as answer:
+                    assert answer.read() == b"succeeded"
+            finally:
+                server.terminate()
+        assert self.ledger.withdrawn(visit.id, self.card.id) == 50
 
     def task(self) -> None:
         if importlib.util.find_spec("celery") is None:
