@@ -155,7 +155,13 @@ class Attack:
             resumer.look()
             if time.monotonic() - shown_at > 5:
                 shown_at = time.monotonic()
-                self._show_progress(sum(trouble.counts[name] for name in trouble.counts if "SIG" in name))
+                self._show_progress(
+                    sum(
+                        trouble.counts[name]
+                        for name in trouble.counts
+                        if "SIG" in name or name.startswith("hosts ")
+                    )
+                )
             if time.monotonic() - self.began > self.orders.seconds:
                 print("The time is over; what was not asked for by now is not part of the run.", flush=True)
                 return
