@@ -4,9 +4,10 @@
 #               on several hosts, as root on Linux: make chaos ARGS="--hosts 3 --database postgres --broker redis"
 # make mutants  changes the app carelessly and names what no test noticed: make mutants ARGS="--sample 60 --seed 7 delivery"
 # make hosts    installs the wheel into some 30 host sites and walks each: make hosts ARGS="Wagtail MariaDB"
+# make bench    measures the app against floors and peers, in turn: make bench ARGS="--quick draining"
 # make docs     builds the site of the docs into var/docs, a warning being an error
 # make dist     builds the wheel and the source package into dist and checks them
-# They need only Python 3.11 or newer. They keep all they make in .venv, .venv-docs and var.
+# They need only Python 3.11 or newer. They keep all they make in .venv, .venv-docs, .venv-bench and var.
 
 PORT ?= 8000
 SANDBOX_PORT ?= 8100
@@ -31,7 +32,7 @@ if [ -z "$$found" ]; then \
 fi
 endef
 
-.PHONY: help demo venv test chaos mutants hosts docs dist clean
+.PHONY: help demo venv test chaos mutants hosts bench docs dist clean
 
 help:
 	@sed -n 's/^# \(make\)/\1/p' Makefile
@@ -60,6 +61,11 @@ mutants:
 hosts: venv
 	@exec .venv/bin/python -m tests.hosts $(ARGS)
 
+# Figures, each over a floor or a peer of the same run; docs/performance.md has the last ones.
+bench:
+	@$(FIND_PYTHON); "$$found" project/demo/bootstrap.py .venv-bench requirements-bench.txt
+	@exec .venv-bench/bin/python benchmarks/measured $(ARGS)
+
 docs:
 	@$(FIND_PYTHON); "$$found" project/demo/bootstrap.py .venv-docs requirements-docs.txt
 	@.venv-docs/bin/python -m sphinx --fail-on-warning --keep-going --quiet -c docs . var/docs && echo "Open var/docs/docs/index.html"
@@ -69,4 +75,4 @@ dist: venv
 	@.venv/bin/python -m build --outdir dist . >/dev/null && .venv/bin/python -m twine check --strict dist/*
 
 clean:
-	rm -rf .venv .venv-docs var
+	rm -rf .venv .venv-docs .venv-bench var
