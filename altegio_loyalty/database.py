@@ -35,7 +35,9 @@ def committed(*, is_one_statement: bool = False) -> Iterator[None]:
     nothing.
     """
     refuse_transaction(alias())
-    with contextlib.nullcontext() if is_one_statement else transaction.atomic(using=alias(), durable=True):
+    # In a TestCase's transaction a statement that fails must not end it.
+    is_alone = is_one_statement and not transaction.get_connection(alias()).in_atomic_block
+    with contextlib.nullcontext() if is_alone else transaction.atomic(using=alias(), durable=True):
         yield
 
 

@@ -7,6 +7,7 @@ import time
 import uuid
 from contextlib import AbstractContextManager
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, IntegrityError, InterfaceError, transaction
@@ -205,7 +206,8 @@ def _write_and_send(operation: LoyaltyOperation, visit: Visit | None) -> Loyalty
         for name, value in transitions.claimed_to_send(operation, timezone.now()).items():
             setattr(operation, name, value)
     try:
-        database.once_free(operation.make_open_key(), lambda: _insert(database.committed(), operation, visit))
+        once = partial(database.committed, is_one_statement=visit is not None)
+        database.once_free(operation.make_open_key(), lambda: _insert(once(), operation, visit))
     except IntegrityError:
         return _explain_conflict(operation)
     if operation.status == Status.SENDING:
