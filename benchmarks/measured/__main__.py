@@ -18,6 +18,8 @@ sys.path[:0] = [str(HERE.parent), str(REPOSITORY)]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), str(REPOSITORY)])
 os.environ.setdefault("DATABASE_URL", "postgres://postgres@127.0.0.1:5432/bench")
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "measured.site")
+os.environ["CELERY_BROKER_URL"] = os.environ.setdefault("REDIS_URL", "redis://127.0.0.1:6379/9")
+os.environ["CELERY_QUEUE"] = "measured_desk"
 
 
 def figures(is_quick: bool) -> dict[str, Callable[[], object]]:

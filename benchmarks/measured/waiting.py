@@ -25,8 +25,7 @@ ANSWERS_AFTER, PAUSE = 0.15, 2.0
 @contextlib.contextmanager
 def workers(access: Access, queues: list[str]) -> Iterator[None]:
     """A Celery worker with one slot for each of these lists of queues."""
-    environment = {**os.environ, "SINK_URL": access.url, "CELERY_BROKER_URL": broker()}
-    environment |= {"DJANGO_SETTINGS_MODULE": "measured.site", "CELERY_QUEUE": "measured_desk"}
+    environment = {**os.environ, "SINK_URL": access.url}
     command = [
         "-m",
         "celery",
@@ -56,10 +55,6 @@ def workers(access: Access, queues: list[str]) -> Iterator[None]:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.wait(20)
             worker.kill()
-
-
-def broker() -> str:
-    return os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/9")
 
 
 def seconds_until_done(visit_id: int) -> float:
