@@ -140,7 +140,7 @@ def hold() -> WatchEntry | None:
 
 def stalled() -> list[str]:
     """For an operator: that nothing runs the sweep although something is due."""
-    since = _outages({}).get(STALLED)
+    since = _outages(_known()).get(STALLED)
     return [_SENTENCES[STALLED] % {"since": _when(since, None)}] if since else []
 
 

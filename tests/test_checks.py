@@ -259,6 +259,19 @@ def test_a_database_without_our_tables_is_no_error(settings: Any, monkeypatch: p
     assert check_database(databases=["default"]) == []
 
 
+@pytest.mark.django_db
+def test_migrate_passes_its_own_checks(capsys: pytest.CaptureFixture[str]) -> None:
+    """They ask the database, before there are tables and afterwards."""
+    call_command("migrate", skip_checks=False)
+    call_command("check", databases=["default"])
+    assert "altegio_loyalty.W" not in capsys.readouterr().err
+
+
+def test_bad_settings_are_told_without_the_database(salon: Salon, settings: Any) -> None:
+    settings.ALTEGIO_LOYALTY = {"API_URL": 7}
+    assert of_the_database() == []
+
+
 def test_the_warnings_of_a_deployment_come_only_with_deploy(settings: Any) -> None:
     settings.ALTEGIO_LOYALTY = {"API_URL": "http://api.alteg.io/api/v1"}
     ours = {"altegio_loyalty.W002", "altegio_loyalty.W003"}

@@ -1,6 +1,7 @@
 """Connecting: a person's login in Altegio, asked for once, and the locations it may use. Of the login nothing is kept."""
 
 import time
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,7 +76,12 @@ def log_in(page: Page) -> HttpResponse:
         if found.user_token:
             titles = {str(each.id): clean(each.title, 200) for each in found.companies}
             stored = [each.going_to(KEPT).to_stored() for each in (token, found.user_token)]
-            request.session[KEPT] = {"tokens": stored, "titles": titles, "at": time.time()}
+            request.session[KEPT] = {
+                "id": uuid.uuid4().hex,
+                "tokens": stored,
+                "titles": titles,
+                "at": time.time(),
+            }
             if found.error:
                 messages.warning(request, found.error)
             return HttpResponseRedirect(page.address("location_choose"))
@@ -87,25 +93,53 @@ def choose(page: Page) -> HttpResponse:
     """Show the locations of the login; those that are ticked get its tokens, and each is tested."""
     request = page.request
     _check_may(page)
-    kept = request.session.get(KEPT)
-    if not kept or time.time() - kept["at"] > SECONDS_KEPT:
+    kept = request.session.get(KEPT) or {"at": 0, "tokens": []}
+    tokens = [Secret(stored=text, place=KEPT, origin=KEPT) for text in kept["tokens"]]
+    if time.time() - kept["at"] > SECONDS_KEPT or any(map(why_unreadable, tokens)):
         request.session.pop(KEPT, None)
         messages.warning(request, _("The login is not kept for long. Enter it once more."))
         return HttpResponseRedirect(page.address("location_connect"))
-    there = Location.objects.in_bulk([int(number) for number in kept["titles"]])
-    may_renew = page.may("change_location")
-    titles = {int(key): title for key, title in kept["titles"].items() if may_renew or int(key) not in there}
-    chosen = [int(number) for number in request.POST.getlist("location") if as_id(number) in titles]
-    if (typed := as_id(request.POST.get("number"))) and (may_renew or not _is_there(typed)):
-        chosen.append(typed)
-    if chosen:
-        _connect(page, chosen, kept["tokens"], titles)
-        del request.session[KEPT]
-        return HttpResponseRedirect(page.address("location_changelist"))
+    rows, typed = _rows(page, kept["titles"]), request.POST.get("number", "").strip()
     if request.method == "POST":
-        messages.error(request, _("Tick a location, or type the number of one."))
-    rows = [{"id": key, "title": title, "is_there": key in there} for key, title in titles.items()]
-    return page.render("location/choose.html", {"title": _("Locations of this login"), "rows": rows})
+        problem = _problem(page, rows, typed, kept["id"])
+        if not problem:
+            _connect(page, rows, typed, tokens)
+            del request.session[KEPT]
+            return HttpResponseRedirect(page.address("location_changelist"))
+        messages.error(request, problem)
+    context = {"rows": rows, "number": typed, "login_id": kept["id"]}
+    return page.render("location/choose.html", {"title": _("Locations of this login"), **context})
+
+
+def _rows(page: Page, titles: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The locations of the login: whether each is here, may get the tokens, and is ticked."""
+    there = Location.objects.in_bulk([int(number) for number in titles])
+    ticked, is_sent = page.request.POST.getlist("location"), page.request.method == "POST"
+    return [
+        {
+            "id": int(number),
+            "title": title,
+            "is_there": (is_there := int(number) in there),
+            "is_fixed": (is_fixed := is_there and not page.may("change_location")),
+            "is_ticked": not is_fixed and (number in ticked if is_sent else not is_there),
+        }
+        for number, title in titles.items()
+    ]
+
+
+def _problem(page: Page, rows: list[dict[str, Any]], typed: str, login_id: str) -> str:
+    """Why nothing is connected, or empty."""
+    if page.request.POST.get("login_id") != login_id:
+        return _("Another login was used meanwhile, in another window. Choose among its locations.")
+    number = as_id(typed)
+    if typed and number is None:
+        return _("“%(text)s” is no location's number.") % {"text": typed[:30]}
+    if number and not page.may("change_location") and Location.objects.filter(pk=number).exists():
+        return _("Location %(number)s is here already, and you may not replace its tokens.") % {
+            "number": number
+        }
+    is_any = number or any(row["is_ticked"] for row in rows)
+    return "" if is_any else _("Tick a location, or type the number of one.")
 
 
 def _check_may(page: Page) -> None:
@@ -113,19 +147,17 @@ def _check_may(page: Page) -> None:
         raise PermissionDenied
 
 
-def _is_there(number: int) -> bool:
-    return Location.objects.filter(pk=number).exists()
-
-
-def _connect(page: Page, chosen: list[int], stored: list[str], titles: Mapping[int, str]) -> None:
-    """Give the tokens to these locations, make those that are new, and say of each what works."""
-    for number in dict.fromkeys(chosen):
-        location = Location.objects.filter(pk=number).first() or Location(pk=number)
-        is_new, location.title = location._state.adding, location.title or titles.get(number) or str(number)
-        for name, text in zip(TOKENS, stored, strict=True):
-            setattr(location, name, Secret(stored=text, place=KEPT, origin=KEPT))
+def _connect(page: Page, rows: list[dict[str, Any]], typed: str, tokens: list[Secret]) -> None:
+    """Give the tokens to what was chosen, make the locations that are new, and say of each what works."""
+    titles = {row["id"]: row["title"] for row in rows if row["is_ticked"]}
+    if number := as_id(typed):
+        titles.setdefault(number, str(number))
+    for pk, title in titles.items():
+        location = Location.objects.filter(pk=pk).first() or Location(pk=pk, title=title or str(pk))
+        note = page.admin.log_addition if location._state.adding else page.admin.log_change
+        for name, token in zip(TOKENS, tokens, strict=True):
+            setattr(location, name, token)
         location.save()
-        note = page.admin.log_addition if is_new else page.admin.log_change
         note(page.request, location, _("Connected with a login in Altegio."))
-    made = visible_to(page.request.user, Location.objects.filter(pk__in=chosen))
+    made = visible_to(page.request.user, Location.objects.filter(pk__in=titles))
     page.admin.test_connections(page.request, made)  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ only_locations.register(Location, LocationAdmin)
 #: The host's own idea of the log.
 own_log.register(LoyaltyOperation, ModelAdmin)
 own_log.register(Visit, VisitAdmin)
+own_log.register(Location, ModelAdmin)
 
 urlpatterns = [
     path("admin/", site.urls),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.contrib.messages import get_messages
 from django.contrib.sessions.models import Session
 from django.test import Client
@@ -36,6 +37,12 @@ def opened(browser: Client, url: str) -> Any:
     return browser.get(url)
 
 
+def choose(browser: Client, **fields: Any) -> Any:
+    """As the form that stands on the page sends it."""
+    kept = browser.session.get(connect.KEPT, {})
+    return browser.post(CHOICE, {"login_id": kept.get("id", ""), **fields})
+
+
 def log_in(browser: Client, salon: Salon, **changes: str) -> Any:
     access = salon.sandbox.access
     right = {"partner_token": salon.sandbox.partner_token, "login": access.login, "password": access.password}
@@ -48,7 +55,7 @@ def test_three_clicks__connect_a_new_salon(salon: Salon, boss: Client) -> None:
     assert 'href="/admin/altegio_loyalty/location/connect/"' in boss.get(LIST).content.decode()
     assert log_in(boss, salon).url == CHOICE
     assert "Main Street" in boss.get(CHOICE).content.decode()
-    answer: Any = boss.post(CHOICE, {"location": salon.location.pk})
+    answer = choose(boss, location=salon.location.pk)
     assert answer.url == LIST
     location = Location.objects.get()
     assert (location.pk, location.title, location.currency) == (salon.location.pk, "Main Street", "EUR")
@@ -63,7 +70,7 @@ def test_the_partner_token_of_the_last_location__is_taken_where_none_is_typed(
     assert "of “Main Street" in boss.get(LOGIN).content.decode()
     there = salon.ledger.add_location(title="Side Street")
     assert log_in(boss, salon, partner_token="").url == CHOICE
-    boss.post(CHOICE, {"location": there.id})
+    choose(boss, location=there.id)
     assert Location.objects.get(pk=there.id).credentials().partner_token == salon.sandbox.partner_token
 
 
@@ -87,7 +94,7 @@ def test_a_location_that_is_here__gets_the_new_tokens_and_goes_on(salon: Salon, 
     salon.sandbox.access.rotate()
     Location.objects.update(user_token="old", refused_at="2026-01-01T00:00Z", title="Ours")
     log_in(boss, salon, partner_token=salon.sandbox.access.tokens[0])
-    boss.post(CHOICE, {"location": salon.location.pk})
+    choose(boss, location=salon.location.pk)
     location = Location.objects.get()
     assert (location.title, location.is_paused) == ("Ours", False)
     assert location.credentials().user_token == salon.sandbox.access.tokens[1]
@@ -96,13 +103,51 @@ def test_a_location_that_is_here__gets_the_new_tokens_and_goes_on(salon: Salon, 
 def test_who_may_not_change_locations__replaces_no_tokens(
     salon: Salon, sign_in: Callable[..., Client]
 ) -> None:
+    """And is told so, not that Altegio names no location."""
     adds = sign_in("add_location", "view_location")
     log_in(adds, salon)
-    assert "Main Street" not in adds.get(CHOICE).content.decode()
-    for field in ("location", "number"):
-        answer = adds.post(CHOICE, {field: salon.location.pk})
-        assert "Tick a location" in said(answer)
+    page = adds.get(CHOICE).content.decode()
+    assert "you may not replace its tokens" in page
+    assert "names no location" not in page
+    assert "Tick a location" in said(choose(adds, location=salon.location.pk))
+    assert "you may not replace" in said(choose(adds, number=salon.location.pk))
     assert Location.objects.get().credentials_version == 0
+
+
+@pytest.mark.parametrize("typed", ["12345 6", "abc", "9" * 20, "0"])
+def test_a_number_that_is_none__connects_nothing_and_stays(salon: Salon, boss: Client, typed: str) -> None:
+    there = salon.ledger.add_location(title="Side Street")
+    log_in(boss, salon)
+    answer = choose(boss, location=there.id, number=typed)
+    assert "is no location" in said(answer)
+    page = answer.content.decode()
+    assert f'value="{there.id}" checked' in page
+    assert f'value="{typed}"' in page
+    assert not Location.objects.filter(pk=there.id).exists()
+
+
+def test_what_was_unticked__stays_unticked(salon: Salon, boss: Client) -> None:
+    there = salon.ledger.add_location(title="Side Street")
+    log_in(boss, salon)
+    assert f'value="{there.id}">' in choose(boss).content.decode()
+
+
+def test_two_windows__connect_nothing_with_the_other_ones_login(salon: Salon, boss: Client) -> None:
+    there = salon.ledger.add_location(title="Side Street")
+    log_in(boss, salon)
+    first = boss.session[connect.KEPT]["id"]
+    log_in(boss, salon)
+    answer = choose(boss, login_id=first, location=there.id)
+    assert "Another login was used" in said(answer)
+    assert not Location.objects.filter(pk=there.id).exists()
+
+
+def test_keys_that_changed_meanwhile__ask_for_the_login_again(salon: Salon, boss: Client) -> None:
+    log_in(boss, salon)
+    salon.configure(ENCRYPTION_KEYS=[Fernet.generate_key().decode()])
+    answer = choose(boss, location=salon.location.pk)
+    assert answer.url == LOGIN
+    assert connect.KEPT not in boss.session
 
 
 def test_a_wrong_password__is_told_and_nothing_is_paused(salon: Salon, boss: Client) -> None:
@@ -132,13 +177,13 @@ def test_where_altegio_names_no_location__a_number_is_taken(salon: Salon, boss: 
     log_in(boss, salon)
     assert "names no location" in boss.get(CHOICE).content.decode()
     there.is_visible = True
-    boss.post(CHOICE, {"number": salon.location.pk})
+    choose(boss, number=salon.location.pk)
     assert Location.objects.get().pk == salon.location.pk
 
 
 def test_what_was_not_offered__is_not_connected(salon: Salon, boss: Client) -> None:
     log_in(boss, salon)
-    boss.post(CHOICE, {"location": "4999"})
+    choose(boss, location="4999")
     assert not Location.objects.filter(pk=4999).exists()
 
 
@@ -148,7 +193,7 @@ def test_nothing_of_the_login__is_kept_in_the_clear(salon: Salon, boss: Client) 
     access = salon.sandbox.access
     for secret in (*access.tokens, access.password, access.login):
         assert secret not in kept
-    boss.post(CHOICE, {"location": salon.location.pk})
+    choose(boss, location=salon.location.pk)
     assert connect.KEPT not in Session.objects.get().get_decoded()
 
 

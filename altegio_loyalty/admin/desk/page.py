@@ -30,12 +30,15 @@ class VisitPage(Page):
 
     def respond(self, visit: Visit, extra_context: dict[str, Any]) -> HttpResponse:
         self.visit, state = visit, VisitState(self, visit)
+        live = self._live_context(state)
+        if "read" in self.request.GET:
+            state = VisitState(self, visit)  # while Altegio was read, much may have happened
         context = {
             "title": self._title(),
             "visit": visit,
             "phone": self._phone(),
             "currency": currency_shown(self.request, visit.location),
-            **self._live_context(state),
+            **live,
             **state.context(),
             "log_url": state.may_see_log and self.address("loyaltyoperation_changelist", q=visit.pk),
             **extra_context,

@@ -135,11 +135,12 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         term = search_term.strip()
         if not term or not term.isprintable():
             return (queryset.none() if term else queryset), False
-        if (of_key := queryset.filter(idempotency_key=term)).exists():
+        of_key, number = queryset.filter(idempotency_key=term), as_id(term)
+        if number is None and of_key.exists():
             return of_key, False
-        found = Q(pk__in=[])
+        found = Q(pk__in=list(of_key.values_list("pk", flat=True)) if number else [])
         visits = visible_to(request.user, Visit.objects.order_by("-pk"))
-        if number := as_id(term):
+        if number:
             visits = visits.filter(Q(pk=number) | Q(record_id=number))
             found |= Q(pk=number) | Q(card_id=number)
         else:

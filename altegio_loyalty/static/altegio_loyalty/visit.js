@@ -97,11 +97,6 @@
                 document.activeElement.blur();
             }
             put(live, fresh.innerHTML);
-            if (document.querySelector("[data-altegio-follow]")) {
-                // What is left to pay and on the card is known only now.
-                const verdicts = "#altegio-verdicts";
-                put(document.querySelector(verdicts), fresh.ownerDocument.querySelector(verdicts).innerHTML);
-            }
             if (fresh.ownerDocument.querySelector(".altegio-advanced[open]")) {
                 document.querySelector(".altegio-advanced").open = true; // it says now that the numbers have to be typed
             }
@@ -178,6 +173,8 @@
                 () => {
                     failures = 0;
                     tell(page, notStopped);
+                    isAsked = true; // what is left to pay and on the card is known only now
+                    goOn();
                 },
                 (error) => {
                     isStale = true;
