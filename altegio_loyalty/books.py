@@ -21,10 +21,15 @@ from altegio_loyalty.delivery.drift import is_unsettled, judge_reading, sides, t
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import BooksItem, BooksOfDay, Location, LoyaltyOperation, OperationAttempt, Visit
 from altegio_loyalty.reasons import Reason
+from altegio_loyalty.redaction import clean
 from altegio_loyalty.states import CallOutcome
 
 Result = TypeVar("Result")
-#: Rows of the chain's list, as they came.
+#: Rows of the chain's list, and the cells of one that are ever read.
+_CELLS = (
+    *("id", "visit_id", "item_record_id", "status_id", "type_id", "card_id", "program_id", "amount"),
+    *("is_loyalty_withdraw", "is_discount"),
+)
 Rows = list[Mapping[str, Any]]
 
 #: So many days back is tried again what could not be compared.
@@ -102,6 +107,16 @@ def _last_days(location: Location, *, is_held: bool) -> list[datetime.date]:
 def _is_over(day: datetime.date, location: Location, at: datetime.datetime | None = None) -> bool:
     """Also whatever was sent on it."""
     return moments.start_of(day, location.zone, days=1) + time_to_arrive() <= (at or timezone.now())
+
+
+def _kept(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What is ever read of a row of the list, as any database holds it."""
+    kind = row.get("type")
+    cells = {name: row[name] for name in _CELLS if row.get(name) is not None}
+    if "type_id" not in cells and isinstance(kind, Mapping):
+        cells["type_id"] = kind.get("id")
+    is_plain = {name: isinstance(value, (int, Decimal)) for name, value in cells.items()}
+    return {name: value if is_plain[name] else clean(str(value), 100) for name, value in cells.items()}
 
 
 class _Evening:
@@ -234,7 +249,7 @@ class _Evening:
                 page = kept.get("page", 0) + 1
                 asked = kept["chain"], here, str(books.day - one_day), str(books.day + one_day), page
                 found = self._ask(methodcaller("chain_transactions", *asked), proves=False)
-                new = {str(to_id(row.get("id"))): row for row in found}
+                new = {str(to_id(row.get("id"))): _kept(row) for row in found}
                 kept["page"], kept["is_whole"] = page, new.keys() <= rows.keys()
                 if page == _MOST_PAGES:
                     raise Malformed("it has no end")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from django.db import DataError, IntegrityError, router, transaction
+from django.db.models import Q
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
@@ -88,26 +89,22 @@ def change(
     operation: LoyaltyOperation,
     columns: Mapping[str, Any],
     *,
-    only_if: Mapping[str, Any] | None = None,
+    only_if: Q = Q(),  # noqa: B008 - nobody changes it
     attempts: Sequence[OperationAttempt] = (),
     calls: Sequence[OperationAttempt] = (),
-    also: Callable[[], None] | None = None,
 ) -> bool:
     """Commit the columns, unless somebody claimed or changed the row since `operation` was read; returns whether it did.
 
-    `attempts` are written with the columns or not at all, `calls` in any case: they were made; `also` writes what belongs
-    to the calls. The object bears the new values only once they are committed: where the commit fails, it still says what
-    the row says.
+    `attempts` are written with the columns or not at all, `calls` in any case: they were made. The object bears the new
+    values only once they are committed: where the commit fails, it still says what the row says.
     """
-    with committed(is_one_statement=not (calls or attempts or also)):
-        row = operations().held_by(operation).filter(**(only_if or {}))
+    with committed(is_one_statement=not (calls or attempts)):
+        row = operations().held_by(operation).filter(only_if)
         is_changed = bool(row.update(**columns))
         for call in calls:
             call.is_late = not is_changed
         if rows := [*calls, *(attempts if is_changed else ())]:
             OperationAttempt.objects.using(alias()).bulk_create(rows)
-        if also:
-            also()
     if is_changed:
         _bear(operation, columns)
     return is_changed

@@ -66,7 +66,7 @@ MID_ANSWER = "mid-answer"
 BEFORE_RECORD = "after the answer and before the result is written"
 AFTER_RECORD = "after the result is written and before the task is acknowledged"
 
-#: Each point, and the steps that it lies between. A result, its calls and its figures are one transaction.
+#: Each point, and the steps that it lies between. A result and its calls are one transaction, with nothing in between.
 POINTS = {
     BEFORE_COMMIT: ("", WRITE),
     BEFORE_CLAIM: (WRITE, CLAIM),
@@ -83,7 +83,7 @@ POINTS = {
 NO_POINT_BETWEEN = {
     (BOOK, LOOK): "a booking that fails is ignored, and one that stands binds nobody",
     (RECORD, KEEP): "one transaction",
-    (KEEP, FIGURES): "one transaction, tried again without the figures",
+    (KEEP, FIGURES): "the result stands; figures that cannot be kept are read anew with the visit",
     (FIGURES, NOTE): "the result stands; the next call notes it as well",
 }
 AT_ALTEGIO = {MID_REQUEST, AFTER_EFFECT, MID_ANSWER}

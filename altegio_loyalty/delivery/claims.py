@@ -8,9 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError
+from django.db.models import Q
 from django.utils import timezone
 
-from altegio_loyalty import database, exceptions, policy, signals
+from altegio_loyalty import database, exceptions, policy, signals, watch
 from altegio_loyalty.client import Reply, VisitDetails
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery import transitions
@@ -82,8 +83,6 @@ class Claim:
     log: AttemptLog = field(init=False)
     #: What the last look showed.
     shown: VisitDetails | None = None
-    #: Writes what else the calls show, in the transaction of their result; left out where that fails.
-    also: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
         self.log = AttemptLog(self.operation.pk)
@@ -98,12 +97,12 @@ class Claim:
         return min(by_the_row, self.began + self.lease - time.monotonic())
 
     def mark_sent(self, seen_before: Decimal) -> bool:
-        """Commit that the POST leaves now. False where the claim is lost: then nothing may be sent."""
+        """Commit that the POST leaves now. False where the claim is lost or everything is held: then nothing may be sent."""
         now = timezone.now()
         if self.seconds_left() <= 0:
             return False
         columns = transitions.marked(now, seen_before)
-        return database.change(self.operation, columns, only_if={"next_attempt_at__gt": now})
+        return database.change(self.operation, columns, only_if=Q(~watch.IS_HELD, next_attempt_at__gt=now))
 
     def record(self, **columns: Any) -> bool:
         """Commit the result and the calls made. False where the claim was lost meanwhile; the calls are kept even then.
@@ -116,7 +115,9 @@ class Claim:
             end_applies(self.operation)
             may_agree = getattr(self.operation.visit, "has_items", True)  # where that was not asked
             if self.shown and may_agree and not self.operation.is_open:
-                close_agreed(self.operation.visit_id, self.shown, timezone.now())
+                close_agreed(
+                    self.operation.visit_id, self.shown, self.log.rows[0].started_at, self.operation.pk
+                )
             announce(self.operation)
         else:
             self.operation.refresh_from_db(using=database.alias())
@@ -124,7 +125,7 @@ class Claim:
 
     def _write(self, columns: transitions.Columns) -> bool:
         try:
-            return database.change(self.operation, columns, calls=self.log.rows, also=self.also)
+            return database.change(self.operation, columns, calls=self.log.rows)
         except _FAILURES as error:
             failure: Exception = error
         charsets = iter(database.OLD_CHARSETS)

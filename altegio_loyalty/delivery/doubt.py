@@ -2,6 +2,7 @@
 
 import datetime
 
+from django.db.models import Q
 from django.utils import timezone
 
 from altegio_loyalty import database, exceptions, policy
@@ -28,7 +29,7 @@ def recover(operation: LoyaltyOperation) -> bool:
         error=transitions.WORKER_STOPPED,
     )
     # The mark as it was read: one that was set since then must not be overlooked.
-    still_lost = {"next_attempt_at": operation.next_attempt_at, "sent_at": operation.sent_at}
+    still_lost = Q(next_attempt_at=operation.next_attempt_at, sent_at=operation.sent_at)
     columns = transitions.recovered(operation, now)
     if not database.change(operation, columns, only_if=still_lost, attempts=[stopped]):
         return False

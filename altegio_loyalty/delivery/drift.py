@@ -92,15 +92,22 @@ def _changes_of(details: VisitDetails, rows: list[LoyaltyOperation], read_at: da
         yield from ((row, {"discrepancy": ""}) for row in rows if row.discrepancy and not _took_too_much(row))
 
 
-def close_agreed(visit_id: int, details: VisitDetails, read_at: datetime.datetime) -> None:
-    """Close the open items of the books about which a reading of the visit, as of then, and the log agree. Best effort."""
+def close_agreed(
+    visit_id: int, details: VisitDetails, read_at: datetime.datetime, own_pk: int | None = None
+) -> None:
+    """Close the open items of the books about which a reading of the visit, as of then, and the log agree. Best effort.
+
+    Where it is the answer to an operation's own call, `own_pk` is that one's: it ended after the call began.
+    """
     items = BooksItem.objects.using(database.alias()).filter(visit_id=visit_id, closed_at=None)
     # Where the database fails, the next reading tells; and what is recorded stays so.
     with contextlib.suppress(exceptions.RowNotKnown, DatabaseError, InterfaceError):
         if not (still_open := list(items)):
             return
         rows = list(database.operations().filter(visit_id=visit_id).with_last_event())
-        if not is_unsettled(rows) and all(row.finished_at and row.finished_at <= read_at for row in rows):
+        if not is_unsettled(rows) and all(
+            row.pk == own_pk or (row.finished_at and row.finished_at <= read_at) for row in rows
+        ):
             odd = {(side.card_id, side.program_id) for side in sides(details, rows) if side.is_odd}
             agreed = [item.pk for item in still_open if (item.card_id, item.program_id) not in odd]
             items.filter(pk__in=agreed).update(closed_at=timezone.now())

@@ -23,15 +23,17 @@ def release(by: str) -> int | None:
     """
     if (held := watch.hold()) is None:
         return None
-    waited, rows = 0, database.operations().open().filter(created_at__lt=held.began_at)
-    for row in rows.filter(kind__in=kinds.TABLE).select_related("location"):
-        if row.status == Status.SENDING and not recover(row):
-            continue
-        leave = transitions.out_of_time if row.status == Status.PENDING else transitions.stopping
-        if database.change(row, leave(row, timezone.now())):
-            waited += 1
-            if not row.is_open:
-                announce(row)
+    rows = database.operations().open().filter(created_at__lt=held.began_at, kind__in=kinds.TABLE)
+    seen: set[int] = set()
+    # Again and again: what somebody changed meanwhile is read anew.
+    while left := list(rows.exclude(pk__in=seen).select_related("location")):
+        for row in left:
+            is_sent = row.status == Status.SENDING and not recover(row)  # by a worker who has it now
+            leave = transitions.out_of_time if row.status == Status.PENDING else transitions.stopping
+            if is_sent or database.change(row, leave(row, timezone.now())):
+                seen.add(row.pk)
+                if not (is_sent or row.is_open):
+                    announce(row)
     said = f"{held.said}; released by {by}"[:300]
     WatchEntry.objects.filter(pk=held.pk).update(ended_at=timezone.now(), open_key=None, said=said)
-    return waited
+    return len(seen)

@@ -5,8 +5,8 @@ import datetime
 import logging
 import sys
 from decimal import Decimal
-from functools import partial
 
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from altegio_loyalty import bills, database, exceptions, kinds, policy
@@ -165,10 +165,15 @@ def _post(claim: Claim, client: Vendor, order: Order) -> exceptions.ApiError | N
         return error
     claim.shown, effect = reply.visit, kinds.effect_on(reply.visit, order)
     columns = transitions.succeeded(timezone.now(), own_effect(operation, effect, explained))
-    claim.also = partial(bills.keep_answer, operation, reply.visit, claim.log.rows[-1])
     if not claim.record(**columns):
         text = "Operation %s was done, but its lease had ended; a look-up will find it."
         logger.warning(text, operation.pk, extra=operation.log_fields)
+    try:
+        bills.keep_answer(operation, reply.visit, claim.log.rows[-1])
+    except (DatabaseError, InterfaceError):
+        # The result is recorded; what the list of visits shows may be old.
+        text = "The figures of visit %s could not be kept."
+        logger.warning(text, operation.visit_id, exc_info=True, extra=operation.log_fields)
     return None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
@@ -89,7 +90,7 @@ def close_operation(
     """
     _refuse_no_reason(reason)
     decision = _decision(operation, CallOutcome.CLOSED, by, clean(reason.strip(), 500))
-    only_if = {"attention": TO_CLOSE, "discrepancy": operation.discrepancy, "finished_at__isnull": False}
+    only_if = Q(attention=TO_CLOSE, discrepancy=operation.discrepancy, finished_at__isnull=False)
     if not database.change(
         operation, transitions.closed(timezone.now()), only_if=only_if, attempts=[decision]
     ):

@@ -39,16 +39,21 @@ def no_address() -> str:
 
 def find_places(location: Any, visit_id: int) -> tuple[Location, Visit | None]:
     """The location as it is stored now, and the visit if it is known: one query where they belong together."""
+    pk = _number_of(location)
     visits = Visit.objects.using(database.alias()).select_related("location").annotate(is_held=watch.IS_HELD)
     visit = visits.annotate(has_items=watch.HAS_ITEMS).filter(pk=visit_id).first()
-    if visit is not None and visit.location_id == getattr(location, "pk", location):
+    if visit is not None and visit.location_id == pk:
         return visit.location, visit
     return find_location(location), visit
 
 
+def _number_of(location: Any) -> Any:
+    return location.pk if isinstance(location, Location) else check_id("location", location)
+
+
 def find_location(location: Any) -> Location:
     """The location as it is stored now."""
-    pk = location.pk if isinstance(location, Location) else check_id("location", location)
+    pk = _number_of(location)
     found: Location | None = None
     # One that was made by hand, around something that is no number.
     with contextlib.suppress(TypeError, ValueError):

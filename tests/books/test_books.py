@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from decimal import Decimal
 from io import StringIO
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from altegio_loyalty import books, services, signals, tasks, throttle
+from altegio_loyalty.delivery.drift import close_agreed
 from altegio_loyalty.models import BooksItem, BooksOfDay, Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import today
 from tests.delivery.salon import CANCEL, PROMOTION, WITHDRAWAL, Salon, points
@@ -649,3 +651,41 @@ def test_command__ends_with_1_while_an_older_day_is_at_odds(salon: Salon) -> Non
     BooksOfDay.objects.update(day=long_ago.date())
     code, text = run()
     assert (code, f"visit {visit.id}, card" in text) == (1, True)
+
+
+def test_texts_of_the_list_that_no_database_holds__are_kept_as_far_as_they_are_read(salon: Salon) -> None:
+    row = {
+        "id": 1,
+        "type": {"id": 3, "title": "x"},
+        "amount": Decimal("9.50"),
+        "card_id": "1\x00\ud800",
+        "client": "Jane",
+    }
+    kept = books._kept({**row, "status_id": [1], "program_id": None})
+    assert kept == {
+        "id": 1,
+        "type_id": 3,
+        "amount": Decimal("9.50"),
+        "card_id": "1\ufffd\ufffd",
+        "status_id": "[1]",
+    }
+    day = BooksOfDay.objects.create(location=salon.location, day=today(), listing={"rows": {"1": kept}})
+    day.refresh_from_db()
+    assert day.listing["rows"]["1"]["card_id"] == "1\ufffd\ufffd"
+
+
+@pytest.mark.parametrize(("is_own", "closes"), [(True, True), (False, False)])
+def test_a_reading_older_than_the_log__closes_no_item(salon: Salon, is_own: bool, closes: bool) -> None:
+    """But for what the reading itself is the answer to."""
+    visit = salon.visit()
+    operation = salon.withdraw(visit)
+    record = visit.record_ids[0]
+    details = services.read_visit(salon.location, record_id=record, visit_id=visit.id).details
+    assert details
+    assert operation.finished_at
+    day = BooksOfDay.objects.create(location=salon.location, day=today())
+    what = {"location": salon.location, "books": day, "visit_id": visit.id, "card_id": salon.card.id}
+    BooksItem.objects.create(**what, by_log=0, by_altegio=100)
+    began = operation.finished_at - datetime.timedelta(seconds=1)
+    close_agreed(visit.id, details, began, operation.pk if is_own else None)
+    assert BooksItem.objects.filter(closed_at=None).exists() is not closes

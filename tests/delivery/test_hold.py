@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
-from altegio_loyalty import books, services, watch
+from altegio_loyalty import books, database, services, watch
+from altegio_loyalty.delivery.claims import Claim
 from altegio_loyalty.delivery.sweep import Sweep
 from altegio_loyalty.models import BooksItem, LoyaltyOperation, Visit, WatchEntry
 from tests.delivery.salon import CANCEL, WITHDRAWAL, Salon, Status, points
@@ -116,6 +118,35 @@ def test_release__looks_up_what_was_in_doubt_and_does_not_send_it_again(salon: S
     LoyaltyOperation.objects.exclude(unanswered_at=None).update(unanswered_at=long_ago)
     salon.run_to_the_end(operation)
     assert (operation.status, salon.posts()) == (Status.ABANDONED, 0)
+
+
+def test_held__during_the_look_the_post_does_not_leave(salon: Salon, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = Claim.mark_sent
+
+    def hold_meanwhile(*args: Any) -> bool:
+        hold()
+        return mark(*args)
+
+    monkeypatch.setattr(Claim, "mark_sent", hold_meanwhile)
+    operation = salon.withdraw()
+    assert (operation.sent_at, salon.posts()) == (None, 0)
+
+
+def test_release__meets_somebody_who_just_decided(salon: Salon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What he brought forward is given up all the same."""
+    operation = restored(salon)
+    hold()
+    change = database.change
+
+    def once_late(*args: Any, **options: Any) -> bool:
+        monkeypatch.setattr(database, "change", change)
+        services.retry_operation(LoyaltyOperation.objects.get())
+        return change(*args, **options)
+
+    monkeypatch.setattr(database, "change", once_late)
+    assert "1 waited" in hold("--release")
+    operation.refresh_from_db()
+    assert operation.status == Status.FAILED
 
 
 def test_release__of_nothing_is_told(salon: Salon) -> None:

@@ -86,6 +86,19 @@ def test_figures_of_the_visit_that_cannot_be_kept__take_no_result_along(
     assert_done_and_written_once(salon, visit, operation)
 
 
+def test_figures_of_the_visit__are_written_when_the_result_is_committed(salon: Salon) -> None:
+    """Whoever locks the visit, or ends the worker there, keeps no result from being written."""
+
+    def end(*args: Any) -> None:
+        assert not connection.in_atomic_block
+        raise KeyboardInterrupt
+
+    with mock.patch("altegio_loyalty.bills.keep_answer", end), pytest.raises(KeyboardInterrupt):
+        salon.withdraw()
+    row = LoyaltyOperation.objects.get()
+    assert (row.status, row.attempts.count()) == (Status.SUCCEEDED, 2)
+
+
 @pytest.mark.sqlite
 def test_sqlite_locked__result_is_written_when_it_is_free_again(salon: Salon) -> None:
     """Somebody else writes for longer than the timeout of a connection."""

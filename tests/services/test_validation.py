@@ -299,3 +299,13 @@ def test_decision_of_nobody_that_is_signed_in__is_refused(salon: Salon, decide: 
     with pytest.raises(ValidationError, match="by must be a saved"):
         decide(operation, by=AnonymousUser())
     assert not operation.attempts.exists()
+
+
+@pytest.mark.parametrize("makes", [lambda pk: get_user_model()(pk=pk), float, lambda pk: f"{pk}.0"])
+def test_a_location_is_one_or_its_number__also_where_the_visit_is_known(salon: Salon, makes: Any) -> None:
+    """Not whatever else has the same number."""
+    visit = salon.visit()
+    salon.withdraw(visit)
+    with pytest.raises(ValidationError):
+        salon.withdraw(visit, location=makes(salon.location.pk))
+    assert salon.posts(visit) == 1
