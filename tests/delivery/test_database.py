@@ -60,7 +60,8 @@ def test_change_whose_commit_fails__leaves_the_object_as_it_was(salon: Salon) ->
     operation = salon.later()
     before = {**vars(operation)}
     with failing_commit_of_the_result(), pytest.raises(OperationalError):
-        database.change(operation, transitions.stopped(operation, operation.created_at))
+        columns = transitions.stopped(operation, operation.created_at)
+        database.change(operation, columns, attempts=[OperationAttempt(operation=operation)])
     assert vars(operation) == before
 
 
