@@ -59,8 +59,8 @@ def test_change_whose_commit_fails__leaves_the_object_as_it_was(salon: Salon) ->
     """It bears the new values only once they are committed."""
     operation = salon.later()
     before = {**vars(operation)}
+    columns = transitions.stopped(operation, operation.created_at)
     with failing_commit_of_the_result(), pytest.raises(OperationalError):
-        columns = transitions.stopped(operation, operation.created_at)
         database.change(operation, columns, attempts=[OperationAttempt(operation=operation)])
     assert vars(operation) == before
 
