@@ -48,16 +48,10 @@ _PRESENCE_MS = 15_000
 _BURST = 4
 #: With fewer a minute, what comes free does so slower than a person waits: such a budget has nothing to spare.
 _SPARING = 60
-#: In eighths of the limits: what all but the desk may fill up to, and what each may have of its own.
-_ALL, _BESIDE_THE_DESK, _BESIDE_ALL, _OF_BACKLOG, _OF_READINGS, _OF_ONE_PERSON, _OF_BOOKS = (
-    8,
-    6,
-    4,
-    4,
-    3,
-    2,
-    2,
-)
+#: In eighths of the limits: what may be filled up to by the desk, by others and by the books.
+_ALL, _BESIDE_THE_DESK, _BESIDE_ALL = 8, 6, 4
+#: And what each may have of its own.
+_OF_BACKLOG, _OF_READINGS, _OF_ONE_PERSON, _OF_BOOKS = 4, 3, 2, 2
 _BOOKING_TRIES = 50
 _YIELDING = 0.02
 #: A sweep's threads wait one behind the other: among many that wait for the same moment, some would never be first.

@@ -206,12 +206,8 @@ def _root_cause(error: BaseException) -> BaseException:
     """The error at the bottom: requests and urllib3 wrap it up to four times, in words for their own developers."""
     for _ in range(10):
         first = error.args[0] if error.args else None
-        below = (
-            getattr(error, "reason", None)
-            or getattr(first, "reason", None)
-            or error.__cause__
-            or error.__context__
-        )
+        told = getattr(error, "reason", None) or getattr(first, "reason", None)
+        below = told or error.__cause__ or error.__context__
         if not isinstance(below, BaseException):
             break
         error = below

@@ -6,7 +6,7 @@ with float noise or as texts, empty objects as `[]`.
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Self, TypeVar
@@ -97,6 +97,12 @@ def to_known(value: object) -> Decimal | None:
     with contextlib.suppress(Malformed):
         return to_money(value)
     return None
+
+
+def sum_of(amounts: Iterable[Decimal | None]) -> Decimal | None:
+    """None where one of them is not known."""
+    known = list(amounts)
+    return None if None in known else sum((amount or Decimal(0) for amount in known), Decimal(0))
 
 
 def to_object(value: object) -> Mapping[str, Any]:
@@ -295,17 +301,13 @@ def _parse_costs(row: Mapping[str, Any]) -> tuple[Decimal | None, Decimal | None
     """
     cost = to_pay = Decimal(0)
     try:
-        lines = [*to_objects(row["services"]), *to_objects(row.get("goods_transactions") or [])]
-        for line in lines:
-            price = to_money(line["cost"])
-            rest = line.get("cost_to_pay")
-            cost += price
-            to_pay += price if rest is None else to_money(rest)
+        for line in [*to_objects(row["services"]), *to_objects(row.get("goods_transactions") or [])]:
+            price, rest = to_money(line["cost"]), line.get("cost_to_pay")
+            cost, to_pay = cost + price, to_pay + (price if rest is None else to_money(rest))
     except (KeyError, Malformed):
         return None, None
-    if max(abs(cost), abs(to_pay)) > LARGEST_AMOUNT:
-        return None, None
-    return cost, max(to_pay, Decimal(0))
+    is_sane = max(abs(cost), abs(to_pay)) <= LARGEST_AMOUNT
+    return (cost, max(to_pay, Decimal(0))) if is_sane else (None, None)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Self
 
 from altegio_loyalty.client import types
-from altegio_loyalty.client.types import LARGEST_AMOUNT, Malformed, to_flag, to_id, to_known, to_list
+from altegio_loyalty.client.types import LARGEST_AMOUNT, Malformed, sum_of, to_flag, to_id, to_known, to_list
 
 TYPE_DISCOUNT, TYPE_WITHDRAWAL = 1, 3
 #: These cover a bill and belong to no card.
@@ -177,7 +177,7 @@ class VisitDetails:
         payments = [row for row in _rows_of(visit.get("payment_transactions")) if not _is_deleted(row)]
         paid = (to_known(row.get("amount")) if isinstance(row, Mapping) else None for row in payments)
         lines = tuple(map(VisitLine.parse, _rows_of(visit.get("items"))))
-        return cls(transactions, lines, _sum(paid), tuple(row for row in rows if row.is_undone))
+        return cls(transactions, lines, sum_of(paid), tuple(row for row in rows if row.is_undone))
 
     def withdrawn(self, card_id: int) -> Decimal:
         """Points taken from the card on this visit, by the rows in force, each rounded to 2 decimals."""
@@ -226,7 +226,7 @@ class VisitDetails:
     @property
     def total(self) -> Decimal | None:
         """What the lines cost; None where one does not say it."""
-        return _sum(line.cost for line in self.lines)
+        return sum_of(line.cost for line in self.lines)
 
     def covered_by(self, *, promotions_only: bool = False) -> dict[What, Decimal]:
         """What loyalty of any sort takes off, by what it is."""
@@ -252,7 +252,7 @@ class VisitDetails:
         if total is None or covered is None or paid is None:
             return None
         off = sum(self.covered_by(promotions_only=True).values(), Decimal(0))
-        first, least = _sum(line.first_cost for line in self.lines), total - covered - paid
+        first, least = sum_of(line.first_cost for line in self.lines), total - covered - paid
         return least, least + off if first is None or first - total >= off else least
 
     @property
@@ -283,8 +283,3 @@ def _rows_of(value: object) -> list[object]:
         return to_list(value or [])
     except Malformed:
         return [None]
-
-
-def _sum(amounts: Iterable[Decimal | None]) -> Decimal | None:
-    known = list(amounts)
-    return None if None in known else sum((amount or Decimal(0) for amount in known), Decimal(0))

@@ -57,7 +57,7 @@ def look_up(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
         line.note(error)
         return error
     truth = _truth(operation, effect, began)
-    claim.log.rows[-1].outcome = _OUTCOMES[truth]
+    claim.log.rows[-1].outcome = CallOutcome[truth.name]
     claim.record(**_settled(operation, truth, effect))
     line.note()
     return None
@@ -94,10 +94,3 @@ def _settled(operation: LoyaltyOperation, truth: Truth, effect: Effect) -> trans
     if truth is Truth.DID_NOT_HAPPEN:
         return transitions.did_not_happen(operation, now)
     return transitions.still_in_doubt(operation, now)
-
-
-_OUTCOMES = {
-    Truth.HAPPENED: CallOutcome.HAPPENED,
-    Truth.DID_NOT_HAPPEN: CallOutcome.DID_NOT_HAPPEN,
-    Truth.STILL_OPEN: CallOutcome.STILL_OPEN,
-}

@@ -59,15 +59,11 @@ def _work_on(operation: LoyaltyOperation, *, for_person: bool = False) -> except
     if operation.status == Status.UNCONFIRMED:
         claim = claim_to_look(operation)
         return look_up(claim, for_person=for_person) if claim else None
-    if _is_out_of_time(operation):
+    if operation.expires_at is not None and operation.expires_at <= timezone.now():
         _give_up(operation)
         return None
     claim = claim_to_send(operation)
     return send_and_look_up(claim, for_person=for_person) if claim else None
-
-
-def _is_out_of_time(operation: LoyaltyOperation) -> bool:
-    return operation.expires_at is not None and operation.expires_at <= timezone.now()
 
 
 def _give_up(operation: LoyaltyOperation) -> bool:
@@ -111,7 +107,8 @@ class Sweep:
         if watch.hold():
             self.report.stopped = _HELD
             return self.report
-        self._put_the_dead_in_doubt()
+        for operation in database.operations().lease_ran_out(timezone.now()).select_related("location"):
+            recover(operation)
         self._give_up_the_late()
         try:
             while not self.report.stopped and self._makes_progress():
@@ -178,10 +175,6 @@ class Sweep:
             if self._lead is None:
                 self.report.stopped = _ANOTHER
                 self._turns.clear()
-
-    def _put_the_dead_in_doubt(self) -> None:
-        for operation in database.operations().lease_ran_out(timezone.now()).select_related("location"):
-            recover(operation)
 
     def _give_up_the_late(self) -> None:
         for operation in database.operations().running_out(timezone.now()).select_related("location"):

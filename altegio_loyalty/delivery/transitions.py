@@ -33,6 +33,17 @@ def _finished(status: Status, now: Moment, **columns: Any) -> Columns:
     return {"status": status, "finished_at": now, **free, **columns}
 
 
+def asked(operation: LoyaltyOperation, first: Moment) -> Columns:
+    """Due at that moment, with all attempts and time from then on; visit and card are taken."""
+    settings = get_settings()
+    return {
+        "open_key": operation.make_open_key(),
+        "attempt_limit": operation.attempt_count + settings.MAX_ATTEMPTS if settings.MAX_ATTEMPTS else None,
+        "expires_at": _after(first, settings.RETRY_WINDOW) if settings.RETRY_WINDOW else None,
+        "next_attempt_at": first,
+    }
+
+
 # Claims: pending → sending, and a look-up of what is unconfirmed
 
 
@@ -221,20 +232,9 @@ def brought_forward(operation: LoyaltyOperation, now: Moment) -> Columns:
 
 def retried(operation: LoyaltyOperation, now: Moment) -> Columns:
     """Given up: new attempts and new time; visit and card are taken again."""
-    settings, first = get_settings(), _first_possible(operation, now)
-    return {
-        "status": Status.PENDING,
-        "ending": "",
-        "discrepancy": "",
-        "closed_at": None,
-        "fence": operation.fence + 1,
-        "finished_at": None,
-        "is_stopping": False,
-        "open_key": operation.make_open_key(),
-        "attempt_limit": operation.attempt_count + settings.MAX_ATTEMPTS if settings.MAX_ATTEMPTS else None,
-        "expires_at": _after(first, settings.RETRY_WINDOW) if settings.RETRY_WINDOW else None,
-        "next_attempt_at": first,
-    }
+    anew = {"ending": "", "discrepancy": "", "closed_at": None, "finished_at": None, "is_stopping": False}
+    asked_again = asked(operation, _first_possible(operation, now))
+    return {"status": Status.PENDING, "fence": operation.fence + 1, **anew, **asked_again}
 
 
 def _first_possible(operation: LoyaltyOperation, now: Moment) -> Moment:

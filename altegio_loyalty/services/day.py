@@ -1,7 +1,6 @@
 """A location's visits of one day, read from Altegio page by page into our own table: the screens find them there."""
 
 import datetime
-import hashlib
 import time
 from decimal import Decimal
 from typing import Any
@@ -50,9 +49,10 @@ class DayReading:
         #: Whether `error` is about Altegio as a whole: the next location would most likely meet it as well.
         self.is_outage = False
         self._figures: dict[int, dict[int, Figures]] = {}
-        #: How many seconds the location's time is ahead of UTC, once an appointment has shown it.
-        self._offset: int | None = None
-        self._fingerprint = ""
+        #: How far the location's time is ahead of UTC, once an appointment has shown it.
+        self._offset: datetime.timedelta | None = None
+        #: The numbers on the last page: a server that knows no pages shows the same again.
+        self._page: list[tuple[int, int]] | None = None
         self._is_whole = True
 
     @property
@@ -84,9 +84,8 @@ class DayReading:
         if answer.row_count and answer.row_count == answer.unreadable_count:
             self._stop(_("Altegio's list of appointments could not be read."))
             return
-        ids = repr([(record.id, record.visit_id) for record in answer.records])
-        fingerprint = hashlib.sha256(ids.encode()).hexdigest()
-        is_repeated, self._fingerprint = fingerprint == self._fingerprint, fingerprint
+        numbers = [(record.id, record.visit_id) for record in answer.records]
+        is_repeated, self._page = numbers == self._page, numbers
         if not is_repeated:
             self.row_count += answer.row_count
             self.total_count = answer.total_count or self.total_count
@@ -118,8 +117,8 @@ class DayReading:
         changes: dict[int, str] = {}
         for record in usable:
             moment = parse_moment(record.starts_at)
-            if self._offset is None and moment and (ahead := moment.utcoffset()) is not None:
-                self._offset = int(ahead.total_seconds())
+            if self._offset is None and moment:
+                self._offset = moment.utcoffset()
             is_further = record.visit_id in self._figures and record.visit_id not in first_of
             self._figures.setdefault(record.visit_id, {})[record.id] = visit_rows.figures_of(record)
             # None: its first appointment stood on an earlier page.
@@ -153,7 +152,8 @@ class DayReading:
         self.changed_count += visit_rows.renew_records(self.location, self._figures)
         is_near = abs((self.day - today(zone)).days) <= 1  # another season's offset is not today's
         if zone is not self.location.zone and is_near:
-            self.location.learn(time_zone=offset_zone(Decimal(self._offset or 0) / 3600))
+            hours = (self._offset or datetime.timedelta()) / datetime.timedelta(hours=1)
+            self.location.learn(time_zone=offset_zone(Decimal(hours)))
         if self.day == today(zone):
             self.location.visits_read_at = timezone.now()
             Location.objects.filter(pk=self.location.pk).update(visits_read_at=self.location.visits_read_at)
@@ -163,10 +163,9 @@ class DayReading:
         """Where the days are that Altegio's list is narrowed by: what its appointments show goes before what we know."""
         zone = self.location.zone
         noon = datetime.datetime.combine(self.day, datetime.time(12), zone)
-        ours = noon.utcoffset()
-        if self._offset is None or (ours is not None and ours.total_seconds() == self._offset):
+        if self._offset is None or self._offset == noon.utcoffset():
             return zone
-        return datetime.timezone(datetime.timedelta(seconds=self._offset))
+        return datetime.timezone(self._offset)
 
     def _known(self) -> QuerySet[Visit]:
         """The day's visits as they were before."""

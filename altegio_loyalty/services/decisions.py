@@ -25,6 +25,7 @@ from altegio_loyalty.texts import gettext as _
 
 logger = logging.getLogger(__name__)
 _NOTHING_TO_CLOSE = gettext_noop("There is nothing to close, or it changed meanwhile; look at it again.")
+_WHY_CLOSED = gettext_noop("Say why it can be closed, for example what was put right.")
 
 
 def retry_operation(operation: LoyaltyOperation, by: Person | None = None) -> LoyaltyOperation:
@@ -73,10 +74,9 @@ def settle_operation(
     """
     if operation.status != Status.UNCONFIRMED:
         raise OperationNotAllowed(_("Only an operation in doubt can be settled."))
-    if not reason.strip():
-        raise ValidationError({"reason": [_("Say how you know, for example what Altegio's screen shows.")]})
+    why = _reason(reason, _("Say how you know, for example what Altegio's screen shows."))
     outcome = CallOutcome.HAPPENED if happened else CallOutcome.DID_NOT_HAPPEN
-    decision = _decision(operation, outcome, by, clean(reason.strip(), 500))
+    decision = _decision(operation, outcome, by, why)
     return _change(operation, transitions.decided(operation, timezone.now(), happened=happened), decision)
 
 
@@ -88,12 +88,10 @@ def close_operation(
     It comes back where it is tried again and given up again, or where a later reading of the visit shows something else that
     is odd. Raises `OperationNotAllowed` where there is nothing to close, and `ValidationError` without a reason.
     """
-    _refuse_no_reason(reason)
-    decision = _decision(operation, CallOutcome.CLOSED, by, clean(reason.strip(), 500))
+    decision = _decision(operation, CallOutcome.CLOSED, by, _reason(reason, _(_WHY_CLOSED)))
+    columns = transitions.closed(timezone.now())
     only_if = Q(attention=TO_CLOSE, discrepancy=operation.discrepancy, finished_at__isnull=False)
-    if not database.change(
-        operation, transitions.closed(timezone.now()), only_if=only_if, attempts=[decision]
-    ):
+    if not database.change(operation, columns, only_if=only_if, attempts=[decision]):
         raise OperationNotAllowed(_(_NOTHING_TO_CLOSE))
     for item in BooksItem.objects.filter(operation=operation.pk, closed_at=None):
         with contextlib.suppress(OperationNotAllowed):
@@ -107,17 +105,19 @@ def close_books_item(item: BooksItem, *, reason: str, by: Person | None = None) 
     Raises `OperationNotAllowed` where that has happened since `item` was read, `ValidationError` without a reason.
     """
     check_person("by", by)
-    _refuse_no_reason(reason)
-    by_whom = {"closed_by_login": login_of(by) or A_PROGRAM, "reason": clean(reason.strip(), 400)}
+    why = _reason(reason, _(_WHY_CLOSED), 400)
+    by_whom = {"closed_by_login": login_of(by) or A_PROGRAM, "reason": why}
     as_seen = BooksItem.objects.filter(pk=item.pk, by_log=item.by_log, by_altegio=item.by_altegio)
     if not as_seen.update(closed_at=timezone.now(), **by_whom):
         raise OperationNotAllowed(_(_NOTHING_TO_CLOSE))
     item.refresh_from_db(using=database.alias())
 
 
-def _refuse_no_reason(reason: str) -> None:
-    if not reason.strip():
-        raise ValidationError({"reason": [_("Say why it can be closed, for example what was put right.")]})
+def _reason(given: str, question: str, limit: int = 500) -> str:
+    """As it is kept. Raises `ValidationError` with the question where none is given."""
+    if not given.strip():
+        raise ValidationError({"reason": [question]})
+    return clean(given.strip(), limit)
 
 
 def lift_block(by: Person | None = None) -> bool:
@@ -141,10 +141,8 @@ def _decision(
     if not kinds.is_known(operation.kind):
         raise OperationNotAllowed(_("This release of the site does not know this kind of operation."))
     check_person("by", by)
-    who: dict[str, Any] = {"made_by": by, "made_by_login": login_of(by)}
-    return OperationAttempt(
-        operation=operation, purpose=Purpose.DECISION, outcome=outcome, error=reason, **who
-    )
+    who: dict[str, Any] = {"purpose": Purpose.DECISION, "made_by": by, "made_by_login": login_of(by)}
+    return OperationAttempt(operation=operation, outcome=outcome, error=reason, **who)
 
 
 def _change(

@@ -1,7 +1,6 @@
 """The four operations, and their next step. Each writes its row, commits it, and only then calls Altegio."""
 
 import dataclasses
-import datetime
 import logging
 import time
 import uuid
@@ -15,7 +14,6 @@ from django.utils import timezone
 
 from altegio_loyalty import bell, bills, database, delivery, kinds
 from altegio_loyalty.client import Order
-from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import Claim
 from altegio_loyalty.delivery.doubt import send_and_look_up
@@ -184,32 +182,26 @@ def _request(
     validation.check_visit(found, visit)
     titles = bills.titles(visit, operation.card_id, operation.program_id)
     operation.card_title, operation.program_title = titles
-    _set_limits(operation)
-    if deliver == "on_commit":
-        return _write_for_commit(operation, visit)
-    return _write_and_send(operation, visit)
+    return _write(operation, visit, is_now=deliver == "now")
 
 
-def _set_limits(operation: LoyaltyOperation) -> None:
-    settings, now = get_settings(), timezone.now()
-    operation.created_at = operation.next_attempt_at = now
-    operation.attempt_limit = settings.MAX_ATTEMPTS or None
-    if settings.RETRY_WINDOW:
-        operation.expires_at = now + datetime.timedelta(seconds=settings.RETRY_WINDOW)
-    operation.open_key = operation.make_open_key()
-
-
-def _write_and_send(operation: LoyaltyOperation, visit: Visit | None) -> LoyaltyOperation:
-    """Insert the row as claimed already, so that nothing else picks it up between the insert and the call."""
-    began = time.monotonic()  # before the lease is set: a slow commit must not lengthen it here
-    if not (operation.location.is_paused or vars(visit or operation.location)["is_held"]):
-        for name, value in transitions.claimed_to_send(operation, timezone.now()).items():
-            setattr(operation, name, value)
+def _write(operation: LoyaltyOperation, visit: Visit | None, *, is_now: bool) -> LoyaltyOperation:
+    """Insert the row and go on: one sent now as claimed already, so that nothing else picks it up before the call."""
+    began, now = time.monotonic(), timezone.now()  # before: a slow commit must not lengthen the lease here
+    using = database.alias()
+    columns = {"created_at": now, **transitions.asked(operation, now)}
+    if is_now and not (operation.location.is_paused or vars(visit or operation.location)["is_held"]):
+        columns |= transitions.claimed_to_send(operation, now)
+    for name, value in columns.items():
+        setattr(operation, name, value)
+    at_once = partial(database.committed, is_one_statement=visit is not None)
+    block = at_once if is_now else partial(transaction.atomic, using)
     try:
-        once = partial(database.committed, is_one_statement=visit is not None)
-        database.once_free(operation.make_open_key(), lambda: _insert(once(), operation, visit))
+        database.once_free(operation.make_open_key(), lambda: _insert(block(), operation, visit))
     except IntegrityError:
         return _explain_conflict(operation)
+    if not is_now:
+        bell.ring_on_commit(operation.pk, using, in_batch=operation.batch is not None)
     if operation.status == Status.SENDING:
         try:
             send_and_look_up(Claim(operation, began), for_person=True)
@@ -220,18 +212,6 @@ def _write_and_send(operation: LoyaltyOperation, visit: Visit | None) -> Loyalty
             database.reconnect()
     if operation.status == Status.UNCONFIRMED:
         bell.ring(operation.pk)
-    return operation
-
-
-def _write_for_commit(operation: LoyaltyOperation, visit: Visit | None) -> LoyaltyOperation:
-    using = database.alias()
-    try:
-        database.once_free(
-            operation.make_open_key(), lambda: _insert(transaction.atomic(using), operation, visit)
-        )
-    except IntegrityError:
-        return _explain_conflict(operation)
-    bell.ring_on_commit(operation.pk, using, in_batch=operation.batch is not None)
     return operation
 
 

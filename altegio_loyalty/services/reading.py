@@ -122,8 +122,7 @@ def _read_both(visit: Visit, by: Person | None) -> tuple[VisitReading, CardsRead
     if cards.error:
         bills.keep_figures(visit.pk, details.details, details.read_at)
     else:
-        known = Cards(cards.cards, cards.unreadable_count)
-        bills.keep(visit, details.details, known, details.read_at)
+        bills.keep(visit, details.details, Cards(cards.cards, cards.unreadable_count), details.read_at)
     return details, cards
 
 
@@ -156,9 +155,7 @@ def read_visit(
     """
     asked_at = timezone.now()
     try:
-        reply = ask(
-            location, lambda client: client.visit_details(location.pk, record_id, visit_id), by, turns
-        )
+        reply = ask(location, lambda api: api.visit_details(location.pk, record_id, visit_id), by, turns)
     except exceptions.ApiError as error:
         return VisitReading(error=shown(error), retry_after=error.retry_after)
     return VisitReading(reply.visit, read_at=asked_at)
@@ -225,26 +222,21 @@ def fetch_visit(location: Location, visit_id: int, *, by: Person | None = None) 
     present = [record for record in mine if not record.is_deleted]
     if not present:
         return VisitFetch(error=_("Visit %(visit)s is deleted in Altegio.") % {"visit": visit_id})
-    return _kept(location, visit_id, present, asked_at) or none_here
+    visit = _kept(location, visit_id, present, asked_at)
+    return VisitFetch(visit) if visit else none_here
 
 
 def _kept(
     location: Location, visit_id: int, records: list[Record], asked_at: datetime.datetime
-) -> VisitFetch | None:
+) -> Visit | None:
     elsewhere = Visit.objects.filter(pk=visit_id).exclude(location=location)
     is_open = Exists(LoyaltyOperation.objects.open().filter(visit=OuterRef("pk")))
     elsewhere.filter(~is_open).update(location=location, record_id=records[0].id, shown="", read_at=None)
-    figures = {visit_id: {record.id: visit_rows.figures_of(record) for record in records}}
-    row = visit_rows.row_from(location, visit_id, list(figures[visit_id].values()), records[0])
+    figures = {record.id: visit_rows.figures_of(record) for record in records}
+    row = visit_rows.row_from(location, visit_id, list(figures.values()), records[0])
     visit_rows.save(location, [row], {visit_id: max(record.changed_at for record in records)}, asked_at)
-    visit = Visit.objects.filter(pk=visit_id, location=location).first()
-    if visit is None:
-        return None
-    # That appointment is gone, and with it every call that names it.
-    if visit.record_id not in figures[visit_id]:
-        visit.record_id = records[0].id
-        visit.save(update_fields=["record_id"])
-    return VisitFetch(visit)
+    visit_rows.renew_records(location, {visit_id: figures})
+    return location.visits.filter(pk=visit_id).first()
 
 
 def ask(

@@ -16,6 +16,7 @@ from django.db.models import Max, Q, QuerySet
 from altegio_loyalty import database
 from altegio_loyalty.bills import storable
 from altegio_loyalty.client import Record
+from altegio_loyalty.client.types import sum_of
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import parse_moment, stored
 from altegio_loyalty.redaction import clean, within
@@ -36,19 +37,11 @@ def figures_of(record: Record) -> Figures:
     return covered, Decimal(0) if record.is_paid else record.to_pay
 
 
-def _sum(amounts: list[Decimal | None]) -> Decimal | None:
-    known = [amount for amount in amounts if amount is not None]
-    return storable(sum(known, Decimal(0))) if len(known) == len(amounts) else None
-
-
 def row_from(location: Location, visit_id: int, pairs: list[Figures], record: Record | None = None) -> Visit:
     """The visit as Altegio's list shows it; without a record it only brings new figures."""
-    row = Visit(
-        id=visit_id,
-        location=location,
-        covered_amount=_sum([covered for covered, _due in pairs]),
-        due_amount=_sum([due for _covered, due in pairs]),
-    )
+    row = Visit(id=visit_id, location=location)
+    row.covered_amount = storable(sum_of(covered for covered, _due in pairs))
+    row.due_amount = storable(sum_of(due for _covered, due in pairs))
     if record is not None:
         row.record_id, row.client_id = record.id, record.client_id or None
         row.client_name, row.client_phone = clean(record.client_name, 200), clean(record.client_phone, 40)

@@ -398,7 +398,7 @@ proctype People() {
   byte o;
 end:
   do
-  :: atomic { row[0].status == NONE -> row[0].kind = APPLY; row[0].status = PENDING; row[0].limit = ATTEMPTS }
+  :: atomic { row[0].status == NONE -> /* step: asked */ row[0].kind = APPLY; row[0].status = PENDING; row[0].limit = ATTEMPTS }
   :: atomic { row[0].status != NONE && row[1].status == NONE && !HOLDS_CARD(0) ->
        row[1].status = PENDING; row[1].limit = ATTEMPTS;
        if
