@@ -1,7 +1,4 @@
-"""A visit's bill and cards as Altegio last showed them: kept with the visit, aged, offered again.
-
-For the screens alone. What delivery decides by is always read from Altegio itself.
-"""
+"""A visit's bill and cards as Altegio last showed them, kept, aged, offered again: for the screens, never for delivery."""
 
 import datetime
 import json
@@ -72,10 +69,7 @@ def storable(amount: Decimal | None) -> Decimal | None:
 
 
 def noting(visits: QuerySet[Visit]) -> QuerySet[Visit]:
-    """With `newest_attempt`, by which can be told whether something was sent after they were fetched.
-
-    Attempts stand in one order, whatever the clocks of several machines say.
-    """
+    """With `newest_attempt`, by which can be told, whatever the machines' clocks say, whether anything was sent since."""
     newest = OperationAttempt.objects.order_by("-pk").values("pk")[:1]
     return visits.annotate(newest_attempt=Subquery(newest))
 
@@ -87,10 +81,7 @@ def keep(visit: Visit, details: VisitDetails, cards: Cards, read_at: datetime.da
 
 
 def keep_answer(operation: LoyaltyOperation, details: VisitDetails, call: OperationAttempt) -> None:
-    """Note what the answer to the operation's call showed.
-
-    It shows no card: a balance is what follows from a reading moments before the call, else it is not known.
-    """
+    """Note what the call's answer showed. It shows no card: a balance follows from a reading moments before, if any."""
     visit, card_id, now = operation.visit, operation.card_id, timezone.now()
     if (known := last_shown(visit)) is None:
         keep_figures(visit.pk, details)

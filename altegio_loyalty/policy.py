@@ -34,10 +34,7 @@ def meaning_of_send(error: exceptions.ApiError) -> Meaning:
 
 
 def meaning_of_look(error: exceptions.ApiError) -> Meaning:
-    """What the failure of the read before a POST means: nothing has been sent, so another try costs nothing.
-
-    Only where Altegio itself does not know the visit, another try is of no use.
-    """
+    """Of the read before a POST: another try costs nothing, and is of no use only where Altegio knows no such visit."""
     meaning = meaning_of_send(error)
     is_about_the_visit = meaning is Meaning.REFUSED and error.http_status in (404, 410)
     return meaning if is_about_the_visit or meaning is Meaning.TOKENS_REFUSED else Meaning.NOT_DONE
@@ -68,11 +65,10 @@ class Truth(enum.Enum):
 
 
 def truth_of_lookup(order: Order, effect: Effect, *, was_seen: bool, is_settled: bool) -> Truth:
-    """What a look-up proves of a call that stayed without an answer.
+    """What a look-up, begun SETTLE_SECONDS after it where `is_settled`, proves of a call that stayed without an answer.
 
-    `was_seen` says that a look before the call showed the visit not to be as wanted: without it, nobody can tell whether
-    it was the call that made it so, though an absence is what a cancel wants once nothing can arrive any more.
-    `is_settled` says that this look began SETTLE_SECONDS after the unanswered call or later.
+    `was_seen` says that a look before the call showed the visit not to be as wanted: without it, nobody can tell whether it
+    was the call that made it so, though an absence is what a cancel wants once nothing can arrive any more.
     """
     if is_done(order, effect):
         is_certain = was_seen or (is_settled and not kinds.TABLE[order.kind].is_apply)
@@ -98,8 +94,7 @@ def backoff(
 ) -> float:
     """Seconds until the next try after the `count`-th one failed: exponential with full jitter.
 
-    Retry-After is honoured. A 429 without a usable one may mean that the minute's requests are used up, so that minute
-    is waited out.
+    Retry-After is honoured. A 429 without a usable one may mean that the minute is used up, so it is waited out.
     """
     ceiling = min(rules.delay * 2 ** min(max(count - 1, 0), 30), rules.delay_max)
     wait = draw(0.0, ceiling) if ceiling > 0 else 0.0

@@ -33,8 +33,7 @@ PATIENCE = 5.0
 LONGEST_BLOCK = 900.0
 #: A little more than the windows, since requests do not arrive at the pace at which they leave.
 SECOND_MS, MINUTE_MS = 1_100, 60_500
-#: Over so many seconds the shares are kept: long enough for the requests of one page to come at once, and shorter than
-#: PATIENCE, so that who waits for what others leave does get it.
+#: Over so many seconds the shares are kept: enough for the requests of one page at once, and within PATIENCE.
 _SPELL = 4
 #: What a request was for, as it stands behind its moment; a reading bears its person's mark behind that.
 _DESK, _OTHERS, _BACKLOG, _READING, _BOOKS = "", "o", "ob", "or", "ok"
@@ -58,8 +57,8 @@ _YIELDING = 0.02
 _line = threading.Lock()
 #: How long, in seconds, a sweep is taken to be at work that says nothing more: it may have been killed.
 _LEAD = datetime.timedelta(seconds=30)
-#: The row as this process wrote it last, and how far the database's clock is ahead of this process's steady one, in
-#: milliseconds: while nobody else has changed the row, a booking needs not read it.
+#: The row as this process wrote it last, and the milliseconds that the database's clock is ahead of the steady one here:
+#: while nobody else has changed the row, a booking needs not read it.
 _last: dict[str, tuple[RequestBudget, int]] = {}
 
 _SITES = "The requests that this site may send for this are used up for {} seconds."
@@ -73,20 +72,14 @@ Bound: TypeAlias = tuple[int, int, Whose]
 
 
 def take_turn(
-    *,
-    count: int = 1,
-    for_person: bool = False,
-    reads_for: str | None = None,
-    patience: float = PATIENCE,
+    *, count: int = 1, for_person: bool = False, reads_for: str | None = None, patience: float = PATIENCE
 ) -> None:
     """Book `count` requests, waiting up to `patience` seconds for them. With 0 only what forbids a call is looked at.
 
-    `for_person` says that an operation is waited for at the desk; `reads_for` that it is no operation but a reading, for
-    the person with that key, or with an empty one for nobody in particular.
-
-    Raises `exceptions.TransactionOpen` inside a transaction or with autocommit off, and `exceptions.Throttled`, with the
-    wait in seconds, where they are further away than that. Where the budget itself fails, the request goes ahead:
-    Altegio's own limit still stands, and its 429 is handled.
+    `for_person` says that an operation is waited for at the desk; `reads_for` that it is a reading, for the person with
+    that key, or with an empty one for nobody in particular. Raises `exceptions.TransactionOpen` inside a transaction or
+    with autocommit off, and `exceptions.Throttled`, with the wait in seconds, where they are further away. Where the budget
+    itself fails, the request goes ahead: Altegio's own limit still stands, and its 429 is handled.
     """
     # The budget's row must not stay locked over a call, which it would until the end of a transaction of the caller's.
     database.refuse_transaction(router.db_for_write(RequestBudget))
@@ -243,10 +236,7 @@ def block_for(seconds: float) -> None:
 
 
 def find_blocks() -> QuerySet[RequestBudget]:
-    """What holds every request back since Altegio said that its limit is used up: one row, or none.
-
-    `blocked_at` and `blocked_until` say since when, and until when.
-    """
+    """What holds requests back from `blocked_at` to `blocked_until`, since Altegio's limit is used up: one row, or none."""
     now = timezone.now()
     longest = now + datetime.timedelta(seconds=2 * LONGEST_BLOCK)
     return RequestBudget.objects.filter(host=api_host(), blocked_until__gt=now, blocked_until__lte=longest)
@@ -258,10 +248,7 @@ def lift_block() -> bool:
 
 
 def take_lead(held: datetime.datetime | None) -> datetime.datetime | None:
-    """Become, or stay, the one sweep that waits for turns, and until when; None where another one is.
-
-    It says who waits, so that no two worker slots do. Who may send is for the claims alone.
-    """
+    """Be the one sweep that waits for turns, and until when; None where another one is. Who may send is for the claims."""
     now = timezone.now()
     budget = RequestBudget.objects.get_or_create(host=api_host())[0]
     is_over = Q(led_until__isnull=True) | Q(led_until__lte=now) | Q(led_until__gt=now + 2 * _LEAD)

@@ -1,11 +1,8 @@
 """Connections that know what urllib3 does not: whether a byte of the request left, how long is left, and the secrets.
 
-A request whose first byte never left is certainly not done; any other without an answer is in doubt. And a read timeout
-bounds only the silence between two bytes, so a server that drips them would hold a worker for as long as it likes: here
-each read gets no more time than the whole call has left.
-
-requests, urllib3 and http.client see neither the tokens nor a login: what they hold while the call waits, log or print,
-holds none. The secrets join the request on its way into the socket.
+A request whose first byte never left is certainly not done; any other without an answer is in doubt. A read timeout bounds
+only the silence between two bytes: here no read gets more time than the whole call has left. requests, urllib3 and
+http.client see neither the tokens nor a login: these join the request on its way into the socket.
 """
 
 import contextlib
@@ -79,6 +76,7 @@ class _Watched:
     sock: socket.socket | None
     socket_options: Any
     _is_tunnelling = False
+    response_class: Any = _DeadlineResponse
 
     def _new_conn(self) -> socket.socket:
         self.socket_options = _UntilTheEnd(self.socket_options or ())
@@ -112,12 +110,10 @@ class _Watched:
         self.sock.sendall(exchange.fill(data, is_head=is_head))  # type: ignore[union-attr]
 
 
-class _WatchedHTTPConnection(_Watched, HTTPConnection):
-    response_class = _DeadlineResponse
+class _WatchedHTTPConnection(_Watched, HTTPConnection): ...
 
 
-class _WatchedHTTPSConnection(_Watched, HTTPSConnection):
-    response_class = _DeadlineResponse
+class _WatchedHTTPSConnection(_Watched, HTTPSConnection): ...
 
 
 class _WatchedHTTPPool(HTTPConnectionPool):

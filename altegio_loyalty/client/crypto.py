@@ -16,10 +16,8 @@ _MARK = "\0"
 
 def derive_key(secret: str) -> str:
     """A Fernet key that belongs to `secret` and to this use of it alone."""
-    material = HKDF(
-        algorithm=hashes.SHA256(), length=32, salt=None, info=b"altegio_loyalty tokens at rest"
-    ).derive(secret.encode())
-    return base64.urlsafe_b64encode(material).decode()
+    derivation = HKDF(hashes.SHA256(), length=32, salt=None, info=b"altegio_loyalty tokens at rest")
+    return base64.urlsafe_b64encode(derivation.derive(secret.encode())).decode()
 
 
 class KeyRing:

@@ -19,10 +19,7 @@ Result = TypeVar("Result")
 
 
 class Hidden:
-    """A secret text, shown as a mask everywhere; `reveal()` is the only way to it.
-
-    Reveal it inside an expression, and below a call that `hides_frames`: whatever has a name is printed.
-    """
+    """A secret text, shown as a mask. `reveal()` it only inside an expression below a call that `hides_frames`."""
 
     __slots__ = ("_plain",)
 

@@ -1,7 +1,4 @@
-"""The one place where HTTP happens: timeouts, size, and every failure turned into the app's own.
-
-Knows nothing of Django. What a failure means for points is in its class; see `altegio_loyalty.exceptions`.
-"""
+"""The one place where HTTP happens: timeouts, size, and every failure turned into the app's own, see `exceptions`."""
 
 import email.utils
 import functools
@@ -32,8 +29,7 @@ if TYPE_CHECKING:
 ACCEPT = "application/vnd.api.v2+json"
 PREVIEW_CHARACTERS = 500
 LONGEST_RETRY_AFTER = 900.0
-#: Seconds without a call after which a connection is opened anew: a firewall or NAT on the way may have forgotten the old
-#: one, and whoever uses it then meets silence.
+#: Seconds without a call after which a connection is opened anew: one that a firewall or NAT has forgotten meets silence.
 LONGEST_IDLE = 30.0
 
 
@@ -61,8 +57,7 @@ class Answer:
     meta: Any = field(default=None, repr=False)
 
 
-#: The limit of requests in the words of the vendor and of gateways. It comes with any status, 200 and 403 included; the
-#: seconds that the vendor names are of no use.
+#: The limit of requests, of any status, in the words of the vendor, whose seconds are of no use, and of gateways.
 _LIMIT = re.compile(
     r"лимит\w*[ \t]+(?:\w+[ \t]+)?запросов|(?:слишком|превыш\w*)[ \t]+(?:\w+[ \t]+){0,3}запрос(?:ов|ы)"
     r"|запросов[ \t]+превыш"
@@ -133,11 +128,10 @@ class Transport:
         payload: Mapping[str, Any] | None = None,
         send_within: float | None = None,
     ) -> Answer:
-        """One HTTP request, one answer.
+        """One HTTP request, one answer. `send_within`: seconds in which the first byte must have left, or nothing is sent.
 
-        `send_within` is the number of seconds in which the first byte must have left; later nothing is sent.
-        Raises one of the subclasses of `exceptions.ApiError`, and nothing else, whatever the network or server does. What is
-        `Hidden` in the payload is sent, and hidden like the tokens.
+        What is `Hidden` in the payload is sent, and hidden like the tokens. Raises subclasses of `exceptions.ApiError`, and
+        nothing else, whatever the network or server does.
         """
         if not credentials.are_sendable:
             raise exceptions.NotSent(
@@ -337,10 +331,7 @@ _kept = _Kept()
 def shared_transport(
     api_url: str, *, proxy_url: str | Hidden, limits: Limits, media_type: str = ACCEPT, ca_bundle: str = ""
 ) -> Transport:
-    """This thread's transport, kept from call to call so that its connections stay open.
-
-    A forked child makes its own: two processes on one connection would read each other's answers.
-    """
+    """This thread's, with its open connections. A forked child makes its own: two on one would read each other's answers."""
     made_for = (os.getpid(), api_url, proxy_url := Hidden.of(proxy_url), limits, media_type, ca_bundle)
     if _kept.transport is None or _kept.made_for != made_for:
         if _kept.transport is not None and _kept.made_for[0] == os.getpid():

@@ -1,7 +1,6 @@
 """Altegio's answers as plain values. Strict: what cannot be understood raises `Malformed`; nobody decides on a guess.
 
-Field names and meanings: developer.alteg.io, B2B V1, "visit details" and the loyalty pages; ids may come as texts, amounts
-with float noise or as texts, empty objects as `[]`.
+Meanings: developer.alteg.io, B2B V1. Ids come as texts, amounts as texts or with float noise, empty objects as `[]`.
 """
 
 import contextlib
@@ -49,19 +48,14 @@ class Credentials:
 
     def to_header(self) -> bytes:
         """The line of the request, for the one expression that sends it."""
-        user = ", User %s" if self.user_token else "%s"
-        return (
-            f"Authorization: Bearer {self.partner_token.reveal()}{user % self.user_token.reveal()}".encode()
-        )
+        line = "Authorization: Bearer %s, User %s" if self.user_token else "Authorization: Bearer %s%s"
+        return (line % (self.partner_token.reveal(), self.user_token.reveal())).encode()
 
     to_header.alters_data = True  # type: ignore[attr-defined]  # for templates, as in `Hidden`
 
 
 def to_id(value: object) -> int:
-    """An Altegio id, which may come as a number or a text; 0 stands for none.
-
-    Raises `Malformed` for anything else.
-    """
+    """An Altegio id, as a number or a text; 0 stands for none. Raises `Malformed` for anything else."""
     if value is None:
         return 0
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
@@ -77,10 +71,7 @@ def to_id(value: object) -> int:
 
 
 def to_money(value: object) -> Decimal:
-    """An amount in major units, rounded to 2 decimals; it may come as a number or a text.
-
-    Raises `Malformed` for anything else, and for amounts that no visit can have.
-    """
+    """An amount in major units, as a number or a text, to 2 decimals. Raises `Malformed` for any that no visit can have."""
     if isinstance(value, bool) or not isinstance(value, (int, Decimal, str)):
         raise Malformed("an amount is not a number")
     try:
@@ -252,11 +243,9 @@ def parse_clients(body: object) -> dict[int, str]:
 
 @dataclass(frozen=True)
 class Record:
-    """An appointment.
+    """An appointment. `starts_at` and `changed_at` are texts as they came; `local_start` is the location's own time, naive.
 
-    `starts_at` and `changed_at` are texts as they came; `local_start` is the location's own time, without a zone.
-    `cost` and `to_pay` are what its services and products cost, and what of that is to be paid; None where the answer does
-    not say so.
+    `cost` and `to_pay` are of its services and products; None where the answer does not say so.
     """
 
     id: int
@@ -295,10 +284,7 @@ class Record:
 
 
 def _parse_costs(row: Mapping[str, Any]) -> tuple[Decimal | None, Decimal | None]:
-    """What the services and products cost, and what of it is to be paid.
-
-    Only a figure on a list, so one that cannot be read makes both unknown and not the whole appointment unreadable.
-    """
+    """Of services and products. Only shown: what cannot be read makes both unknown, not the appointment unreadable."""
     cost = to_pay = Decimal(0)
     try:
         for line in [*to_objects(row["services"]), *to_objects(row.get("goods_transactions") or [])]:
@@ -362,10 +348,7 @@ class RecordPage:
 
     @classmethod
     def parse(cls, body: object, asked: int) -> Self:
-        """One row that makes no sense must not hide all others.
-
-        Raises `Malformed` where there is no list, or one out of all proportion to the rows that were asked for.
-        """
+        """A row of no sense hides no other. Raises `Malformed` where there is no list, or far more rows than `asked`."""
         rows = to_list(body)
         if len(rows) > asked * MOST_ROWS_FOR_ONE:
             raise Malformed(f"{asked} rows were asked for, and it has {len(rows)}")

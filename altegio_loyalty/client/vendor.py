@@ -10,10 +10,7 @@ from altegio_loyalty.client.visit import VisitDetails
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What an operation is about, in Altegio's numbers; `kind` is the API's verb, `amount` in points.
-
-    V1 knows no idempotency key and is given it for nothing; a version that does takes it from here.
-    """
+    """What an operation is about, in Altegio's numbers; `kind` is the API's verb, `amount` in points. V1 knows no keys."""
 
     kind: str
     location_id: int

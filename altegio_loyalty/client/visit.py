@@ -1,7 +1,4 @@
-"""What a visit holds: its loyalty rows, lines and payments, each as far as it can be read.
-
-A row that nobody can judge keeps its `doubt`: whether that matters, only the one who asks can tell.
-"""
+"""What a visit holds, as far as each row can be read; whether a row's `doubt` matters, only the one who asks can tell."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -16,8 +13,7 @@ TYPE_DISCOUNT, TYPE_WITHDRAWAL = 1, 3
 #: These cover a bill and belong to no card.
 TYPE_GIFT_CARD, TYPE_MEMBERSHIP, TYPE_ACCOUNT = COVERING = 8, 9, 11
 WITHOUT_CARD = (*COVERING, 10)
-#: The one status that the vendor shows is 1. Rows that were undone are seen with 2, and nobody counts them; what others
-#: mean is written nowhere.
+#: The vendor's pages show 1 alone. Rows that were undone are seen with 2; what others mean is written nowhere.
 IN_FORCE, UNDONE = 1, 2
 #: Type, card and program; 0 stands for none.
 What = tuple[int, int, int]
@@ -44,8 +40,7 @@ class _Cells:
 class LoyaltyTransaction:
     """One row of what loyalty did on a visit; None stands for what the row does not say, or nobody can read.
 
-    `doubt` is empty for a row in force; else it names the row, the field and what is odd about it. `amount` bears the row's
-    own sign.
+    `doubt` names the row, the field and what is odd, and is empty for a row in force. `amount` bears the row's own sign.
     """
 
     type_id: int | None = None
@@ -120,10 +115,9 @@ def _kind_of(cells: _Cells) -> tuple[int | None, bool | None, bool | None]:
 
 @dataclass(frozen=True)
 class VisitLine:
-    """One service or product of a visit; None is what Altegio does not say.
+    """One service or product of a visit; None is what Altegio does not say. `first_cost` is before any discount.
 
-    `cost` is the line's price before loyalty by the vendor's samples, and after promotions by its words; `first_cost` is
-    that before any discount.
+    `cost` is the line's price before loyalty by the vendor's samples, and after promotions by its words.
     """
 
     title: str
@@ -184,10 +178,7 @@ class VisitDetails:
         return _net(row for row in self.transactions if not row.doubt and row.may_take_from(card_id))
 
     def discounted(self, program_id: int, card_id: int) -> Decimal | None:
-        """What the promotion takes off the bill; None where it is not applied.
-
-        A promotion can stand there with nothing taken off, so None and 0 differ. A row without a card belongs to any.
-        """
+        """What the promotion takes off the bill, also 0; None where it is not applied. A row without a card is of any."""
         rows = [row for row in self.transactions if not row.doubt and row.may_be_of(program_id, card_id)]
         is_taken_back = not _net(rows) and any(row.amount for row in rows)
         return None if is_taken_back or not rows else _net(rows)

@@ -21,13 +21,9 @@ from altegio_loyalty.states import CallOutcome, Purpose, Status
 def recover(operation: LoyaltyOperation) -> bool:
     """Put in doubt an operation whose lease, as it was read, is over; False where its worker has just reported."""
     now, may_have_left = timezone.now(), operation.sent_at is not None
-    stopped = OperationAttempt(
-        operation=operation,
-        purpose=Purpose.SEND if may_have_left else Purpose.LOOK,
-        started_at=operation.sent_at or now,
-        outcome=CallOutcome.UNKNOWN if may_have_left else CallOutcome.NOT_DONE,
-        error=transitions.WORKER_STOPPED,
-    )
+    what = (Purpose.SEND, CallOutcome.UNKNOWN) if may_have_left else (Purpose.LOOK, CallOutcome.NOT_DONE)
+    stopped = OperationAttempt(operation=operation, started_at=operation.sent_at or now)
+    stopped.purpose, stopped.outcome, stopped.error = *what, transitions.WORKER_STOPPED
     # The mark as it was read: one that was set since then must not be overlooked.
     still_lost = Q(next_attempt_at=operation.next_attempt_at, sent_at=operation.sent_at)
     columns = transitions.recovered(operation, now)

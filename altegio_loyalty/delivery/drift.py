@@ -54,8 +54,7 @@ def _note_changes(
         before = {name: getattr(row, name) for name in columns}
         if database.operations().filter(pk=row.pk, status=row.status, **before).update(**columns):
             for each in (row, same.get(row.pk, row)):
-                for name, value in columns.items():
-                    setattr(each, name, value)
+                vars(each).update(columns)
             if columns.get("discrepancy"):
                 signals.operation_needs_attention.send_robust(LoyaltyOperation, operation=row)
 
@@ -70,7 +69,9 @@ def _changes(details: VisitDetails, operations: list[LoyaltyOperation], read_at:
 
 def _changes_of(details: VisitDetails, rows: list[LoyaltyOperation], read_at: datetime.datetime) -> Any:
     effect = kinds.effect_on(details, rows[-1].order)
-    suspects = not_undone(row for row in rows if row.finished_at and (is_done(row) or _may_come_late(row)))
+    ended = [row for row in rows if row.finished_at]
+    # An apply that ended as not done may come late where a call of it stayed without an answer.
+    suspects = not_undone(row for row in ended if is_done(row) or (row.traits.is_apply and row.unanswered_at))
     done = list(filter(is_done, suspects))
     # A reading may lag behind: what it does not show yet is not gone.
     is_settled = all(row.finished_at and row.finished_at < read_at - time_to_settle() for row in done)
@@ -162,11 +163,6 @@ def time_to_settle() -> datetime.timedelta:
 def time_to_arrive() -> datetime.timedelta:
     """How long after its end a call can still take effect, its longest duration included."""
     return time_to_settle() + datetime.timedelta(seconds=get_settings().TOTAL_TIMEOUT)
-
-
-def _may_come_late(operation: LoyaltyOperation) -> bool:
-    """Whether it ended as not done although a call of it stayed without an answer."""
-    return bool(operation.traits.is_apply and operation.unanswered_at is not None)
 
 
 def _took_too_much(operation: LoyaltyOperation) -> bool:

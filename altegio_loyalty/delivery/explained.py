@@ -37,10 +37,9 @@ def in_force(operation: LoyaltyOperation) -> list[LoyaltyOperation]:
 
 
 def not_undone(in_order: Iterable[LoyaltyOperation]) -> list[LoyaltyOperation]:
-    """The applies that can still be on the visit.
+    """The applies that can still be on the visit. A cancel ends what was done before it, not what may still arrive.
 
-    A cancel ends what was done before it, not what may still arrive. So does the look before a call that showed nothing:
-    what the log had there before had been undone by then, by whomever.
+    So does the look before a call that showed nothing: what the log had there before had been undone by then.
     """
     applies: list[LoyaltyOperation] = []
     for operation in in_order:
@@ -56,23 +55,20 @@ def not_undone(in_order: Iterable[LoyaltyOperation]) -> list[LoyaltyOperation]:
 def last_done_at(operation: LoyaltyOperation, *, is_apply: bool) -> datetime.datetime | None:
     """When another one was done last: an apply that nothing undid since, or a cancel; None where there is none."""
     apply, *cancels = kinds.family_of(operation.kind)
-    done = family(operation).filter(kind__in=[apply] if is_apply else cancels, undone_at=None)
+    others = family(operation).filter(kind__in=[apply] if is_apply else cancels, undone_at=None)
     took_nothing = Q(applied_amount=0) if operation.traits.moves_points else Q(pk=operation.pk)
-    at = (
-        done.filter(status=Status.SUCCEEDED)
-        .exclude(took_nothing | Q(pk=operation.pk))
-        .aggregate(last=Max("finished_at"))
-    )
-    return cast("datetime.datetime | None", at["last"])
+    return _last_success(others.exclude(took_nothing | Q(pk=operation.pk)))
 
 
 def last_cancel_on_visit(operation: LoyaltyOperation) -> datetime.datetime | None:
     """When something was taken back last on this visit, with whichever card; None where nothing was."""
     cancels = [kind.name for kind in kinds.TABLE.values() if not kind.is_apply]
-    done = database.operations().filter(
-        visit_id=operation.visit_id, kind__in=cancels, status=Status.SUCCEEDED
-    )
-    return cast("datetime.datetime | None", done.aggregate(last=Max("finished_at"))["last"])
+    return _last_success(database.operations().filter(visit_id=operation.visit_id, kind__in=cancels))
+
+
+def _last_success(operations: OperationQuerySet) -> datetime.datetime | None:
+    last = operations.filter(status=Status.SUCCEEDED).aggregate(last=Max("finished_at"))["last"]
+    return cast("datetime.datetime | None", last)
 
 
 def is_done(operation: LoyaltyOperation) -> bool:
@@ -105,10 +101,7 @@ def explained_since_its_call(operation: LoyaltyOperation) -> Decimal | None:
 
 
 def is_anothers(operation: LoyaltyOperation, shown: Decimal) -> bool:
-    """Whether another operation of the log made the visit as this one wants it, after a call of this one was not answered.
-
-    `shown` is what the visit shows; what it shows beyond the others is this one's.
-    """
+    """Whether others made the visit as this one wants it after its unanswered call: it shows no more than they explain."""
     explained = explained_since_its_call(operation)
     return explained is not None and (not operation.traits.is_apply or shown <= explained)
 

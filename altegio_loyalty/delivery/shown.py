@@ -16,10 +16,7 @@ from altegio_loyalty.reasons import Reason
 
 
 def own_effect(operation: LoyaltyOperation, effect: Effect, explained: Decimal | None = None) -> Columns:
-    """Of a call that the look preceded; the figures stay empty where nothing shows them.
-
-    `explained` is what the log explained of the visit before the call, where that was asked already.
-    """
+    """Of a call that a look preceded; empty where nothing shows it. `explained` by the log before the call, if known."""
     if operation.seen_before is None:
         return {}
     if operation.traits.is_apply:

@@ -90,10 +90,7 @@ class Report:
 
 
 class Sweep:
-    """Runs what is due, pass by pass. In one pass an operation is sent, or looked up, at most once.
-
-    Several threads take what is next in turn; none begins another operation once the sweep must stop, by whatever.
-    """
+    """Runs what is due, pass by pass, on several threads: in one pass an operation is sent, or looked up, at most once."""
 
     def __init__(self, seconds: float) -> None:
         self._ends_at = time.monotonic() + seconds

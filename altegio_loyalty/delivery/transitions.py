@@ -97,10 +97,7 @@ def may_not_show_yet(done_at: Moment, began: Moment) -> bool:
 
 
 def looked_at_again(operation: LoyaltyOperation, now: Moment, since: Moment) -> Columns | None:
-    """The visit does not show what the log says was applied then; None once such an absence proves something.
-
-    No attempt is used up. The first look comes soon, while the client is still at the desk.
-    """
+    """The visit does not show what the log says was applied then; None once that proves something. Uses up no attempt."""
     if not may_not_show_yet(since, now):
         return None
     # Below 0 where the clock was put back meanwhile: then until it has caught up.
@@ -125,20 +122,16 @@ def refused(now: Moment, reason: str) -> Columns:
 
 
 def put_in_doubt(now: Moment, reason: str) -> Columns:
-    """A POST left, and nobody knows what became of it.
-
-    Due at once: a look-up that finds the effect ends the doubt while the client is still at the desk.
-    """
+    """A POST left, and nobody knows what became of it: a look-up at once, while the client is still at the desk."""
     unanswered = {"unanswered_at": now, "next_attempt_at": now, "lookup_count": 0}
     return {"status": Status.UNCONFIRMED, "last_error": reason, **unanswered}
 
 
 def recovered(operation: LoyaltyOperation, now: Moment) -> Columns:
-    """The worker did not report before its lease ended.
+    """The worker did not report before its lease ended; without the mark nothing of its claim left.
 
-    Its call, begun just before the lease ended, may still be open for the longest that a call can be: only after that it
-    counts as unanswered. And from now on, not from the end of the lease: if the clock was put forward, the request may
-    still be on its way. Without the mark nothing of this claim left.
+    Its call may still be open for the longest that a call can be, from now on and not from the end of the lease: if the
+    clock was put forward, the request may still be on its way.
     """
     columns = {**put_in_doubt(now, WORKER_STOPPED), "fence": operation.fence + 1}
     columns["unanswered_at"] = _after(now, get_settings().TOTAL_TIMEOUT)
@@ -254,10 +247,7 @@ def _still_holding(operation: LoyaltyOperation, now: Moment, columns: Columns) -
 
 
 def stopping(operation: LoyaltyOperation, now: Moment) -> Columns:
-    """In doubt: never sent again, and looked up at once, since whoever looked just lost the claim, and somebody waits.
-
-    So is one that waits to be sent again after a call without an answer.
-    """
+    """In doubt, or waiting after an unanswered call: never sent again, and looked up at once, since somebody waits."""
     columns = {"fence": operation.fence + 1, "is_stopping": True, "next_attempt_at": now}
     if operation.status == Status.UNCONFIRMED:
         return columns
@@ -271,10 +261,7 @@ def closed(now: Moment) -> Columns:
 
 
 def decided(operation: LoyaltyOperation, now: Moment, *, happened: bool) -> Columns:
-    """A person knows what became of it.
-
-    Said before a late effect is ruled out, that it did not happen keeps visit and card taken until then.
-    """
+    """A person knows what became of it. Not done, said early, keeps visit and card taken until no effect can arrive."""
     status = Status.SUCCEEDED if happened else Status.FAILED
     ending = Ending.DECIDED_HAPPENED if happened else Ending.DECIDED_DID_NOT_HAPPEN
     columns = _finished(status, now, ending=ending, fence=operation.fence + 1)

@@ -69,10 +69,8 @@ def log_in(partner_token: Secret, login: str, password: Hidden) -> Login:
 def test_connection(location: Location) -> ConnectionReport:
     """Try the location's tokens: are they accepted, is the location theirs, may the user work with loyalty.
 
-    A 401 pauses the location. Rights that can be read end a pause, since they prove the user token. The location's time zone
-    and currency are filled in where nobody has set them.
-
-    Endpoints: GET /company/{location_id}, GET /user/permissions/{location_id}.
+    A 401 pauses the location. Rights that can be read end a pause, since they prove the user token. Time zone and currency
+    are filled in where nobody has set them. Endpoints: GET /company/{location_id}, GET /user/permissions/{location_id}.
     """
     line, loyalty = Line(location, reads_for=""), _("The user may work with loyalty")
     try:

@@ -50,10 +50,7 @@ def retry_operation(operation: LoyaltyOperation, by: Person | None = None) -> Lo
 
 
 def stop_operation(operation: LoyaltyOperation, by: Person | None = None) -> LoyaltyOperation:
-    """Stop trying. One that waits is abandoned; one in doubt is still looked up, but never sent again.
-
-    Raises `OperationNotAllowed` for any other state.
-    """
+    """Stop trying: one that waits is abandoned, one in doubt only looked up. Raises `OperationNotAllowed` for any other."""
     now, decision = timezone.now(), _decision(operation, CallOutcome.STOPPED, by)
     # Where a call of it stayed without an answer, perhaps only a person's word says that it did not happen.
     if operation.status == Status.PENDING and operation.unanswered_at is None:
@@ -68,9 +65,8 @@ def settle_operation(
 ) -> LoyaltyOperation:
     """Settle a doubt by a person's word, kept as a row of its own with who, when and why.
 
-    One that did not happen is given up and may be tried again; until SETTLE_SECONDS after its call, which may still arrive,
-    its visit and card stay taken. Raises `OperationNotAllowed` unless the operation is in
-    doubt, and `ValidationError` without a reason.
+    One that did not happen may be tried again; until SETTLE_SECONDS after its call, which may still arrive, its visit and
+    card stay taken. Raises `OperationNotAllowed` unless it is in doubt, `ValidationError` without a reason.
     """
     if operation.status != Status.UNCONFIRMED:
         raise OperationNotAllowed(_("Only an operation in doubt can be settled."))
@@ -83,10 +79,9 @@ def settle_operation(
 def close_operation(
     operation: LoyaltyOperation, *, reason: str, by: Person | None = None
 ) -> LoyaltyOperation:
-    """Close what was given up, or is at odds with the visit: it needs nobody any more until it comes back.
+    """Close what was given up, or is at odds with the visit: it needs nobody until either is so anew.
 
-    It comes back where it is tried again and given up again, or where a later reading of the visit shows something else that
-    is odd. Raises `OperationNotAllowed` where there is nothing to close, and `ValidationError` without a reason.
+    Raises `OperationNotAllowed` where there is nothing to close, `ValidationError` without a reason.
     """
     decision = _decision(operation, CallOutcome.CLOSED, by, _reason(reason, _(_WHY_CLOSED)))
     columns = transitions.closed(timezone.now())
@@ -134,10 +129,7 @@ def lift_block(by: Person | None = None) -> bool:
 def _decision(
     operation: LoyaltyOperation, outcome: CallOutcome, by: Person | None, reason: str = ""
 ) -> OperationAttempt:
-    """Who decided what, when and why: a row among the attempts, written together with what it changes.
-
-    Raises `OperationNotAllowed` for a kind that this release does not know.
-    """
+    """A row among the attempts: who, what, when, why. Raises `OperationNotAllowed` for a kind unknown to this release."""
     if not kinds.is_known(operation.kind):
         raise OperationNotAllowed(_("This release of the site does not know this kind of operation."))
     check_person("by", by)

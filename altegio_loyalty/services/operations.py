@@ -243,10 +243,7 @@ def _first_with_key(operation: LoyaltyOperation) -> LoyaltyOperation | None:
 
 
 def _explain_conflict(operation: LoyaltyOperation) -> LoyaltyOperation:
-    """Which of the unique columns was met: the same request once more, or another one on the same visit and card.
-
-    Where neither is there, what the row points at may have been deleted meanwhile. If not, the other one has just ended.
-    """
+    """The same request once more; or raises, for another one on the visit and card, or what was deleted meanwhile."""
     if first := _first_with_key(operation):
         return first
     other = database.operations().filter(open_key=operation.open_key).first()

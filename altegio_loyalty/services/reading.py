@@ -48,8 +48,7 @@ class VisitReading:
 class CardsReading:
     """The client's cards. `error` is empty, or says why they could not be read now: no card and no answer differ.
 
-    `unreadable_count` counts the cards and promotions that are left out because nobody can read them; `read_at` says as of
-    when cards are that were not read with the visit's bill.
+    `unreadable_count` counts cards and promotions left out; `read_at` is set where they were not read with the bill.
     """
 
     cards: tuple[Card, ...] = ()
@@ -95,10 +94,9 @@ def known_for_screen(
 
 
 def read_for_screen(visit: Visit, *, by: Person | None = None) -> tuple[VisitReading, CardsReading]:
-    """What Altegio shows of the visit and of its client's cards, for `by`; what was read seconds ago is not read again.
+    """What Altegio shows of the visit and its client's cards, for `by`; what was read seconds ago is not read again.
 
-    What cannot be read is as last shown, if it ever was, with the error. After a failed read no second one keeps anyone
-    waiting. Endpoints: those of `read_visit`, `find_client`, `read_cards`.
+    What cannot be read is as last shown, if ever, with the error. Endpoints: of `read_visit`, `find_client`, `read_cards`.
     """
     known, known_cards, is_fresh = known_for_screen(visit)
     if is_fresh:
@@ -150,8 +148,7 @@ def read_visit(
 ) -> VisitReading:
     """What the visit holds now. Endpoint: GET /visit/details/{location_id}/{record_id}/{visit_id}.
 
-    `turns` is how many requests of the site's budget it takes: 2 where `read_cards` follows, which then takes none; `by` is
-    the person who waits, and whose share of that budget they are.
+    `turns` is how many requests of the budget it takes: 2 where `read_cards` follows, with 0. `by` is who waits for it.
     """
     asked_at = timezone.now()
     try:
@@ -164,10 +161,7 @@ def read_visit(
 def read_cards(
     location: Location, *, client_id: int, turns: int = 1, by: Person | None = None
 ) -> CardsReading:
-    """The client's loyalty cards with their promotions. Endpoint: GET /loyalty/client_cards/{client_id}.
-
-    `turns` and `by` as in `read_visit`.
-    """
+    """The client's cards with their promotions. `turns`, `by`: see `read_visit`. GET /loyalty/client_cards/{client_id}."""
     try:
         # Tokens may be good for visits and not for cards.
         found = ask(location, lambda client: client.client_cards(client_id), by, turns, proves=False)
@@ -177,9 +171,7 @@ def read_cards(
 
 
 def find_client(visit: Visit, *, by: Person | None = None) -> str:
-    """Fill in the visit's client as Altegio names it now; returns why Altegio did not tell, or an empty text.
-
-    A visit that has no client in Altegio, such as one of a passer-by, has none here.
+    """Fill in the visit's client, if any, as Altegio names it now; returns why it did not tell, or an empty text.
 
     Endpoint: GET /visits/{visit_id}.
     """
@@ -247,10 +239,7 @@ def ask(
     *,
     proves: bool = True,
 ) -> Result:
-    """One read that `by` waits for. Nothing is sent for a location that is switched off, nor to an address that is none.
-
-    `turns` and `proves` as in `Line.ask`. Raises a subclass of `exceptions.ApiError`.
-    """
+    """One read that `by` waits for; `turns`, `proves` as in `Line.ask`. Raises a subclass of `exceptions.ApiError`."""
     if not location.is_active:
         raise exceptions.NotSent(_("This location is switched off."))
     check_api_url()

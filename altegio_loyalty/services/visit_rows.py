@@ -1,9 +1,8 @@
 """How visits that Altegio's lists show are brought into our own table, and which of two figures is the better one.
 
-What is left to pay is known in two ways. A visit's own page reads it exactly, with products and payments
-(`bills.keep_figures`; `Visit.read_at` says when). The list of appointments only allows an estimate from the prices of its
-lines; such a row has no `read_at`. An estimate replaces an exact figure only where that is known to be out of date: the
-appointment was changed in Altegio after it, or one of our own operations on the visit ended after it.
+A visit's own page reads exactly what is left to pay (`bills.keep_figures`; `Visit.read_at` says when). The list of
+appointments only allows an estimate, from the prices of its lines: such a row has no `read_at`, and replaces an exact
+figure only where that is out of date, since the appointment was changed, or an operation of ours ended, after it.
 """
 
 import datetime
@@ -53,10 +52,7 @@ def row_from(location: Location, visit_id: int, pairs: list[Figures], record: Re
 def save(
     location: Location, rows: list[Visit], changes: dict[int, str], asked_at: datetime.datetime
 ) -> tuple[int, int, list[int]]:
-    """Bring the rows into the table in a few queries, however many. A visit of another location is left alone.
-
-    Returns how many are new, how many changed, and which visits are another location's.
-    """
+    """Write the rows, in a few queries: how many are new, how many changed, and which, left alone, another location's."""
     known = Visit.objects.defer("shown").in_bulk([row.pk for row in rows])
     foreign = [pk for pk, there in known.items() if there.location_id != location.pk]
     new = [row for row in rows if row.pk not in known and row.record_id]

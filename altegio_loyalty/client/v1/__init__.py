@@ -112,8 +112,7 @@ class AltegioClient:
     ) -> types.RecordPage:
         """GET /records/{location_id}: a page of appointments, which rather lacks a row than is not there at all.
 
-        Dates as YYYY-MM-DD, both included, in the location's time. A server may give fewer rows than it was asked for.
-        `more` may hold a `client_id`.
+        Dates as YYYY-MM-DD, both included, in the location's time. A server may give fewer. `more` may hold a `client_id`.
         """
         query = {"start_date": start_date, "end_date": end_date, "page": page, "count": count, **more}
         path = f"/records/{location_id}"
@@ -181,8 +180,7 @@ class AltegioClient:
     def auth(self, login: str | Hidden, password: str | Hidden) -> Hidden:
         """POST /auth: the user token of a person. Needs the partner token alone.
 
-        Raises `Refused` where Altegio asks for a second factor, which this API cannot give. Pass both `Hidden`: as plain
-        texts they stay in the caller's own frames.
+        Pass both `Hidden`: texts stay in the caller's frames. Raises `Refused` where Altegio asks for a second factor.
         """
         payload = {"login": Hidden.of(login), "password": Hidden.of(password)}
         del login, password
