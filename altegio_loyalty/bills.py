@@ -89,7 +89,7 @@ def keep_answer(operation: LoyaltyOperation, details: VisitDetails, call: Operat
     is_recent = known.read_at <= now <= known.read_at + READING_IS_RECENT
     is_known = is_recent and not (known.details.doubt or details.doubt)
     moved = known.details.withdrawn(card_id) - details.withdrawn(card_id)
-    others = _touching(_of_cards(known), known.after).exclude(pk=operation.pk)
+    others = _touching(Q(), known).exclude(pk=operation.pk)
     touched = set(others.values_list("card_id", flat=True)) if is_known else set()
 
     def after_it(card: Card) -> Card:
@@ -132,20 +132,17 @@ def is_fresh(visit: Visit, bill: Bill, within: datetime.timedelta = READING_IS_F
     """Whether it was read so short a time ago, and nothing was sent since on the visit, or for one of its cards."""
     if not bill.kept_at <= timezone.now() < bill.kept_at + within:
         return False
-    return not _touching(Q(visit=visit.pk) | _of_cards(bill), bill.after).exists()
+    return not _touching(Q(visit=visit.pk), bill).exists()
 
 
-def _of_cards(bill: Bill) -> Q:
-    return Q(card_id__in=[card.id for card in bill.cards.cards])
-
-
-def _touching(which: Q, after: int) -> QuerySet[LoyaltyOperation]:
-    """Those of them that have moved points since that attempt, or may."""
+def _touching(these: Q, bill: Bill) -> QuerySet[LoyaltyOperation]:
+    """These, and those with one of the bill's cards, that have moved points since the bill, or may."""
     operations = LoyaltyOperation.objects.using(router.db_for_write(LoyaltyOperation))
-    later = OperationAttempt.objects.filter(operation=OuterRef("pk"), pk__gt=after)
+    later = OperationAttempt.objects.filter(operation=OuterRef("pk"), pk__gt=bill.after)
     # A call that is on its way, or in doubt, may take effect at any moment.
     may_move = Q(status__in=(Status.SENDING, Status.UNCONFIRMED)) | Exists(later)
-    return operations.filter(which).filter(may_move)
+    with_a_card = Q(card_id__in=[card.id for card in bill.cards.cards])
+    return operations.filter(these | with_a_card).filter(may_move)
 
 
 def _formed(form: Any, value: Any) -> Any:

@@ -9,21 +9,7 @@ from altegio_loyalty.client.versions import client_of
 from altegio_loyalty.client.visit import LoyaltyTransaction, VisitDetails
 
 __all__ = [
-    "AltegioClient",
-    "Answer",
-    "Card",
-    "Cards",
-    "Company",
-    "Credentials",
-    "Hidden",
-    "Limits",
-    "LoyaltyTransaction",
-    "Order",
-    "Record",
-    "Reply",
-    "Transport",
-    "Vendor",
-    "VisitDetails",
-    "client_of",
+    "AltegioClient", "Answer", "Card", "Cards", "Company", "Credentials", "Hidden", "Limits",
+    "LoyaltyTransaction", "Order", "Record", "Reply", "Transport", "Vendor", "VisitDetails", "client_of",
     "shared_transport",
-]
+]  # fmt: skip

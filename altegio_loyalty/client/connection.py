@@ -124,31 +124,26 @@ class _WatchedHTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _WatchedHTTPSConnection
 
 
-class _WatchedAdapter(HTTPAdapter):
-    """Sends over watched connections and repeats nothing by itself."""
+_POOLS = {"http": _WatchedHTTPPool, "https": _WatchedHTTPSPool}
 
-    def __init__(self) -> None:
-        super().__init__(max_retries=0)
+
+class _WatchedAdapter(HTTPAdapter):
+    """Sends over watched connections and, as adapters do unless told otherwise, repeats nothing by itself."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self._watch(self.poolmanager)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs)
-        self._watch(manager)
+        manager.pool_classes_by_scheme = _POOLS
         return manager
-
-    @staticmethod
-    def _watch(manager: Any) -> None:
-        manager.pool_classes_by_scheme = {"http": _WatchedHTTPPool, "https": _WatchedHTTPSPool}
 
 
 class Session(requests.Session):
     """Over watched connections. Knows no redirects: requests would read the whole body of one, without a bound."""
 
-    #: OSError: requests' own are such. ValueError: http.client and urllib3 raise it, or a subclass, for headers and URLs
-    #: beyond repair.
+    #: OSError: requests' own are such. ValueError: http.client's and urllib3's for headers and URLs beyond repair.
     failures = HTTPError, http.client.HTTPException, OSError, ValueError
 
     def __init__(self) -> None:

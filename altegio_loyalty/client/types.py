@@ -298,10 +298,9 @@ def _parse_costs(row: Mapping[str, Any]) -> tuple[Decimal | None, Decimal | None
 
 @dataclass(frozen=True)
 class Company:
-    """A location as Altegio has it; what it does not show is empty, and `id` is 0.
+    """A location as Altegio has it; what it does not show is empty, and `id` is 0. `chain_id` is the usual chain's.
 
-    `time_zone` is a name of IANA's as it came, or else that of the offset. `currency` is a code of ISO 4217: an abbreviation
-    that is none, such as "Kč", is left out. `chain_id` is the usual chain's.
+    `time_zone` is IANA's name as it came, or that of the offset; `currency` a code of ISO 4217, so nothing like "Kč".
     """
 
     id: int
@@ -337,10 +336,7 @@ class Company:
 
 @dataclass(frozen=True)
 class RecordPage:
-    """A page of a list of appointments. `row_count` counts all of its rows, also those that nobody can read.
-
-    `total_count` is how many Altegio says there are on all pages; 0 where it does not say.
-    """
+    """A page of appointments. `row_count` counts also rows that nobody can read; `total_count` is 0 if Altegio is silent."""
 
     records: tuple[Record, ...]
     row_count: int

@@ -139,10 +139,9 @@ class VisitLine:
 
 @dataclass(frozen=True)
 class VisitDetails:
-    """What a visit holds now: the object that GET visit/details and the four loyalty POSTs answer with.
+    """What a visit holds now, as GET visit/details and the four POSTs answer. `paid` is None where a payment is unclear.
 
-    Rows of a card with opposite signs take each other off, as a refund that stays beside its payment does. `paid` is None
-    where a payment does not say how much.
+    Rows of a card with opposite signs take each other off, as a refund that stays beside its payment does.
     """
 
     transactions: tuple[LoyaltyTransaction, ...]

@@ -31,10 +31,7 @@ _ANOTHER, _HELD = "another sweep is at work", "everything is held"
 
 
 def deliver(operation_id: int, *, for_person: bool = False) -> LoyaltyOperation | None:
-    """Do what is due for one operation: send it or look it up. Nothing where nothing is due; None where it is unknown.
-
-    May be called any number of times, by any number of workers at once. API failures do not raise.
-    """
+    """Send one operation or look it up, if due; None where unknown. Safe beside any worker; API failures do not raise."""
     operation = _read(operation_id)
     if operation is None or vars(operation)["is_held"] or not kinds.is_known(operation.kind):
         return operation
@@ -67,8 +64,7 @@ def _work_on(operation: LoyaltyOperation, *, for_person: bool = False) -> except
 
 
 def _give_up(operation: LoyaltyOperation) -> bool:
-    given_up = database.change(operation, transitions.out_of_time(operation, timezone.now()))
-    if given_up:
+    if given_up := database.change(operation, transitions.out_of_time(operation, timezone.now())):
         announce(operation)
     return given_up
 

@@ -31,10 +31,7 @@ MOST_CLIENTS, DAYS_BACK = 3, 30
 
 
 class DayReading:
-    """One reading of a location's day, a page at a time. Nothing that Altegio answers raises.
-
-    `error` is empty, or says why the reading ended early; what was read until then is kept.
-    """
+    """One reading of a location's day, page by page. `error` is empty, or says why it ended early: what was read is kept."""
 
     def __init__(self, location: Location, day: datetime.date, by: Person | None = None) -> None:
         self.location, self.day, self.by = location, day, by
@@ -48,7 +45,8 @@ class DayReading:
         self.error = ""
         #: Whether `error` is about Altegio as a whole: the next location would most likely meet it as well.
         self.is_outage = False
-        self._figures: dict[int, dict[int, Figures]] = {}
+        #: What each visit read so far costs, by its number and its appointments'.
+        self.visits: dict[int, dict[int, Figures]] = {}
         #: How far the location's time is ahead of UTC, once an appointment has shown it.
         self._offset: datetime.timedelta | None = None
         #: The numbers on the last page: a server that knows no pages shows the same again.
@@ -58,12 +56,7 @@ class DayReading:
     @property
     def visit_count(self) -> int:
         """How many visits were read so far."""
-        return len(self._figures)
-
-    @property
-    def visit_ids(self) -> list[int]:
-        """Altegio's numbers of them."""
-        return list(self._figures)
+        return len(self.visits)
 
     def read_next_page(self) -> None:
         """One call to Altegio, and what it showed is in the table. Endpoint: GET /records/{location_id}."""
@@ -112,25 +105,24 @@ class DayReading:
 
     def keep(self, records: tuple[Record, ...], asked_at: datetime.datetime) -> None:
         """Bring the visits of these appointments, asked for at that moment, into our table."""
-        usable = [record for record in records if self._is_ours(record)]
         first_of: dict[int, Record | None] = {}
         changes: dict[int, str] = {}
-        for record in usable:
+        for record in filter(self._is_ours, records):
             moment = parse_moment(record.starts_at)
             if self._offset is None and moment:
                 self._offset = moment.utcoffset()
-            is_further = record.visit_id in self._figures and record.visit_id not in first_of
-            self._figures.setdefault(record.visit_id, {})[record.id] = visit_rows.figures_of(record)
+            is_further = record.visit_id in self.visits and record.visit_id not in first_of
+            self.visits.setdefault(record.visit_id, {})[record.id] = visit_rows.figures_of(record)
             # None: its first appointment stood on an earlier page.
             first_of.setdefault(record.visit_id, None if is_further else record)
             changes[record.visit_id] = max(changes.get(record.visit_id, ""), record.changed_at)
         rows = [
-            visit_rows.row_from(self.location, visit_id, list(self._figures[visit_id].values()), record)
+            visit_rows.row_from(self.location, visit_id, list(self.visits[visit_id].values()), record)
             for visit_id, record in first_of.items()
         ]
         new_count, changed_count, foreign = visit_rows.save(self.location, rows, changes, asked_at)
         for visit_id in foreign:
-            del self._figures[visit_id]
+            del self.visits[visit_id]
         self.new_count += new_count
         self.changed_count += changed_count
         self.skipped_count += len(foreign)
@@ -145,11 +137,11 @@ class DayReading:
     def _finish(self) -> None:
         """The whole day was read: what it no longer shows was moved or deleted, and its time is not known any more."""
         self.is_finished, zone = True, self._zone
-        gone = set(self._known().values_list("pk", flat=True)) - set(self._figures)
+        gone = set(self._known().values_list("pk", flat=True)) - set(self.visits)
         # A row that could not be read may be the very visit that seems to be gone.
         if gone and self._is_whole and len(gone) <= MOST_PAGES * PAGE_SIZE:
             self.changed_count += visit_rows.clear_times(self._known(), gone)
-        self.changed_count += visit_rows.renew_records(self.location, self._figures)
+        self.changed_count += visit_rows.renew_records(self.location, self.visits)
         is_near = abs((self.day - today(zone)).days) <= 1  # another season's offset is not today's
         if zone is not self.location.zone and is_near:
             hours = (self._offset or datetime.timedelta()) / datetime.timedelta(hours=1)
@@ -215,18 +207,18 @@ def find_by_client(
             page = ask(location, lambda api, one=one: api.records_page(place, client_id=one, **days), by)  # type: ignore[misc]
             reading.keep(tuple(each for each in page.records if each.client_id == one), asked_at)
     except exceptions.ApiError as error:
-        return reading.visit_ids, shown(error)
+        return list(reading.visits), shown(error)
     if not clients:
         return [], _("No client has such a card.") if card else _("No client is called so.")
     figures = {"first": date_format(first, "j E"), "last": date_format(last, "j E")}
     figures["clients"] = ", ".join(isolated(clients[one]) for one in some)
-    said = [] if reading.visit_ids else [_("%(clients)s: no visit from %(first)s to %(last)s.") % figures]
+    said = [] if reading.visits else [_("%(clients)s: no visit from %(first)s to %(last)s.") % figures]
     if len(clients) > len(some):
         text = _(
             "Altegio knows more such clients, only these were looked at: %(clients)s. Type more of the name."
         )
         said.append(text % figures)
-    return reading.visit_ids, " ".join(said)
+    return list(reading.visits), " ".join(said)
 
 
 def _days(first: datetime.date, last: datetime.date) -> dict[str, Any]:

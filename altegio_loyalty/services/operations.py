@@ -1,6 +1,5 @@
 """The four operations, and their next step. Each writes its row, commits it, and only then calls Altegio."""
 
-import dataclasses
 import logging
 import time
 import uuid
@@ -13,7 +12,6 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, transaction
 from django.utils import timezone
 
 from altegio_loyalty import bell, bills, database, delivery, kinds
-from altegio_loyalty.client import Order
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import Claim
 from altegio_loyalty.delivery.doubt import send_and_look_up
@@ -25,9 +23,6 @@ from altegio_loyalty.services.validation import Amount, Deliver, Person
 from altegio_loyalty.states import Kind, Status
 
 logger = logging.getLogger(__name__)
-
-#: By which two requests with one key are told apart.
-_ARGUMENTS = tuple(field.name for field in dataclasses.fields(Order))
 
 
 def apply_card_withdrawal(
@@ -235,10 +230,9 @@ def _first_with_key(operation: LoyaltyOperation) -> LoyaltyOperation | None:
     if first is None:
         return None
     # The key is one of them: a database may take keys that differ only in case for the same.
-    different = [name for name in _ARGUMENTS if getattr(first, name) != getattr(operation, name)]
-    if different:
-        arguments = ", ".join(different)
-        raise IdempotencyConflict(f"This idempotency key was used before with another {arguments}.")
+    asked, before = vars(operation.order), vars(first.order)
+    if different := ", ".join(name for name in asked if asked[name] != before[name]):
+        raise IdempotencyConflict(f"This idempotency key was used before with another {different}.")
     return first
 
 

@@ -131,8 +131,7 @@ def renew_records(location: Location, figures: dict[int, dict[int, Figures]]) ->
         replaced = [visit for visit in known if visit.record_id not in figures[visit.pk]]
         for visit in replaced:
             visit.record_id = next(iter(figures[visit.pk]))
-        Visit.objects.bulk_update(replaced, ["record_id"])
-        count += len(replaced)
+        count += Visit.objects.bulk_update(replaced, ["record_id"])
     return count
 
 

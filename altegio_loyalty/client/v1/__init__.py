@@ -94,7 +94,14 @@ class AltegioClient:
         answer = self._transport.request(
             "POST", path, self._credentials, payload=body, send_within=send_within
         )
-        return Reply(answer, _visit_after(answer))
+        problem = ""
+        if answer.http_status != 202:  # which only announces the visit
+            try:
+                return Reply(answer, VisitDetails.parse(answer.body))
+            except Malformed as error:
+                problem = str(error)
+        said = answer.said or f"HTTP {answer.http_status}"
+        raise exceptions.NotShown(said, http_status=answer.http_status, body=answer.text, detail=problem)
 
     def visit_details(self, location_id: int, record_id: int, visit_id: int) -> Reply:
         """GET /visit/details/{location_id}/{record_id}/{visit_id}: what the visit holds now."""
@@ -137,10 +144,7 @@ class AltegioClient:
         return self._get(f"/company/{location_id}/clients/search", types.parse_clients, payload=payload)[1]
 
     def company(self, location_id: int) -> types.Company:
-        """GET /company/{location_id}: the location; without `my` Altegio shows those of other businesses as well.
-
-        The partner token alone is enough for it: a success says nothing of the user token.
-        """
+        """GET /company/{location_id}, good without a user token; without `my` it shows those of other businesses too."""
         return self._get(f"/company/{location_id}", types.Company.parse, {"my": 1})[1]
 
     def companies(self) -> list[types.Company]:
@@ -209,15 +213,3 @@ def _read(answer: Answer, parse: Callable[[Any], Parsed]) -> Parsed:
         raise exceptions.UnreadableAnswer(
             f"Altegio's answer could not be read: {error}.", http_status=answer.http_status, body=answer.text
         ) from None
-
-
-def _visit_after(answer: Answer) -> VisitDetails:
-    """The visit that a POST answered with: on any other success nobody can stand. A 202 only announces it."""
-    problem = ""
-    if answer.http_status != 202:
-        try:
-            return VisitDetails.parse(answer.body)
-        except Malformed as error:
-            problem = str(error)
-    said = answer.said or f"HTTP {answer.http_status}"
-    raise exceptions.NotShown(said, http_status=answer.http_status, body=answer.text, detail=problem)
