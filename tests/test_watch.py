@@ -188,7 +188,7 @@ def test_heartbeats_that_cannot_be_kept__stop_nothing(salon: Salon, caplog: Any)
     operation = salon.later()
 
     def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        if "watchentry" in sql and not sql.startswith("SELECT"):
+        if "watchentry" in sql and sql.startswith(("INSERT", "DELETE")):
             raise OperationalError("no space left")
         return execute(sql, params, many, context)
 
