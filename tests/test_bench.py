@@ -31,7 +31,7 @@ def test_a_withdrawal_by_hand_and_the_apps_are_both_done_and_compared(tmp_path: 
     assert float(rows[0][2]) < 1 < float(rows[2][1])
 
 
-def test_tables_replace_those_of_the_last_run_and_nothing_else(
+def test_a_table_replaces_the_one_with_its_title_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(BENCH.parent))
@@ -40,13 +40,22 @@ def test_tables_replace_those_of_the_last_run_and_nothing_else(
 
     monkeypatch.setattr(machine, "description", lambda: "A machine.")
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{report.BEGINS}\nold\n{report.ENDS}\nafter\n")
+    tables = "### Draining\n\nold\n\n### Other\n\nkept\n\n"
+    page.write_text(f"before\n{report.BEGINS}\n\n{tables}{report.ENDS}\nafter\n")
     report.write(page, [Figure("Draining", "a second", ["", "rate"], [["ours", "9"]], ["A note."])])
     text = page.read_text()
     assert text.startswith("before\n")
-    assert text.endswith("after\n")
+    assert text.endswith("### Other\n\nkept\n\n" + report.ENDS + "\nafter\n")
     assert "old" not in text
-    assert "### Draining\n\n|  | rate |\n| --- | --- |\n| ours | 9 |\n\nA note." in text
-    page.write_text("no marks")
+    assert "### Draining\n\n|  | rate |\n| --- | --- |\n| ours | 9 |\n\nA note.\n\nMeasured on " in text
+
+
+def test_a_page_without_a_place_for_tables_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCH.parent))
+    from measured import report
+
+    (page := tmp_path / "page.md").write_text("no marks")
     with pytest.raises(ValueError, match="no place"):
         report.write(page, [])
