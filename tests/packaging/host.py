@@ -42,7 +42,13 @@ def main() -> None:
                     },
                 }
             ],
-            DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{folder}/db.sqlite3"}},
+            DATABASES={
+                "default": {
+                    "ENGINE": "django.db.backends.sqlite3",
+                    "NAME": f"{folder}/db.sqlite3",
+                    "OPTIONS": {"transaction_mode": "IMMEDIATE"},
+                }
+            },
             USE_TZ=True,
         )
         django.setup()
