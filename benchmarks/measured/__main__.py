@@ -11,6 +11,10 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from measured.turns import Figure
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
@@ -22,14 +26,19 @@ os.environ["CELERY_BROKER_URL"] = os.environ.setdefault("REDIS_URL", "redis://12
 os.environ["CELERY_QUEUE"] = "measured_desk"
 
 
-def figures(is_quick: bool) -> dict[str, Callable[[], object]]:
+def figures(is_quick: bool, size: float) -> dict[str, Callable[[], Figure]]:
+    """`size` is a share of the usual number of rounds and of what waits; the long log is a million, or small."""
     from measured import draining, pages, waiting, withdrawal
 
+    def share(usual: int, quick: int) -> int:
+        return quick if is_quick else max(round(usual * size), 1)
+
+    long = 2000 if is_quick else 1_000_000
     return {
-        "withdrawal": lambda: withdrawal.figure(20 if is_quick else 500),
-        "draining": lambda: draining.figure(*((40, 1) if is_quick else (1000, 5))),
-        "pages": lambda: pages.figure(*((2000, 1) if is_quick else (1_000_000, 7)), logs(is_quick)),
-        "waiting": lambda: waiting.figure(*((2, 100) if is_quick else (10, 3000))),
+        "withdrawal": lambda: withdrawal.figure(share(500, 20)),
+        "draining": lambda: draining.figure(share(1000, 40), share(5, 1)),
+        "pages": lambda: pages.figure(long, share(7, 1), logs(is_quick)),
+        "waiting": lambda: waiting.figure(share(10, 2), 100 if is_quick else 3000),
     }
 
 
@@ -51,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", help="of the figures only these")
     parser.add_argument("--quick", action="store_true", help="small sizes: whether it runs, not how fast")
+    parser.add_argument("--size", type=float, default=1.0, help="a share of the usual rounds, such as 0.2")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
     options = parser.parse_args()
     import django
@@ -59,18 +69,13 @@ def main() -> None:
     from django.core.management import call_command
 
     from measured import report
-    from measured.turns import Figure
 
     call_command("migrate", verbosity=0)
-    found = []
-    for name, measure in figures(options.quick).items():
+    for name, measure in figures(options.quick, options.size).items():
         if name in (options.names or [name]):
-            figure = measure()
-            assert isinstance(figure, Figure)
-            print(figure.as_markdown(), flush=True)
-            found.append(figure)
-    if options.write:
-        report.write(REPOSITORY / "docs" / "performance.md", found)
+            print((figure := measure()).as_markdown(), flush=True)
+            if options.write:
+                report.write(REPOSITORY / "docs" / "performance.md", [figure])
 
 
 if __name__ == "__main__":

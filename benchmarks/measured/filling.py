@@ -39,6 +39,8 @@ def operations(visits: range) -> None:
     from altegio_loyalty.models import Location, LoyaltyOperation, Visit
     from measured.sink import CARD, LOCATION
 
+    # What an earlier run left would be worked on as well.
+    LoyaltyOperation.objects.open().update(status="abandoned", next_attempt_at=None, open_key=None)
     tokens = {"partner_token": os.environ["PARTNER_TOKEN"], "user_token": os.environ["USER_TOKEN"]}
     Location.objects.update_or_create(pk=LOCATION, defaults={"title": "Salon", **tokens})
     Visit.objects.bulk_create(Visit(id=visit, location_id=LOCATION, record_id=visit) for visit in visits)

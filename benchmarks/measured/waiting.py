@@ -88,7 +88,6 @@ def figure(times: int, backlog: int) -> Figure:
         settings.ALTEGIO_LOYALTY = {"API_URL": access.url}
         os.environ |= {"PARTNER_TOKEN": access.partner_token, "USER_TOKEN": access.user_token}
         visits = count(first_visit())
-        LoyaltyOperation.objects.open().update(status="abandoned", next_attempt_at=None, open_key=None)
         operations(range(0))
         with workers(access, ["measured_desk", "measured_desk_sweeps"]):
             seconds_until_done(next(visits))
