@@ -2,7 +2,6 @@
 
 import altegio_loyalty.fields
 import altegio_loyalty.models
-import django.core.serializers.json
 import django.core.validators
 import django.db.models.deletion
 import django.utils.timezone
@@ -81,7 +80,7 @@ class Migration(migrations.Migration):
                 ('unread_count', models.PositiveIntegerField(default=0)),
                 ('points', models.DecimalField(decimal_places=2, default=Decimal('0'), max_digits=14)),
                 ('problem', models.CharField(blank=True, default='', max_length=300)),
-                ('listing', models.JSONField(default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder)),
+                ('listing', models.TextField(default=dict)),
                 ('checked_at', models.DateTimeField(blank=True, null=True)),
                 ('next_try_at', models.DateTimeField(blank=True, null=True)),
                 ('location', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='books', to='altegio_loyalty.location')),
