@@ -9,6 +9,7 @@ from altegio_loyalty import watch
 
 
 class Command(BaseCommand):
+    requires_system_checks: list[str] = []  # some open the database, which may be what is away
     help = "How the work stands. Exit 0: all is well; 1: a person is needed; 2: the work stands still."
 
     def add_arguments(self, parser: CommandParser) -> None:
