@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from altegio_loyalty.sandbox import FAULTS, SandboxRemote
+from altegio_loyalty.sandbox import FAULTS
+from tests.sandbox.remote import SandboxRemote
 from tests.sandbox.scene import TIMEOUT, Scene
 
 
