@@ -177,7 +177,8 @@ def test_w006_w007_beat_runs_the_sweep_and_its_messages_expire(
     settings: Any, monkeypatch: pytest.MonkeyPatch, schedule: dict[str, Any], found: list[str]
 ) -> None:
     monkeypatch.setitem(current_app.conf, "broker_url", "redis://127.0.0.1:1")
-    monkeypatch.setitem(current_app.conf, "beat_schedule", schedule)
+    # By the project's own name for it, which in older Celerys goes before what is set without the prefix.
+    monkeypatch.setitem(current_app.conf, "CELERY_BEAT_SCHEDULE", schedule)
     assert ids(settings) == found
 
 

@@ -11,5 +11,10 @@ from project.celery import app
 __all__ = ["app"]
 
 _queue = os.environ["ALTEGIO_TEST_QUEUE"]
-app.conf.update(task_default_queue=_queue, task_default_exchange=_queue, task_default_routing_key=_queue)
-app.conf.task_queues = [Queue(_queue, Exchange(_queue), routing_key=_queue, expires=600)]
+# By the project's own names for them, which in older Celerys go before what is set without the prefix.
+app.conf.update(
+    CELERY_TASK_DEFAULT_QUEUE=_queue,
+    CELERY_TASK_DEFAULT_EXCHANGE=_queue,
+    CELERY_TASK_DEFAULT_ROUTING_KEY=_queue,
+    CELERY_TASK_QUEUES=[Queue(_queue, Exchange(_queue), routing_key=_queue, expires=600)],
+)
