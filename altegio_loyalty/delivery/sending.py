@@ -51,18 +51,9 @@ def send(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
         claim.record(**_already_as_wanted(claim, seen, began))
         line.note()
         return None
-    # On a look that lags, a doubt of this call could take what was applied moments ago for its own.
-    if operation.traits.is_apply and (columns := _looked_at_again(operation, began, is_apply=True)):
-        claim.record(**columns)
-        line.note()
-        return None
     order = _within_the_bill(operation.order, claim.shown)
-    if order != operation.order and (columns := _bill_looked_at_again(operation, began)):
-        claim.record(**columns)
-        line.note()
-        return None
-    if order is None:
-        claim.record(**transitions.nothing_left(timezone.now()))
+    if (columns := _looked_at_again(operation, began, order)) or order is None:
+        claim.record(**columns or transitions.nothing_left(timezone.now()))
         line.note()
         return None
     if not claim.mark_sent(seen.amount):
@@ -105,15 +96,17 @@ def _already_as_wanted(claim: Claim, seen: Effect, began: datetime.datetime) -> 
     operation, now = claim.operation, timezone.now()
     is_apply = operation.traits.is_apply
     if operation.unanswered_at is not None and not is_anothers(operation, seen.amount):
-        if columns := _looked_at_again(operation, began, is_apply=not is_apply):
+        done_at = last_done_at(operation, is_apply=not is_apply)
+        if columns := transitions.looked_at_again(operation, began, done_at):
             return columns
         # A call of this operation stayed without an answer, and no other one explains what is there: its late effect.
         return transitions.found(now, late_effect(operation, seen))
     applies = in_force(operation)
     # A read may lag behind what the log says was applied, or taken back, moments ago.
-    is_at_odds = seen.is_there != bool(applies)
-    if is_at_odds and (columns := _looked_at_again(operation, began, is_apply=not seen.is_there)):
-        return columns
+    if seen.is_there != bool(applies):
+        done_at = last_done_at(operation, is_apply=not seen.is_there)
+        if columns := transitions.looked_at_again(operation, began, done_at):
+            return columns
     # What a promotion takes off may change with the bill; that it was not applied from here is what counts.
     may_compare = operation.traits.moves_points or not applies
     odd = odds(seen.amount, taken_by(applies)) if may_compare else ""
@@ -123,11 +116,17 @@ def _already_as_wanted(claim: Claim, seen: Effect, began: datetime.datetime) -> 
 
 
 def _looked_at_again(
-    operation: LoyaltyOperation, began: datetime.datetime, *, is_apply: bool
+    operation: LoyaltyOperation, began: datetime.datetime, order: Order | None
 ) -> transitions.Columns | None:
-    """What to write where the look, begun then, may not show yet what another one applied, or cancelled, moments before."""
-    done_at = last_done_at(operation, is_apply=is_apply)
-    return transitions.looked_at_again(operation, began, done_at) if done_at else None
+    """What to write where the look, begun then, may not show yet what was done on the visit moments before."""
+    columns = None
+    if operation.traits.is_apply:
+        # A doubt of this call could take what was applied moments ago for its own.
+        columns = transitions.looked_at_again(operation, began, last_done_at(operation, is_apply=True))
+    if columns is None and order != operation.order:
+        # Nor may the bill show what was taken back, with whichever card.
+        columns = transitions.looked_at_again(operation, began, last_cancel_on_visit(operation))
+    return columns
 
 
 def _within_the_bill(order: Order, visit: VisitDetails | None) -> Order | None:
@@ -139,14 +138,6 @@ def _within_the_bill(order: Order, visit: VisitDetails | None) -> Order | None:
         return order
     left = max(visit.rest)
     return dataclasses.replace(order, amount=min(order.amount, left)) if left > 0 else None
-
-
-def _bill_looked_at_again(
-    operation: LoyaltyOperation, began: datetime.datetime
-) -> transitions.Columns | None:
-    """What to write where the bill may not show yet what was taken back moments ago, with whichever card."""
-    done_at = last_cancel_on_visit(operation)
-    return transitions.looked_at_again(operation, began, done_at) if done_at else None
 
 
 def _post(claim: Claim, client: Vendor, order: Order) -> exceptions.ApiError | None:

@@ -96,9 +96,9 @@ def may_not_show_yet(done_at: Moment, began: Moment) -> bool:
     return began < _after(done_at, get_settings().SETTLE_SECONDS)
 
 
-def looked_at_again(operation: LoyaltyOperation, now: Moment, since: Moment) -> Columns | None:
-    """The visit does not show what the log says was applied then; None once that proves something. Uses up no attempt."""
-    if not may_not_show_yet(since, now):
+def looked_at_again(operation: LoyaltyOperation, now: Moment, since: Moment | None) -> Columns | None:
+    """A look begun at `now` may not show yet what was done at `since`; None where it must. Uses up no attempt."""
+    if since is None or not may_not_show_yet(since, now):
         return None
     # Below 0 where the clock was put back meanwhile: then until it has caught up.
     passed = (now - since).total_seconds()
