@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from altegio_loyalty.client import VisitDetails, visit
 from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.wording import isolated, points
+from altegio_loyalty.wording import points
 
 
 class Bill:
@@ -30,31 +30,6 @@ class Bill:
             return points(self.left)
         least, most = map(points, self.range)
         return _("%(least)s to %(most)s") % {"least": least, "most": most}
-
-    def notes(self) -> Iterator[str]:
-        """What of it is too much, not known or not exact, and why."""
-        details = self.details
-        if self.over:
-            yield _(
-                "Points, promotions and payments come to %(over)s more than the bill. "
-                "Cancel what is too much, or give it back in Altegio."
-            ) % {"over": points(self.over)}
-        for line in details.lines if details else ():
-            if line.cost is None:
-                title = isolated(line.title) or _("a line without a name")
-                yield _("Not known: Altegio gives no price for %(line)s.") % {"line": title}
-        if details and details.paid is None:
-            yield _("Not known: Altegio does not say how much one of the payments came to.")
-        if details and details.doubt:
-            yield _(
-                "Not known: the visit shows points or a promotion, and nobody can say whether they count "
-                "(%(row)s). Look in Altegio."
-            ) % {"row": details.doubt}
-        if self.range and self.left is None:
-            yield _(
-                "About: the promotion may stand in these prices already, or still come off them. "
-                "So %(left)s is left to pay."
-            ) % {"left": self}
 
     def without_card(self) -> Iterator[tuple[str, str]]:
         """What else reduces the bill, and cannot be taken back here."""

@@ -78,7 +78,8 @@ class DayPanel(Page):
             "refresh_url": self.address("visit_refresh") if day and readable else "",
             "batches_url": self.address("visit_batches"),
             "locations": readable,
-            "read": _told_of_today(read, len(readable)) if is_today and readable else "",
+            "read": read,
+            "read_at": time_at(read[0][2], read[0][0]) if read else "",
             "is_stale": is_stale,
             "reads_by_itself": is_stale and not find and 0 < working_count <= MOST_READ_BY_ITSELF,
             "fresh_seconds": int(FRESH.total_seconds()),
@@ -213,16 +214,6 @@ def _read_today(locations: list[Location]) -> list[tuple[datetime.datetime, int,
     """When those were read that were read on their own today, the least recently read first."""
     moments = ((row.visits_read_at, row.pk, row) for row in locations if row.visits_read_at)
     return sorted(each for each in moments if _is_today(each[0], each[2]))
-
-
-def _told_of_today(read: list[tuple[datetime.datetime, int, Location]], count: int) -> str:
-    if not read:
-        return _("Not read from Altegio yet today.")
-    moment, _pk, location = read[0]
-    text = _("Read from Altegio at %(time)s.")
-    if len(read) < count:
-        text = _("%(read)s of %(count)s locations read from Altegio, the first at %(time)s.")
-    return text % {"read": len(read), "count": count, "time": time_at(location, moment)}
 
 
 def told_of(reading: services.DayReading) -> str:

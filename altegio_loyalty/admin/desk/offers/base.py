@@ -1,6 +1,6 @@
 """What the offers of all kinds share: what one of them is, which can be had, and how they are named."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 from typing import ClassVar
@@ -92,10 +92,9 @@ class Offers:
         """Amounts to choose from, for a kind that takes one."""
         return []
 
-    def warnings(self, offer: Offer | None) -> list[str]:
-        """What a person should know before choosing this."""
-        text = _("What was asked for on this visit is not finished yet; the amounts here may still change.")
-        return [*self.bill.notes(), *([text] if self.busy_cards else [])]
+    def warnings(self, offer: Offer | None) -> Iterable[str]:
+        """What a person should know before choosing this, besides what is to be said of the bill."""
+        return ()
 
     def _payable(self, amount: Decimal | None) -> Decimal | None:
         """As much of it as can be asked for: whole points, where the currency has no decimals."""

@@ -76,10 +76,7 @@ class CardOffers(Offers):
             return _("%(card)s points stay on the card.") % figures
         return _("%(card)s points stay on the card, %(left)s is left to pay.") % figures
 
-    def warnings(self, offer: Offer | None) -> list[str]:
-        return [*self._warnings_of_bill(offer), *super().warnings(offer)]
-
-    def _warnings_of_bill(self, offer: Offer | None) -> Iterator[str]:
+    def warnings(self, offer: Offer | None) -> Iterator[str]:
         details = self.visit.details
         if details is None or offer is None or self.bill.is_paid:
             return
