@@ -45,13 +45,14 @@ def _most_memory() -> float:
 def main(count: int) -> None:
     from django.core.management import call_command
 
-    from altegio_loyalty.admin.log.export import log_as_csv
+    from altegio_loyalty.admin.csv_files import as_csv
+    from altegio_loyalty.admin.log.export import log_table
     from altegio_loyalty.models import LoyaltyOperation
 
     call_command("migrate", verbosity=0)
     fill(count)
     before, began = _most_memory(), time.monotonic()
-    size = sum(len(part.encode()) for part in log_as_csv(LoyaltyOperation.objects.all()))
+    size = sum(len(part.encode()) for part in as_csv(*log_table(LoyaltyOperation.objects.all())))
     seconds = time.monotonic() - began
     print(f"{count} operations, {size / 1e6:.1f} MB, {seconds:.1f} s, {count / seconds:.0f} a second")
     print(f"memory: {before:.0f} MB before, {_most_memory():.0f} MB at the most")

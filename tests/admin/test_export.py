@@ -18,9 +18,9 @@ from django.test import AsyncRequestFactory, Client
 from django.urls import reverse
 from django.utils import timezone
 
-from altegio_loyalty.admin.csv_files import as_csv, csv_response, safe_cell
+from altegio_loyalty.admin.csv_files import as_csv, safe_cell, table_response
 from altegio_loyalty.admin.log import export as log_export
-from altegio_loyalty.admin.log.export import log_as_csv
+from altegio_loyalty.admin.log.export import log_table
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, Visit
 from tests.admin.test_operations import Log
 
@@ -47,6 +47,10 @@ def raw(browser: Client, **query: Any) -> bytes:
     assert response.status_code == 200
     content: bytes = b"".join(response.streaming_content)
     return content
+
+
+def log_as_csv() -> Iterator[str]:
+    return as_csv(*log_table(LoyaltyOperation.objects.all()))
 
 
 def export(browser: Client, **query: Any) -> list[dict[str, str]]:
@@ -248,7 +252,7 @@ def test_it_is_one_query_for_each_page(log: Log, django_assert_num_queries: Any,
     for _ in range(7):
         log.add(Status.SUCCEEDED)
     with django_assert_num_queries(4):
-        list(log_as_csv(LoyaltyOperation.objects.all()))
+        list(log_as_csv())
 
 
 def test_a_long_export_takes_no_more_memory_than_a_short_one(log: Log) -> None:
@@ -262,7 +266,7 @@ def test_a_long_export_takes_no_more_memory_than_a_short_one(log: Log) -> None:
             )
             for number in itertools.islice(numbers, 3000)
         )  # fmt: skip
-    parts = log_as_csv(shown.all())
+    parts = log_as_csv()
     line_count, at_first = _lines_and_peak(parts, 3)
     line_count += sum(part.count("\r\n") for part in itertools.islice(parts, 7))
     rest, at_last = _lines_and_peak(parts, 100)
@@ -282,7 +286,7 @@ def _lines_and_peak(parts: Iterator[str], most: int) -> tuple[int, int]:
 def test_a_texts_language_and_zone_are_those_of_the_request_not_of_the_sending(log: Log) -> None:
     log.add(Status.SUCCEEDED, created_at=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
     with timezone.override("Asia/Kathmandu"):
-        parts = log_as_csv(LoyaltyOperation.objects.all())
+        parts = log_as_csv()
     assert "2026-01-01T05:45:00+05:45" in "".join(parts)
 
 
@@ -295,7 +299,7 @@ def test_under_asgi_each_part_is_sent_before_the_next_is_made() -> None:
             yield [[number]]
 
     async def first_part() -> bytes:
-        response = csv_response(AsyncRequestFactory().get("/"), "x.csv", as_csv(["n"], pages()))
+        response = table_response(AsyncRequestFactory().get("/"), "x", ["n"], pages(), row_count=3)
         stream: Any = response
         async for _header in stream:
             break

@@ -104,5 +104,5 @@ def test_requirements__ask_for_the_versions_that_the_package_asks_for() -> None:
     """The demo runs on what a host site gets."""
     project: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    declared = bounds([*project["dependencies"], *extras["celery"], *extras["demo"]])
+    declared = bounds([*project["dependencies"], *extras["celery"], *extras["demo"], *extras["xlsx"]])
     assert bounds((REPOSITORY / "requirements.txt").read_text().splitlines()) == declared

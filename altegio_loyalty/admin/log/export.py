@@ -1,4 +1,4 @@
-"""The log as CSV: what is filtered and searched in the list, in pages by number, so that its size does not matter."""
+"""The log as a file: what is filtered and searched in the list, in pages by number, so that its size does not matter."""
 
 import datetime
 from collections.abc import Callable, Iterator
@@ -12,10 +12,11 @@ from django.utils.text import capfirst
 from django.utils.translation import get_language, override
 
 from altegio_loyalty.access import visible_to
-from altegio_loyalty.admin.csv_files import COMMA, as_csv, csv_response
+from altegio_loyalty.admin.csv_files import FORMATS, table_response
 from altegio_loyalty.admin.pages import Page
+from altegio_loyalty.admin.xlsx_files import MOST_ROWS
 from altegio_loyalty.models import LoyaltyOperation
-from altegio_loyalty.moments import as_local, today, zone_of
+from altegio_loyalty.moments import as_local, name_of, today, zone_of
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import reason
 
@@ -28,7 +29,7 @@ COLUMNS = (
     "id", "created_at", "kind", "status", "ending", "location__id", "location__title", "location__currency", "visit__id",
     "record_id", "visit__client_name", "card_id", "program_id", "amount", "applied_amount", "returned_amount", "discrepancy",
     "last_error", "requested_by_login", "attempt_count", "lookup_count", "finished_at", "cancels", "batch",
-    "idempotency_key",
+    "idempotency_key", "location__time_zone",
 )  # fmt: skip
 _FIELDS = {name: get_fields_from_path(LoyaltyOperation, name)[-1] for name in COLUMNS}
 
@@ -37,8 +38,8 @@ def _readers() -> list[Callable[[Any, Any], Any] | None]:
     """How each column reads in a zone; None for as it is. Texts are those of the request, not of the sending."""
     language = get_language()
 
-    def when(moment: datetime.datetime | None, zone: datetime.tzinfo) -> str | None:
-        return None if moment is None else as_local(moment, zone).isoformat(timespec="seconds")
+    def when(moment: datetime.datetime | None, zone: datetime.tzinfo) -> datetime.datetime | None:
+        return None if moment is None else as_local(moment, zone)
 
     def reworded(text: str, _zone: datetime.tzinfo) -> str:
         with override(language):
@@ -50,37 +51,46 @@ def _readers() -> list[Callable[[Any, Any], Any] | None]:
 
     read = {name: word(field.choices) for name, field in _FIELDS.items() if field.choices}
     read |= {"created_at": when, "finished_at": when, "discrepancy": reworded, "last_error": reworded}
+    read["location__time_zone"] = lambda _name, zone: name_of(zone)
     return [read.get(name) for name in COLUMNS]
 
 
-def log_as_csv(operations: Any, *, comma: bool = False) -> Iterator[str]:
-    """The operations, newest first, of whatever number. `comma` as in `as_csv`."""
+def log_table(operations: Any) -> tuple[list[Any], Iterator[list[list[Any]]]]:
+    """The header, and the rows of the operations in pages, newest first, of whatever number."""
     names = {"id": _("Number"), "location__title": _("Location")}
     header = [names.get(name) or capfirst(field.verbose_name) for name, field in _FIELDS.items()]
     readers, here = _readers(), timezone.get_current_timezone()
 
-    def cells(row: list[Any], zone: datetime.tzinfo) -> list[Any]:
+    def cells(row: tuple[Any, ...]) -> list[Any]:
+        zone = zone_of(row[-1]) if row[-1] else here
         return [read(value, zone) if read else value for value, read in zip(row, readers, strict=True)]
 
     def pages() -> Iterator[list[list[Any]]]:
         # By number, not with a cursor: a pooler between us and PostgreSQL may not keep one.
-        rows = operations.order_by("-pk").values_list(*COLUMNS, "location__time_zone")
+        rows = operations.order_by("-pk").values_list(*COLUMNS)
         page = list(rows[:ROWS_AT_ONCE])
         while page:
-            yield [cells(row, zone_of(name) if name else here) for *row, name in page]
+            yield [cells(row) for row in page]
             page = list(rows.filter(pk__lt=page[-1][0])[:ROWS_AT_ONCE])
 
-    return as_csv(header, pages(), comma=comma)
+    return header, pages()
 
 
 def export(page: Page) -> HttpResponseBase:
     """The operations that the list shows with these filters, as a file."""
-    page.request.GET = asked = page.request.GET.copy()  # type: ignore[assignment]
-    comma = asked.pop(COMMA, None) is not None  # the list knows no such filter
+    asked = page.request.GET
+    page.request.GET = narrowed = asked.copy()  # type: ignore[assignment]
+    for name in FORMATS:
+        narrowed.pop(name, None)  # the list knows no such filter
     try:
         listed = page.admin.get_changelist_instance(page.request).queryset
     except IncorrectLookupParameters:
         # As the list does with filters that make no sense: back to it, with its message.
         return HttpResponseRedirect(page.address("loyaltyoperation_changelist", e=1))
-    parts = log_as_csv(visible_to(page.request.user, listed), comma=comma)
-    return csv_response(page.request, f"loyalty-operations-{today().isoformat()}.csv", parts)
+    page.request.GET = asked
+    header, pages = log_table(visible_to(page.request.user, listed))
+    known = {
+        "row_count": listed.order_by()[: MOST_ROWS + 1].count(),
+        "currency_at": COLUMNS.index("location__currency"),
+    }
+    return table_response(page.request, f"loyalty-operations-{today().isoformat()}", header, pages, **known)

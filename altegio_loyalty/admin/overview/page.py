@@ -14,7 +14,7 @@ from django.utils.formats import date_format
 
 from altegio_loyalty import services, statistics, watch
 from altegio_loyalty.access import visible_to
-from altegio_loyalty.admin.csv_files import COMMA, as_csv, csv_response
+from altegio_loyalty.admin.csv_files import table_response
 from altegio_loyalty.admin.decisions import RESOLVE
 from altegio_loyalty.admin.locations import locations_of
 from altegio_loyalty.admin.looks import Look
@@ -136,8 +136,9 @@ class OverviewPage(Page):
             text = "\n".join(self.form.problems)
             return HttpResponse(text, status=400, content_type="text/plain; charset=utf-8")
         header, *rows = tables.CSV[name](self.shown)
-        parts = as_csv(header, [rows], comma=COMMA in self.request.GET)
-        return csv_response(self.request, f"loyalty-{name}-{self.period.first}-{self.period.last}.csv", parts)
+        name = f"loyalty-{name}-{self.period.first}-{self.period.last}"
+        known = {"row_count": len(rows), "currency_at": len(header) - 1}
+        return table_response(self.request, name, header, [rows], **known)
 
     @property
     def chosen_days(self) -> dict[str, Any]:

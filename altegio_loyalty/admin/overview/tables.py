@@ -1,4 +1,4 @@
-"""The figures of a period as rows, for the tables of the overview and for CSV files."""
+"""The figures of a period as rows, for the tables of the overview and for files."""
 
 import datetime
 from collections import defaultdict
@@ -26,7 +26,7 @@ STATUSES = (
     Status.SUCCEEDED, Status.REJECTED, Status.FAILED, Status.ABANDONED, Status.UNCONFIRMED, Status.PENDING, Status.SENDING,
 )  # fmt: skip
 Row = dict[str, Any]
-#: The rows of a CSV file, with its header first.
+#: The rows of a file, with its header first, and with the currency last where there are amounts.
 Table = Iterator[Sequence[Any]]
 
 
@@ -142,7 +142,7 @@ class Shown:
         )  # fmt: skip
         for (day, pk), moved in sorted(self.points.cells.items()):
             figures = moved.taken, moved.given_back, moved.unknown_count
-            yield day.isoformat(), pk, self.title_of(pk), *figures, self.currency_of(pk)
+            yield day, pk, self.title_of(pk), *figures, self.currency_of(pk)
 
     def locations_csv(self) -> Table:
         yield (
