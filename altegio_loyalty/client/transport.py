@@ -257,6 +257,10 @@ def _judge(response: "Response", content: bytearray, secrets: list[Hidden]) -> A
         if body["success"] not in (False, 0, "0", "false"):
             raise unreadable("Altegio's answer says neither success nor failure.")
         error = exceptions.Refused
+    if error is not None and isinstance(body, dict) and to_flag(body.get("success")):
+        raise unreadable(
+            f"HTTP {status} beside the word that it succeeded: nobody can tell which of them is true."
+        )
     # What may come after Altegio did what was asked stays in doubt, whatever it says of limits.
     if error not in (None, exceptions.ServerError) and _LIMIT.search(said or text):
         error = exceptions.RateLimited

@@ -63,7 +63,7 @@ STATUSES = {
 OF_ALTEGIO = {status for status, error in STATUSES.items() if error in (E.Refused, E.Unauthorized)}
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"success":true,"data":{"loyalty_transactions":[]}}'])
+@pytest.mark.parametrize("body", [b"{}", b'{"success":null,"data":{"loyalty_transactions":[]}}'])
 @pytest.mark.parametrize("status", STATUSES)
 def test_the_status_of_a_json_answer_decides_what_an_error_means(status: str, body: bytes) -> None:
     with client_of(answering(http_answer(body, status))) as (client, _):
@@ -72,6 +72,19 @@ def test_the_status_of_a_json_answer_decides_what_an_error_means(status: str, bo
     assert type(caught.value) is STATUSES[status]
     assert caught.value.http_status == int(status[:3])
     assert str(caught.value)
+
+
+@pytest.mark.parametrize("success", ["true", "1", '"true"'])
+@pytest.mark.parametrize("status", [status for status in STATUSES if status >= "400"])
+def test_an_error_that_says_it_succeeded__is_a_doubt(status: str, success: str) -> None:
+    """Neither is believed: what it did is looked up."""
+    body = b'{"success":%s,"data":{"loyalty_transactions":[]},"meta":[]}' % success.encode()
+    with (
+        client_of(answering(http_answer(body, status))) as (client, _),
+        pytest.raises(E.UnreadableAnswer) as caught,
+    ):
+        withdraw(client)
+    assert caught.value.http_status == int(status[:3])
 
 
 NGINX = b"<html><head><title>403 Forbidden</title></head><body><center><h1>403 Forbidden</h1></center></body></html>"

@@ -190,7 +190,7 @@ def tells_rows_apart(some: tuple[Change, ...]) -> bool:
     return not is_twice or not any(each.name == "id" or each.nth != EVERYWHERE for each in some)
 
 
-#: Statuses that are a refusal, whatever stands beside them: after an effect they are a lie.
+#: Statuses that are a refusal unless the body says that it succeeded.
 REFUSING = (400, 401, 403, 404, 409, 410, 422, 429)
 UNCLEAR = (201, 202, 203, 204, 206, 302, 304, 408, 500, 502, 503, 504)
 OTHER_STATUSES = (*UNCLEAR, *REFUSING)
@@ -244,7 +244,9 @@ def spoilings(names: list[str]) -> st.SearchStrategy[Spoiling]:
 def honest_spoilings(names: list[str]) -> st.SearchStrategy[Spoiling]:
     """What hides no effect from a careful reader, and denies none."""
     some, unclear = honest_changes(names), st.sampled_from(UNCLEAR)
+    with_success = some.filter(lambda changes: all(each.name not in ("", "success") for each in changes))
     return st.one_of(
+        st.builds(Spoiling, with_success, st.sampled_from(REFUSING)),
         st.builds(Spoiling, some),
         st.builds(Spoiling, some, unclear),
         st.builds(Spoiling, some, content_type=st.sampled_from(OTHER_TYPES)),
