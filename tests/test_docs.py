@@ -11,6 +11,7 @@ import pytest
 from django.dispatch import Signal
 
 from altegio_loyalty import conf, services, signals
+from altegio_loyalty.client.versions import VERSIONS, version_of
 from tests.reachable import REPOSITORY
 
 PAGES = [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -30,6 +31,15 @@ def test_each_link_within_the_repository__leads_somewhere(page: Path) -> None:
         linked = (page.parent / name).resolve() if name else page
         assert linked.exists(), target
         assert not anchor or anchor in anchors_of(linked), target
+
+
+def test_address_of_a_version__is_spoken_or_refused_as_the_page_says() -> None:
+    text = (REPOSITORY / "docs" / "versions.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(http\S+)` \| .+ \| (.+) \|$", text, re.MULTILINE)
+    assert len(rows) == 6
+    assert [
+        address for address, here in rows if (here == "refused") == (version_of(address) in VERSIONS)
+    ] == []
 
 
 def test_what_is_protected__names_its_tests_or_says_that_nothing_holds_it() -> None:
