@@ -92,11 +92,6 @@ def location(item: Location) -> Json:
     return shaped("location", item, offset=offset, groups=groups)
 
 
-def chain(chain_id: int, locations: list[Location], *, right: bool) -> Json:
-    companies = [{"id": item.id, "title": item.title} for item in locations]
-    return shaped("chain", chain_id=chain_id, companies=companies, right=int(right))
-
-
 def _transaction(books: Books, row: Row, visit: Visit) -> Json:
     return shaped("transaction", row, chain_id=books.locations[visit.location_id].chain_id)
 

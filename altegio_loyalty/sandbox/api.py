@@ -93,10 +93,6 @@ class Api:
             raise Refusal(NOT_FOUND)
         return visit
 
-    def may_read_chain(self, locations: Iterable[Location]) -> bool:
-        right_there = any(place.is_visible and place.loyalty_access for place in locations)
-        return self.ledger.rules.chain_right and right_there
-
     # The operations
 
     @route("POST", "/visit/loyalty/apply_card_withdrawal/{location_id}/{card_id}")
@@ -160,16 +156,6 @@ class Api:
         is_open, there = self.is_open(Api.companies, request), self.ledger.books.locations.values()
         return success([answers.location(item) for item in there if is_open or item.is_visible])
 
-    @route("GET", "/groups")
-    def groups(self, ids: Ids, request: Request) -> Answer:
-        """The chains that the user belongs to: none without the chain's right, though the locations name their chain."""
-        chains: dict[int, list[Location]] = {}
-        for place in self.ledger.books.locations.values():
-            if place.is_visible and self.ledger.rules.chain_right:
-                chains.setdefault(place.chain_id, []).append(place)
-        rows = [answers.chain(key, here, right=self.may_read_chain(here)) for key, here in chains.items()]
-        return success(rows)
-
     @route("GET", "/user/permissions/{location_id}")
     def permissions(self, ids: Ids, request: Request) -> Answer:
         """The user's rights in a location; only the loyalty ones can be switched."""
@@ -184,7 +170,8 @@ class Api:
         here = [place for place in books.locations.values() if place.chain_id == ids["chain_id"]]
         if not here:
             return NOT_FOUND
-        if not self.may_read_chain(here):
+        has_right = any(place.is_visible and place.loyalty_access for place in here)
+        if not (self.ledger.rules.chain_right and has_right):
             return FORBIDDEN
         if missing := {"created_after", "created_before"} - set(request.query):
             return invalid({name: [f"The {name} field is required."] for name in missing})

@@ -245,6 +245,6 @@ class Rules:
     line_cost: Literal["before", "after"] = "before"
     """Whether `cost` of a visit's line is before promotions, as in the samples, or after them, as the text says."""
     chain_right: bool = True
-    """Whether the user belongs to the chain. If not, `groups` shows none and the chain's list is refused."""
+    """Whether the user belongs to the chain. If not, the chain's list is refused."""
     any_company: bool = False
     """Whether a location shows itself to anybody with a partner token, unless asked with `my=1`."""

@@ -71,7 +71,6 @@ READS = [
     "/chain/145071/loyalty/transactions?created_after=2026-09-01&created_before=2026-09-30&types=3&types=6",
     "/clients/4564?card=0710&count=20",
     "/clients/4564?fullname=Jane&phone=0175",
-    "/groups",
 ]
 
 

@@ -23,7 +23,6 @@ SUCCESSES: dict[str, Callable[[Scene], requests.Response]] = {
     "records": lambda scene: scene.caller.get(f"/records/{scene.location.id}"),
     "location": lambda scene: scene.caller.get(f"/company/{scene.location.id}?my=1"),
     "companies": lambda scene: scene.caller.get("/companies?my=1"),
-    "groups": lambda scene: scene.caller.get("/groups"),
     "chain_loyalty_transactions": lambda scene: scene.caller.get(scene.chain_path),
     "clients": lambda scene: scene.caller.get(f"/clients/{scene.location.id}?phone=0175"),
     "clients_search": lambda scene: scene.search("Jane"),

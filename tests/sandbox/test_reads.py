@@ -87,19 +87,9 @@ def test_chain_list__without_a_right_in_the_chain__403(scene: Scene) -> None:
     assert scene.caller.get(scene.chain_path).status_code == 403
 
 
-def test_chains__are_those_of_the_users_locations_with_the_rights_there(scene: Scene) -> None:
-    ledger = scene.sandbox.ledger
-    ledger.add_location(chain_id=9).is_visible = False
-    ledger.add_location(chain_id=8).loyalty_access = False
-    chains = scene.caller.get("/groups").json()["data"]
-    assert [(each["id"], each["access"]["loyalty_access"]) for each in chains] == [(145071, 1), (8, 0)]
-    assert chains[0]["companies"][0]["id"] == scene.location.id
-
-
-def test_chain_that_is_not_the_users__is_not_shown_and_its_list_403(scene: Scene) -> None:
+def test_chain_that_is_not_the_users__has_a_list_that_is_403(scene: Scene) -> None:
     """A location names its chain all the same."""
     scene.sandbox.ledger.rules.chain_right = False
-    assert scene.caller.get("/groups").json()["data"] == []
     assert scene.caller.get(scene.chain_path).status_code == 403
     place = scene.caller.get(f"/company/{scene.location.id}?my=1").json()["data"]
     assert place["main_group_id"] == scene.location.chain_id
@@ -111,7 +101,7 @@ def test_chain_list__alone__can_be_bare_or_refused(scene: Scene, name: str, stat
     answer = scene.caller.get(scene.chain_path)
     assert answer.status_code == status
     assert isinstance(answer.json(), body)
-    assert scene.caller.get("/groups").json()["success"]
+    assert scene.caller.get("/companies").json()["success"]
 
 
 def test_chain_list__of_no_chain__404(scene: Scene) -> None:
