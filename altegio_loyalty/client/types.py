@@ -327,11 +327,7 @@ class Company:
     @classmethod
     def parse_list(cls, body: object) -> list[Self]:
         """Those that can be read."""
-        found = []
-        for row in to_objects(body):
-            with contextlib.suppress(Malformed):
-                found.append(cls.parse(row))
-        return [company for company in found if company.id]
+        return [company for company in _readable(to_list(body), cls.parse)[0] if company.id]
 
 
 @dataclass(frozen=True)
