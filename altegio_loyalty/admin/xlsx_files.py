@@ -6,8 +6,9 @@ Needs XlsxWriter, the extra `altegio-loyalty[xlsx]`, and loads it with the first
 import datetime
 import importlib.util
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import chain
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any
 
@@ -40,19 +41,33 @@ def as_xlsx(
     """
     from xlsxwriter import Workbook
 
-    file = TemporaryFile()  # noqa: SIM115 - open until its last part is sent
+    file, sums = TemporaryFile(), defaultdict[tuple[str, int], Decimal](Decimal)  # noqa: SIM115 - open until it is sent
     with TemporaryDirectory() as folder:
         book = Workbook(file, {"constant_memory": True, "tmpdir": folder, "remove_timezone": True})
-        sheet, sums = _Sheet(book, header), _Sums(currency_at)
-        for rows in pages:
-            for row in rows:
-                sheet.write(row)
-                sums.add(row)
-        for line in sums.lines(len(header)):
-            sheet.write(line, is_bold=True)
+        sheet = _Sheet(book, header)
+        for row in chain.from_iterable(pages):
+            sheet.write(row)
+            for column, value in enumerate(row):
+                if isinstance(value, Decimal):
+                    sums["" if currency_at is None else row[currency_at], column] += value
+        for currency, totals in _by_name(sums):
+            line: dict[Any, Any] = {0: _("Total"), currency_at: currency or None, **totals}
+            sheet.write(map(line.get, range(len(header))), is_bold=True)
         book.close()
     file.seek(0)
     return _parts(file)
+
+
+def _by_name(sums: Mapping[tuple[str, int], Decimal]) -> list[tuple[str, dict[int, Decimal]]]:
+    """The sums of each currency, or of all together where no two are known, as on the screens."""
+    found = {currency for currency, _column in sums}
+    names = {currency: currency or _("Currency not known") for currency in found}
+    if len(found - {""}) < 2:
+        names = dict.fromkeys(found, "" if len(found) > 1 else max(found, default=""))
+    totals: defaultdict[str, dict[int, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for (currency, column), amount in sums.items():
+        totals[names[currency]][column] += amount
+    return sorted(totals.items())
 
 
 def _parts(file: Any) -> Iterator[bytes]:
@@ -95,34 +110,3 @@ class _Sheet:
             # What begins so XlsxWriter can take for markup of its own.
             value = f" {value}" if value.startswith("<r>") else value
         write(self.row, column, value, self.formats[name, is_bold])
-
-
-class _Sums:
-    """Of each column that holds amounts, by currency."""
-
-    def __init__(self, currency_at: int | None) -> None:
-        self.currency_at = currency_at
-        self.amounts: defaultdict[tuple[str, int], Decimal] = defaultdict(Decimal)
-
-    def add(self, row: Sequence[Any]) -> None:
-        currency = "" if self.currency_at is None else row[self.currency_at]
-        for column, value in enumerate(row):
-            if isinstance(value, Decimal):
-                self.amounts[currency, column] += value
-
-    def lines(self, width: int) -> Iterator[list[Any]]:
-        """A row for each currency, or one for all where no two are known, as on the screens."""
-        found = {currency for currency, _column in self.amounts}
-        names = {currency: currency or _("Currency not known") for currency in found}
-        if len(found - {""}) < 2:
-            names = dict.fromkeys(found, "" if len(found) > 1 else max(found, default=""))
-        sums: defaultdict[str, defaultdict[int, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
-        for (currency, column), amount in self.amounts.items():
-            sums[names[currency]][column] += amount
-        for name, amounts in sorted(sums.items()):
-            line: list[Any] = [_("Total"), *[None] * (width - 1)]
-            if self.currency_at is not None:
-                line[self.currency_at] = name or None
-            for column, amount in amounts.items():
-                line[column] = amount
-            yield line
