@@ -66,6 +66,8 @@ class LoyaltySettings:
     #: Who is told by mail of what holds the work up, and of its end; and of which of it.
     ALERT_EMAILS: tuple[str, ...] | list[str] = ()
     ALERTS: tuple[str, ...] | list[str] = ALERTS
+    #: Who gets the report of each month by mail, which send_monthly_report sends; nobody.
+    REPORT_EMAILS: tuple[str, ...] | list[str] = ()
     #: How many operations it works on at a time, each on a thread with a database connection of its own.
     SWEEP_THREADS: int = 8
     #: After so many days without anything new on a visit, 30 at the least, prune_log deletes its operations; 0 keeps them.

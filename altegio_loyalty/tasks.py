@@ -9,6 +9,7 @@ from typing import Any
 from celery import current_app, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings as django_settings
+from django.core.management import call_command
 from django.db import transaction
 
 import altegio_loyalty.client.connection  # noqa: F401  once, before a worker forks
@@ -58,6 +59,15 @@ def check_books() -> None:
     books.check(seconds=books.LONGEST_RUN if limit is None else min(limit / 2, books.LONGEST_RUN))
 
 
+@shared_task(name="altegio_loyalty.tasks.send_monthly_report", ignore_result=True)
+def send_monthly_report() -> None:
+    """Mail the report of the month that is over to REPORT_EMAILS, once. For beat, once a day; twice at once is harmless."""
+    database.drop_old_connection()
+    call_command(
+        "send_altegio_report", verbosity=0
+    )  # which stands above the tasks, as the screens' tables do
+
+
 def sweep_limit(task: Any = retry_due_operations) -> float | None:
     """Seconds after which Celery ends a sweep, soft or hard, as far as this process can see; None where it never does."""
     conf = current_app.conf
@@ -67,9 +77,9 @@ def sweep_limit(task: Any = retry_due_operations) -> float | None:
     return min((float(limit) for limit in limits if limit), default=None)
 
 
-def beat_entries() -> list[dict[str, Any]] | None:
-    """What runs the sweep by this process's settings; None without a broker, or where a database has it."""
-    conf, name = current_app.conf, retry_due_operations.name
+def beat_entries(task: Any = retry_due_operations) -> list[dict[str, Any]] | None:
+    """What runs the task by this process's settings; None without a broker, or where a database has it."""
+    conf, name = current_app.conf, task.name
     if not conf.broker_url or "django_celery_beat" in django_settings.INSTALLED_APPS:
         return None
     return [entry for entry in conf.beat_schedule.values() if entry.get("task") == name]

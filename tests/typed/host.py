@@ -231,4 +231,4 @@ def note_books(sender: type[BooksOfDay], books: BooksOfDay, **kwargs: Any) -> No
     assert_type(books.day, datetime.date)
 
 
-BEAT = [tasks.retry_due_operations, tasks.deliver_operation, tasks.check_books]
+BEAT = [tasks.retry_due_operations, tasks.deliver_operation, tasks.check_books, tasks.send_monthly_report]
