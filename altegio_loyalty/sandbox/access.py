@@ -8,9 +8,9 @@ _HEADER = re.compile(r"Bearer ([^\s,]+)(?:,\s*User (\S+))?")
 class Access:
     """The tokens in force, the partner's and the user's, and the user's login."""
 
-    def __init__(self, partner_token: str, user_token: str, login: str, password: str) -> None:
-        self.login = login
-        self.password = password
+    login, password = "jane@example.com", "sandbox-password"
+
+    def __init__(self, partner_token: str, user_token: str) -> None:
         self.tokens = self._first = (partner_token, user_token)
         self.asks_second_factor = False
         """Whether a right password is answered with a challenge and no token."""

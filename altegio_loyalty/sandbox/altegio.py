@@ -41,14 +41,10 @@ class Altegio:
         port: int = 0,
         state_file: str | Path | None = None,
         rate_limit: bool = False,
-        requests_per_second: int = 5,
-        requests_per_minute: int = 200,
         envelope: bool | None = None,
         float_noise: bool = True,
         partner_token: str = "sandbox-partner-token",
         user_token: str = "sandbox-user-token",
-        login: str = "jane@example.com",
-        password: str = "sandbox-password",
         platform: str = "Altegio",
     ) -> None:
         """`envelope` True or False forces one form of answer; None lets the caller's Accept header choose.
@@ -58,8 +54,8 @@ class Altegio:
         """
         self.host, self.port, self.platform = host, port, platform
         self.envelope, self.float_noise = envelope, float_noise
-        self.access = Access(partner_token, user_token, login, password)
-        self.limit = RateLimit(requests_per_second, requests_per_minute) if rate_limit else None
+        self.access = Access(partner_token, user_token)
+        self.limit = RateLimit() if rate_limit else None
         self.ledger = Ledger()
         if state_file is not None:
             path = Path(state_file)

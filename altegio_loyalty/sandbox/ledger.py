@@ -197,16 +197,14 @@ class Ledger:
             visit, card = self._pair(visit, card)
             return self._undo(visit, visit.rows_of(card.id, self._linked(card, program).id), by)
 
-    def undo_row(self, visit: AnyVisit, row_id: int, *, by: str = SCREEN) -> Decimal:
+    def undo_row(self, visit: AnyVisit, row_id: int) -> Decimal:
         """Takes one row of a withdrawal or promotion off the visit; says how much it was."""
         with self.change():
             visit = self.visit(visit)
             row = _found({row.id: row for row in visit.covering}, row_id, "row")
-            return self._undo(visit, [row], by)
+            return self._undo(visit, [row], SCREEN)
 
-    def swap_line(
-        self, visit: AnyVisit, item_id: int, title: str, cost: Amount, *, by: str = SCREEN
-    ) -> Decimal:
+    def swap_line(self, visit: AnyVisit, item_id: int, title: str, cost: Amount) -> Decimal:
         """Another line takes the place of this one, whose rows go with it; says how much those were."""
         with self.change():
             visit = self.visit(visit)
@@ -215,7 +213,7 @@ class Ledger:
             visit.lines[visit.lines.index(old)] = new
             gone = [row for row in visit.covering if row.item_id == item_id]
             # Each of them by itself, as in Altegio's screen.
-            return sum((self._undo(visit, [row], by) for row in gone), Decimal())
+            return sum((self._undo(visit, [row], SCREEN) for row in gone), Decimal())
 
     def change_price(self, visit: AnyVisit, item_id: int, cost: Amount) -> None:
         """Another price for a line; its rows stay as they are."""
@@ -227,11 +225,11 @@ class Ledger:
         with self.change():
             self.visit(visit).client_id = self.client(client).id
 
-    def accrue(self, visit: AnyVisit, card: AnyCard, amount: Amount, *, by: str = SCREEN) -> None:
+    def accrue(self, visit: AnyVisit, card: AnyCard, amount: Amount) -> None:
         """Points earned on the visit: a row that is neither a withdrawal nor a discount."""
         with self.change():
             visit, card = self._pair(visit, card)
-            row = self._row(books.PROGRAM_ACCRUAL, money(amount), card, books.NO_LINE, by=by)
+            row = self._row(books.PROGRAM_ACCRUAL, money(amount), card, books.NO_LINE, by=SCREEN)
             card.balance += self._enter("accrue", visit, [row])
 
     def pay(self, visit: AnyVisit, amount: Amount) -> None:

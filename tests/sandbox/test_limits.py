@@ -42,9 +42,8 @@ def test_each_address_has_its_own_budget() -> None:
 
 
 def test_over_the_limit_is_429_and_not_carried_out() -> None:
-    with Sandbox(rate_limit=True, requests_per_second=2) as sandbox:
-        assert sandbox.limit is not None
-        sandbox.limit._clock = Clock()  # all in one second, however long it takes
+    with Sandbox(rate_limit=True) as sandbox:
+        sandbox.limit = RateLimit(per_second=2, clock=Clock())  # all in one second, however long it takes
         caller = Caller(sandbox)
         answers = [caller.get("/company/1") for _ in range(3)]
         assert [answer.status_code for answer in answers] == [404, 404, 429]
