@@ -100,9 +100,25 @@ class PhoneSearch(models.Model):
 
 
 def is_closed() -> bool:
-    """Whether a location is seen only by those it is given to."""
-    of_any, marks = LocationAccess.objects.values("pk"), LocationsClosed.objects.values("pk")
+    """Whether a location is seen only by those it is given to; asked where it is written, since a replica may lag."""
+    using = router.db_for_write(LocationAccess)
+    of_any, marks = (
+        table._default_manager.using(using).values("pk") for table in (LocationAccess, LocationsClosed)
+    )
     return not get_settings().LOCATIONS_OPEN_BY_DEFAULT or of_any.union(marks).exists()
+
+
+def hold_access() -> bool:
+    """Let nobody else on the page of access go on until this transaction ends; returns whether all was open so far.
+
+    It closes, so roll it back where no access is given.
+    """
+    marks = LocationsClosed._default_manager.using(router.db_for_write(LocationAccess))
+    # A write comes first, since SQLite lets nobody write who has read before another one wrote.
+    if marks.filter(pk=1).update(id=1):
+        return False
+    was_open = not is_closed()
+    return marks.get_or_create(pk=1)[1] and was_open
 
 
 def _bounds(user: Any) -> set[int]:
@@ -114,7 +130,7 @@ def _bounds(user: Any) -> set[int]:
             others = (
                 table._default_manager.values_list(closed) for table in (LocationAccess, LocationsClosed)
             )
-            rows = _given_to(user).values_list("location_id").union(*others)
+            rows = given_to(user).values_list("location_id").union(*others)
             is_open = get_settings().LOCATIONS_OPEN_BY_DEFAULT
             user._altegio_bounds = {number for (number,) in rows} | (set() if is_open else {_CLOSED})
     return user._altegio_bounds  # type: ignore[no-any-return]
@@ -124,7 +140,7 @@ def locations_seen_by(user: Any, rows: QuerySet[Row]) -> list[Row]:
     """Those of the locations that the person may see; the one query tells what `_bounds` would ask for as well."""
     if hasattr(user, "_altegio_bounds") or user.has_perm("altegio_loyalty.all_locations"):
         return list(visible_to(user, rows))
-    given = _given_to(user).filter(location=models.OuterRef("pk"))
+    given = given_to(user).filter(location=models.OuterRef("pk"))
     marks = (models.Exists(table._default_manager.all()) for table in (LocationAccess, LocationsClosed))
     found: list[Any] = list(rows.annotate(is_given=models.Exists(given), is_closed=or_(*marks)))
     bounds = {row.pk for row in found if row.is_given}
@@ -145,7 +161,8 @@ def sees_no_location(user: Any) -> bool:
     return _bounds(user) == {_CLOSED}
 
 
-def _given_to(user: Any) -> QuerySet[LocationAccess]:
+def given_to(user: Any) -> QuerySet[LocationAccess]:
+    """What the person was given, themselves or through a group of theirs."""
     if user.pk is None:
         return LocationAccess.objects.none()
     given = Q(user_id=user.pk)
@@ -159,7 +176,7 @@ def visible_to(user: Any, rows: QuerySet[Row]) -> QuerySet[Row]:
     if not is_bound(user):
         return rows
     column = "pk__in" if rows.model._meta.label == "altegio_loyalty.Location" else "location_id__in"
-    return rows.filter(**{column: _given_to(user).values("location_id")})
+    return rows.filter(**{column: given_to(user).values("location_id")})
 
 
 def find_phone(user: Any, visits: QuerySet[Row], spellings: set[str]) -> list[Any] | None:

@@ -16,13 +16,13 @@ from django.urls import URLPattern
 from altegio_loyalty import services
 from altegio_loyalty.access import is_bound, locations_seen_by, visible_to
 from altegio_loyalty.admin.connect import connect_pages
-from altegio_loyalty.admin.giving import FirstAccess
+from altegio_loyalty.admin.giving import show_access
 from altegio_loyalty.admin.looks import short_time
 from altegio_loyalty.admin.pages import ACTS, STYLESHEET, Page, as_id, column, outside_transactions
 from altegio_loyalty.admin.tokens import TokenField, hide_posted, why_unreadable
 from altegio_loyalty.exceptions import TransactionOpen
 from altegio_loyalty.fields import EncryptedTextField
-from altegio_loyalty.models import TOKENS, Location, LocationAccess
+from altegio_loyalty.models import TOKENS, Location
 from altegio_loyalty.querysets import by_zone
 from altegio_loyalty.reasons import Reason
 from altegio_loyalty.texts import gettext as _
@@ -107,15 +107,6 @@ class LocationForm(forms.ModelForm):  # type: ignore[type-arg]
             )
 
 
-class LocationAccessInline(admin.TabularInline):  # type: ignore[type-arg]
-    """Who is given this location; from the first one on, nobody sees a location that they were not given."""
-
-    model = LocationAccess
-    formset = FirstAccess
-    extra = 0
-    raw_id_fields = ("user",)
-
-
 @admin.register(Location)
 class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     form = LocationForm
@@ -125,7 +116,6 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     search_help_text = gettext_lazy("Title or location number")
     actions = ("test_connections",)
     formfield_overrides = {EncryptedTextField: {"form_class": TokenField}}
-    inlines = (LocationAccessInline,)
 
     class Media:
         css = {"all": [STYLESHEET]}
@@ -208,7 +198,9 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_urls(self) -> list[URLPattern]:
         route, name = "<path:object_id>/test-connection/", "location_test_connection"
         test = Page.at(self, route, name, self.test_connection_view, *ACTS)
-        return [test, *connect_pages(self), *super().get_urls()]
+        route, name = "<int:location_id>/access/", "location_access"
+        access = Page.at(self, route, name, show_access, outside_transactions)
+        return [test, access, *connect_pages(self), *super().get_urls()]
 
     @outside_transactions
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:

@@ -106,6 +106,7 @@ def url(route: str, salon: Salon, kind: str = KIND) -> str:
     rows = {"location": salon.location, "visit": salon.visit, "loyaltyoperation": salon.operation}
     values = {
         "object_id": rows[model].pk,
+        "location_id": salon.location.pk,
         "visit_id": salon.visit.pk,
         "batch": salon.operation.batch,
         "kind": kind,
@@ -138,8 +139,6 @@ def fields(route: str, salon: Salon) -> dict[str, Any]:
         "record_id": 77_000_002,
         "title": "A new title",
         "is_active": "on",
-        "access-TOTAL_FORMS": 0,
-        "access-INITIAL_FORMS": 0,
         "post": "yes",
     }
 

@@ -207,19 +207,6 @@ def test_however_the_last_access_goes_nobody_sees_more(
     assert not visible_to(person, rows.objects.all()).exists()
 
 
-def test_a_bound_person_who_takes_their_own_access_back_sees_nothing(
-    chain: Chain, person: Any, desk: Client
-) -> None:
-    give(chain.mine, person)
-    person.user_permissions.add(Permission.objects.get(codename="delete_locationaccess"))
-    person.user_permissions.add(Permission.objects.get(codename="view_locationaccess"))
-    fields = given(chain, LocationAccess.objects.get()) | {"access-0-DELETE": "on"}
-    desk.post(reverse("admin:altegio_loyalty_location_change", args=[1]), fields)
-    assert not LocationAccess.objects.exists()
-    page = desk.get(reverse("admin:altegio_loyalty_visit_changelist"), {"day": "all"})
-    assert list(page.context["cl"].result_list) == []
-
-
 def test_a_location_that_is_added_later_is_not_open_either(chain: Chain, person: Any) -> None:
     give(chain.mine, person)
     LocationAccess.objects.all().delete()
@@ -254,115 +241,6 @@ def test_who_sees_what_is_one_query_of_a_request(
     with django_assert_num_queries(1):
         assert is_bound(person)
         assert not sees_no_location(person)
-
-
-# Giving a location on its page
-
-
-def given(chain: Chain, row: LocationAccess | None = None, **columns: Any) -> dict[str, Any]:
-    """The form of a location's page, with one line of access."""
-    names = {"user": row and row.user_id, "group": row and row.group_id, **columns}
-    return {
-        "title": chain.mine.title,
-        "is_active": "on",
-        "access-TOTAL_FORMS": 1,
-        "access-INITIAL_FORMS": int(row is not None),
-        "access-0-id": row.pk if row else "",
-        "access-0-location": chain.mine.pk,
-        **{f"access-0-{name}": value or "" for name, value in names.items()},
-    }
-
-
-PAGE = "/admin/altegio_loyalty/location/1/change/"
-
-
-def confirmation(response: Any) -> tuple[str, list[str]]:
-    """What the page asks to be confirmed, and the boxes for it."""
-    errors = [str(error) for formset in response.context["errors"].data for error in [formset]]
-    text = " ".join(errors)
-    return text, re.findall(r'name="altegio-lose-sight" value="([^"]*)"', text)
-
-
-def test_before_the_first_access_the_page_names_who_will_lose_sight(
-    chain: Chain, person: Any, admin_client: Client
-) -> None:
-    other = get_user_model().objects.create_user("harbour", is_staff=True)
-    other.user_permissions.add(Permission.objects.get(codename="view_visit"))
-    accounts: dict[str, Any] = {
-        "seer": {"is_staff": True},
-        "guest": {},
-        "gone": {"is_staff": True, "is_active": False},
-        "stranger": {"is_staff": True},
-    }
-    for name, extra in accounts.items():
-        account = get_user_model().objects.create_user(name, **extra)
-        if name != "stranger":
-            account.user_permissions.add(Permission.objects.get(codename="view_visit"))
-        if name == "seer":
-            account.user_permissions.add(Permission.objects.get(codename="all_locations"))
-    response = admin_client.post(PAGE, given(chain, user=person.pk))
-    text, boxes = confirmation(response)
-    assert "these will see none: harbour." in text
-    assert boxes == [str(other.pk)]
-    assert not LocationAccess.objects.exists()
-
-
-def test_once_confirmed_the_first_access_is_given(chain: Chain, person: Any, admin_client: Client) -> None:
-    """Whoever may change access gives a location to a person there."""
-    group = Group.objects.create(name="Main Street")
-    form = given(chain, group=group.pk)
-    _text, [keys] = confirmation(admin_client.post(PAGE, form))
-    assert admin_client.post(PAGE, {**form, "altegio-lose-sight": keys}).status_code == 302
-    assert LocationAccess.objects.get().group == group
-
-
-def test_a_confirmation_is_for_the_people_who_were_named(
-    chain: Chain, person: Any, admin_client: Client
-) -> None:
-    form = given(chain, group=Group.objects.create(name="Main Street").pk)
-    _text, [keys] = confirmation(admin_client.post(PAGE, form))
-    newcomer = get_user_model().objects.create_user("newcomer", is_staff=True)
-    newcomer.user_permissions.add(Permission.objects.get(codename="view_visit"))
-    text, _boxes = confirmation(admin_client.post(PAGE, {**form, "altegio-lose-sight": keys}))
-    assert "newcomer" in text
-    assert not LocationAccess.objects.exists()
-
-
-def test_a_login_that_looks_like_markup_is_named_as_text(
-    chain: Chain, person: Any, admin_client: Client
-) -> None:
-    get_user_model().objects.filter(pk=person.pk).update(username="<b>bold</b>")
-    response = admin_client.post(PAGE, given(chain, group=Group.objects.create(name="Main Street").pk))
-    assert "&lt;b&gt;bold" in response.content.decode()
-    assert "<b>bold" not in response.content.decode()
-
-
-def test_where_nobody_loses_sight_nothing_is_asked(chain: Chain, person: Any, admin_client: Client) -> None:
-    assert admin_client.post(PAGE, given(chain, user=person.pk)).status_code == 302
-    assert LocationAccess.objects.get().user == person
-
-
-def test_where_access_is_in_use_nothing_is_asked(chain: Chain, person: Any, admin_client: Client) -> None:
-    give(chain.theirs, get_user_model().objects.create_user("somebody else"))
-    group = Group.objects.create(name="Main Street")
-    assert admin_client.post(PAGE, given(chain, group=group.pk)).status_code == 302
-    LocationAccess.objects.all().delete()
-    assert admin_client.post(PAGE, given(chain, group=group.pk)).status_code == 302
-
-
-def test_a_page_saved_without_any_access_asks_nothing(
-    chain: Chain, person: Any, admin_client: Client
-) -> None:
-    form = {**given(chain), "access-TOTAL_FORMS": 0}
-    assert admin_client.post(PAGE, form).status_code == 302
-
-
-def test_access_is_for_a_person_or_a_group_not_for_both(
-    chain: Chain, person: Any, admin_client: Client
-) -> None:
-    form = given(chain, user=person.pk, group=Group.objects.create(name="Main Street").pk)
-    assert "not both" in admin_client.post(PAGE, form).content.decode()
-    assert not LocationAccess.objects.exists()
 
 
 # Who sees no location is told so
@@ -415,6 +293,8 @@ GUESSES: list[tuple[str, str, list[str], dict[str, Any]]] = [
     *(("get", f"location_{page}", ["{location}"], {}) for page in ("change", "history", "delete")),
     ("post", "location_change", ["{location}"], {"title": "Mine now"}),
     ("post", "location_test_connection", ["{location}"], {}),
+    ("get", "location_access", ["{location}"], {}),
+    ("post", "location_access", ["{location}"], {"make-groups": "1"}),
     *(("get", "visit_operate", [kind], {"visit": "{visit}"}) for kind in KINDS),
     *(("get", "visit_operate", [kind], {"visit": "{visit}", "typed": "1"}) for kind in KINDS),
     *(

@@ -94,6 +94,7 @@ def test_the_log_alone(salon: Salon, root: Client) -> None:
 def test_locations_alone(salon: Salon, root: Client) -> None:
     page = url("only_locations", "location_change", salon.location.pk)
     text(root.get(page), "only_locations")
+    text(root.get(url("only_locations", "location_access", salon.location.pk)), "only_locations")
     test = url("only_locations", "location_test_connection", salon.location.pk)
     text(root.post(test, follow=True), "only_locations")
 

@@ -379,26 +379,18 @@ def location(desk: Any, page: Any) -> None:
 
 
 @_page
-def first_access(desk: Any, page: Any) -> None:
-    """Who will lose sight is named, with a box to be ticked."""
-    jane = get_user_model().objects.create_user("jane", is_staff=True)
-    jane.user_permissions.add(Permission.objects.get(codename="view_visit"))
-    group = Group.objects.create(name="Main Street")
-    go(desk, page, f"location/{desk.location.pk}/change/")
-    page.evaluate(
-        """group => {
-          const form = document.querySelector("#location_form");
-          form.elements["access-TOTAL_FORMS"].value = 1;
-          const field = document.createElement("input");
-          Object.assign(field, {type: "hidden", name: "access-0-group", value: group});
-          form.append(field);
-        }""",
-        group.pk,
+def access(desk: Any, page: Any) -> None:
+    """Before the first access, with what it changes: who will lose sight is named."""
+    jane = get_user_model().objects.create_user(
+        "jane", first_name="Jane", last_name="Miller", is_staff=True, is_active=True
     )
-    page.locator("[name=_save]").first.click()
-    # Jazzmin keeps it behind the tab on which the access was given.
-    expect(page.locator("label", has_text="Yes, that is wanted. Then save again")).to_be_attached()
-    expect(page.get_by_text("these will see none: jane.")).to_be_attached()
+    jane.user_permissions.add(Permission.objects.get(codename="view_visit"))
+    get_user_model().objects.create_user("a-long-login-of-somebody@salon.example.com", is_staff=True)
+    Group.objects.create(name="Main Street")
+    go(desk, page, f"location/{desk.location.pk}/access/")
+    page.get_by_label("Main Street").check()
+    page.locator("[name=preview]").click()
+    expect(page.locator("#altegio-foreseen")).to_be_visible()
 
 
 @_page

@@ -1,15 +1,8 @@
 from typing import Any
 
-from django.contrib.auth.models import Group, Permission
 from django.core.management.base import BaseCommand, CommandParser
 
-from altegio_loyalty import kinds
-
-_SEES = ("view_visit", "view_loyaltyoperation", "view_operationattempt")
-#: Each kind of operation has a permission of its own name.
-_ACTS = tuple(kinds.TABLE)
-_DECIDES = ("resolve_operation", "view_location", "change_location")
-GROUPS = {"Reception": _SEES + _ACTS, "Manager": _SEES + _ACTS + _DECIDES}
+from altegio_loyalty.roles import make_groups
 
 
 class Command(BaseCommand):
@@ -20,20 +13,16 @@ class Command(BaseCommand):
         parser.add_argument("--complete", action="store_true", help=text)
 
     def handle(self, *args: Any, complete: bool, verbosity: int, **options: Any) -> None:
-        ours = Permission.objects.filter(content_type__app_label="altegio_loyalty")
-        for name, codenames in GROUPS.items():
-            group, is_new = Group.objects.get_or_create(name=name)
-            lacking = ours.filter(codename__in=codenames).exclude(group=group)
+        for group, is_new, lacking in make_groups(complete=complete):
             names = ", ".join(permission.codename for permission in lacking)
             if not lacking:
                 said = "is there, with all it needs."
             elif is_new or complete:
                 said = f"{'made' if is_new else 'completed'}: {names}."
-                group.permissions.add(*lacking)
             else:
                 said = f"is there and stays as it is, without {names}. Give it these with --complete."
             if verbosity:
-                self.stdout.write(f"{name} {said}")
+                self.stdout.write(f"{group.name} {said}")
         if verbosity:
             self.stdout.write(
                 "People also need the staff status and, where access is by location, their locations."
