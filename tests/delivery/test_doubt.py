@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -64,11 +63,11 @@ def test_late_effect_within_the_settle_time__is_found_and_not_repeated(salon: Sa
     """An effect that arrives after the connection broke is found by a later look-up."""
     salon.configure(SETTLE_SECONDS=30)
     visit = salon.visit()
-    salon.fail("late_effect", path="apply_card_withdrawal", times=1, seconds=0.3)
+    salon.fail("late_effect", path="apply_card_withdrawal", times=1, seconds=3600)
     operation = salon.withdraw(visit)
     salon.sweep(operation)
     assert operation.status == Status.UNCONFIRMED
-    time.sleep(0.4)
+    salon.sandbox.advance(3600)
     salon.sweep(operation)
     assert operation.status == Status.SUCCEEDED
     assert salon.posts() == 1
@@ -79,13 +78,13 @@ def test_late_effect_within_the_settle_time__is_found_and_not_repeated(salon: Sa
 def test_effect_later_than_the_settle_time__is_never_denied(salon: Salon, kind: str) -> None:
     """What no client can close is not made worse: the effect of our own unanswered call is not taken for another's."""
     visit = salon.prepared(kind)
-    salon.fail("late_effect", path=f"loyalty/{kind}", times=1, seconds=0.2)
+    salon.fail("late_effect", path=f"loyalty/{kind}", times=1, seconds=3600)
     salon.configure(RETRY_DELAY=60)
     operation = salon.ask(kind, visit)
     while operation.status == Status.UNCONFIRMED:
         salon.sweep(operation)  # with SETTLE_SECONDS 0 this proves, too early, that it did not happen
     if operation.status == Status.PENDING:
-        time.sleep(0.3)
+        salon.sandbox.advance(3600)
         salon.age(operation, 61)
         salon.run_to_the_end(operation)
     assert len(salon.effects(kind, visit)) == 1
@@ -231,7 +230,7 @@ def test_settle__is_a_row_of_its_own(salon: Salon, admin_user: Any, happened: bo
 def test_retry_of_one_settled_as_not_happened__waits_for_the_settle_time(salon: Salon) -> None:
     """A person may err: what was never answered is not sent again before SETTLE_SECONDS after that call."""
     salon.configure(SETTLE_SECONDS=60)
-    salon.fail("late_effect", path="apply_card_withdrawal", times=1, seconds=0.1)
+    salon.fail("late_effect", path="apply_card_withdrawal", times=1, seconds=3600)
     visit = salon.visit()
     operation = services.settle_operation(salon.withdraw(visit), happened=False, reason="Not there.")
     services.retry_operation(operation)
@@ -239,7 +238,7 @@ def test_retry_of_one_settled_as_not_happened__waits_for_the_settle_time(salon: 
     assert operation.status == Status.PENDING
     assert salon.posts() == 1
     assert 50 < seconds_from_now(operation.next_attempt_at) <= 60
-    time.sleep(0.2)
+    salon.sandbox.advance(3600)
     salon.age(operation, 61)
     salon.run_to_the_end(operation)
     assert salon.posts() == 1
