@@ -23,6 +23,8 @@ from altegio_loyalty.states import Status
 READING_IS_FRESH = datetime.timedelta(seconds=5)
 #: So long a form goes by what its visit's page showed, and a balance by what was read before the call.
 READING_IS_RECENT = datetime.timedelta(minutes=1)
+#: Between a card's title and the last digits of its number, where the log names it.
+NUMBER_ENDS = "···"
 #: In letters of JSON; what is larger is not kept.
 _LARGEST = 100_000
 
@@ -105,7 +107,8 @@ def keep_answer(operation: LoyaltyOperation, details: VisitDetails, call: Operat
 def _write(visit: Visit, bill: Bill) -> None:
     text = json.dumps(asdict(bill), cls=DjangoJSONEncoder)
     figures = {**_figures(bill.details, bill.read_at), "shown": text if len(text) <= _LARGEST else ""}
-    if _not_read_since(visit.pk, bill.read_at).update(**figures):
+    # Of another client nothing is kept, nor of one who was made anonymous meanwhile.
+    if _not_read_since(visit.pk, bill.read_at).filter(client_id=bill.client_id).update(**figures):
         visit.shown, visit.read_at = figures["shown"], bill.read_at
 
 
@@ -122,10 +125,10 @@ def titles(visit: Visit | None, card_id: int, program_id: int | None) -> tuple[s
     """What the card, with the end of its number, and the promotion are called, as last shown; empty where unknown."""
     bill = last_shown(visit) if visit else None
     cards = bill.cards.cards if bill else ()
-    card = next((f"{card.title} ···{card.number[-4:]}" for card in cards if card.id == card_id), "")
+    card = next((f"{card.title} {NUMBER_ENDS}{card.number[-4:]}" for card in cards if card.id == card_id), "")
     programs = (program for card in cards for program in card.programs)
     program = next((program.named for program in programs if program.id == program_id), "")
-    return clean(card.strip(" ·"), LONGEST_TITLE), clean(program, LONGEST_TITLE)
+    return clean(card.removesuffix(NUMBER_ENDS).strip(), LONGEST_TITLE), clean(program, LONGEST_TITLE)
 
 
 def is_fresh(visit: Visit, bill: Bill, within: datetime.timedelta = READING_IS_FRESH) -> bool:

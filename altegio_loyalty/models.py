@@ -28,6 +28,8 @@ from altegio_loyalty.wording import isolated, sentence_of
 
 LONGEST_LOGIN, LONGEST_TITLE = 254, 200
 _positive = MinValueValidator(1)
+#: Stands for the client of a visit whose client was made anonymous: Altegio has no such number. Later readings keep it.
+ANONYMISED = 0
 #: Of a column that nobody types.
 _SHOWN: Any = {"blank": True, "editable": False}
 #: Who may ask for an operation of each kind: the permission bears the kind's own name.
@@ -86,9 +88,19 @@ class Visit(models.Model):
         permissions = [("view_client_phone", _("Can see the phones of clients"))]
 
     def __str__(self) -> str:
-        if not self.client_name:
+        if not self.client_shown:
             return str(_("visit %(id)s") % {"id": self.pk})
-        return f"{isolated(self.client_name)} ({self.pk})"
+        return f"{self.client_shown} ({self.pk})"
+
+    @property
+    def is_anonymised(self) -> bool:
+        """Whether its client was made anonymous, for good."""
+        return self.client_id == ANONYMISED
+
+    @property
+    def client_shown(self) -> str:
+        """The client's name as pages show it; empty where none is known."""
+        return str(_("Anonymised")) if self.is_anonymised else isolated(self.client_name)
 
 
 class LoyaltyOperation(models.Model):
@@ -248,7 +260,7 @@ class LoyaltyOperation(models.Model):
 
 
 class OperationAttempt(models.Model):
-    """One HTTP call made for an operation, or one decision of a person on it. Append only."""
+    """One HTTP call made for an operation, or one decision of a person on it. Append only, but for `anonymise`."""
 
     Purpose, Outcome = Purpose, CallOutcome
 

@@ -24,6 +24,8 @@ from altegio_loyalty.statistics import POINTS, SETTLED, slot_of, with_points
 #: So many settled operations are added up at once; fewer wait, and pages read them from the log.
 SUMMED_AT_ONCE = 1000
 VISITS_AT_ONCE = 500
+#: Of an operation that is done with: nothing of it can change or arrive, and it can need nobody.
+DONE_WITH = Q(attention=None, open_key=None, kind__in=KNOWN_KINDS, status__in=(*SETTLED, Status.FAILED))
 _KEY = ("location_id", "day", "kind", "status", "slot")
 
 
@@ -89,8 +91,7 @@ def _over(before: datetime.datetime) -> Any:
     Not of one that is, or was read, of late: whoever has it open may act on what is in force there, as the log explains it.
     """
     operations = database.operations().filter(visit=OuterRef("pk"))
-    over = Q(attention=None, open_key=None, finished_at__lt=before, created_at__lt=before)
-    over &= Q(kind__in=KNOWN_KINDS, status__in=(*SETTLED, Status.FAILED))
+    over = DONE_WITH & Q(finished_at__lt=before, created_at__lt=before)
     visits = Visit.objects.using(database.alias()).filter(Exists(operations), created_at__lt=before)
     for name in ("starts_at", "read_at"):
         visits = visits.filter(Q(**{name: None}) | Q(**{f"{name}__lt": before}))

@@ -16,7 +16,7 @@ from altegio_loyalty.client import AltegioClient, Card, Record, VisitDetails
 from altegio_loyalty.client.exchange import current
 from altegio_loyalty.client.types import Cards
 from altegio_loyalty.gateway import Line
-from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+from altegio_loyalty.models import ANONYMISED, Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.services import visit_rows
@@ -112,7 +112,7 @@ def read_for_screen(visit: Visit, *, by: Person | None = None) -> tuple[VisitRea
 
 
 def _read_both(visit: Visit, by: Person | None) -> tuple[VisitReading, CardsReading]:
-    turns = 2 if visit.client_id is not None else 1
+    turns = 2 if visit.client_id else 1
     details = read_visit(visit.location, visit_id=visit.pk, record_id=visit.record_id, turns=turns, by=by)
     if details.details is None:
         return details, CardsReading(error=details.error, retry_after=details.retry_after)
@@ -130,7 +130,7 @@ def _read_cards_of(visit: Visit, by: Person | None, turns: int) -> CardsReading:
         problem = find_client(visit, by=by)
     if client not in (None, visit.client_id):
         visit.client_before = name  # type: ignore[attr-defined]
-    if visit.client_id is None:
+    if not visit.client_id:
         return CardsReading(error=problem)  # without one: nobody's visit, so nobody's cards
     return read_cards(visit.location, client_id=visit.client_id, turns=turns, by=by)
 
@@ -173,8 +173,10 @@ def read_cards(
 def find_client(visit: Visit, *, by: Person | None = None) -> str:
     """Fill in the visit's client, if any, as Altegio names it now; returns why it did not tell, or an empty text.
 
-    Endpoint: GET /visits/{visit_id}.
+    One who was made anonymous stays so, and is not asked for. Endpoint: GET /visits/{visit_id}.
     """
+    if visit.is_anonymised:
+        return ""
     try:
         records = ask(visit.location, lambda client: client.visit(visit.pk), by)
     except exceptions.ApiError as error:
@@ -187,8 +189,9 @@ def find_client(visit: Visit, *, by: Person | None = None) -> str:
         visit.client_id = record.client_id or None
         visit.client_name = clean(record.client_name, 200)
         visit.client_phone = clean(record.client_phone, 40)
-        columns = ["client_id", "client_name", "client_phone"]
-        visit_rows.write([visit], lambda: visit.save(update_fields=columns))
+        columns = ("client_id", "client_name", "client_phone")
+        row = Visit.objects.filter(pk=visit.pk).exclude(client_id=ANONYMISED)
+        visit_rows.write([visit], lambda: row.update(**{name: getattr(visit, name) for name in columns}))
     return ""
 
 

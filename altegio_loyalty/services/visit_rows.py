@@ -16,7 +16,7 @@ from altegio_loyalty import database
 from altegio_loyalty.bills import storable
 from altegio_loyalty.client import Record
 from altegio_loyalty.client.types import sum_of
-from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+from altegio_loyalty.models import ANONYMISED, Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import parse_moment, stored
 from altegio_loyalty.redaction import clean, within
 
@@ -63,7 +63,10 @@ def save(
     renamed = [there for there, row in mine if row.record_id and _take_facts(there, row)]
     refigured = [there for there, row in mine if there.pk not in exact and _take(there, row, _FIGURES)]
     if renamed:
-        write(renamed, lambda: Visit.objects.bulk_update(renamed, _FACTS))
+        # One that was made anonymous since it was read just now stays so.
+        known_as_such = [there.pk for there in renamed if there.is_anonymised]
+        as_known = Visit.objects.filter(~Q(client_id=ANONYMISED) | Q(pk__in=known_as_such))
+        write(renamed, lambda: as_known.bulk_update(renamed, _FACTS))
     if refigured:
         # Somebody may have opened the visit's page while Altegio was answering: that reading is later and better.
         not_later = Visit.objects.filter(Q(read_at__isnull=True) | Q(read_at__lt=asked_at))
@@ -84,8 +87,10 @@ def write(rows: Iterable[Visit], save_them: Callable[[], object]) -> None:
 
 
 def _take_facts(there: Visit, row: Visit) -> bool:
-    """What the list does not say of the same client or of the time stays as it was."""
-    if row.client_id == there.client_id:
+    """What the list does not say of the same client or of the time stays as it was; so does who is anonymous."""
+    if there.is_anonymised:
+        row.client_id, row.client_name, row.client_phone = ANONYMISED, "", ""
+    elif row.client_id == there.client_id:
         row.client_name = row.client_name or there.client_name
         row.client_phone = row.client_phone or there.client_phone
     row.starts_at = row.starts_at or there.starts_at

@@ -19,6 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE
+from altegio_loyalty.admin.log.operations import _MOMENTS
 from altegio_loyalty.admin.looks import look_of, status_badge
 from altegio_loyalty.admin.pages import BoundedPaginator
 from altegio_loyalty.models import Location, LoyaltyOperation, OperationAttempt, Visit
@@ -320,13 +321,14 @@ def test_the_attempts_begin_with_who_asked_and_name_each_request(boss: Client, l
     assert "&quot;success&quot;: true" in html[request:]
 
 
-def test_each_moment_of_the_attempts_has_seconds_and_a_zone(boss: Client, log: Log) -> None:
+def test_each_moment_of_an_operation_has_seconds_and_a_zone(boss: Client, log: Log) -> None:
     Location.objects.update(time_zone="Asia/Vladivostok")
     at = datetime.datetime(2026, 3, 1, 12, 0, 5, tzinfo=datetime.UTC)
-    operation = log.add(Status.SUCCEEDED, created_at=at)
+    operation = log.add(Status.SUCCEEDED, created_at=at, sent_at=at, unanswered_at=at, expires_at=at)
     operation.attempts.create(purpose="look", outcome="ok", started_at=at)
     html = boss.get(page_of(operation)).content.decode()
-    assert html.count("22:00:05 Asia/Vladivostok") == 2
+    assert html.count("22:00:05 Asia/Vladivostok") == 2 + len(_MOMENTS)
+    assert "Times in" not in html
 
 
 # Closing

@@ -158,7 +158,8 @@ class DayPanel(Page):
             found += there.values_list("pk", flat=True) or self._ask(location, term)
         if is_over() and not found:
             messages.warning(self.request, _("The search took too long and was ended. Look once more."))
-        visits = list(rows.filter(pk__in=found))
+        # Who is anonymous here is not named by what Altegio still knows.
+        visits = [row for row in rows.filter(pk__in=found) if row.pk == term.number or not row.is_anonymised]
         if (only := only_one(visits)) is not None:
             return HttpResponseRedirect(self.address("visit_change", only.pk))
         names = {visit.client_name for visit in visits}

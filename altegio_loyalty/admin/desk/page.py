@@ -46,7 +46,7 @@ class VisitPage(Page):
         return self.render("visit/page.html", context)
 
     def _title(self) -> str:
-        title = isolated(self.visit.client_name) or _("Visit %(id)s") % {"id": self.visit.pk}
+        title = self.visit.client_shown or _("Visit %(id)s") % {"id": self.visit.pk}
         starts_at, zone = self.visit.starts_at, self.visit.location.zone
         return f"{title}, {date_format(as_local(starts_at, zone), 'j E H:i')}" if starts_at else title
 

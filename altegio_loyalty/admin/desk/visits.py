@@ -33,7 +33,6 @@ from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy
-from altegio_loyalty.wording import isolated
 
 _DUE, _APPLIED = gettext_lazy("left to pay"), gettext_lazy("applied")
 
@@ -149,7 +148,7 @@ class VisitAdmin(pages.Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg
 
     client = column(
         gettext_lazy("client"),
-        lambda visit: isolated(visit.client_name) or _("visit %(id)s") % {"id": visit.pk},
+        lambda visit: visit.client_shown or _("visit %(id)s") % {"id": visit.pk},
         ordering="client_name",
     )
     salon = column(gettext_lazy("location"), lambda visit: visit.location.title, ordering="location__title")

@@ -23,7 +23,8 @@ from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE, Answer, DecisionPag
 from altegio_loyalty.admin.log.export import export
 from altegio_loyalty.admin.log.filters import AskedFilter, AttentionFilter
 from altegio_loyalty.admin.log.inbox import InboxPage
-from altegio_loyalty.admin.looks import in_lines, short_time, status_badge, time_at
+from altegio_loyalty.admin.log.timeline import timeline
+from altegio_loyalty.admin.looks import in_lines, look_of, short_time, status_badge, time_at
 from altegio_loyalty.admin.overview.books import BooksPage
 from altegio_loyalty.admin.overview.page import OverviewPage
 from altegio_loyalty.admin.pages import (
@@ -42,24 +43,31 @@ from altegio_loyalty.models import LoyaltyOperation, OperationAttempt, Visit
 from altegio_loyalty.states import Kind, Status
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy
-from altegio_loyalty.wording import isolated, points, zone_note
+from altegio_loyalty.wording import exact_time, isolated, points
 from altegio_loyalty.wording import reason as in_words
 
 #: So many visits are considered that a search for a name or an appointment finds.
 MOST_VISITS_FOUND = 200
 #: So many attempts of an operation are shown, the newest; one in doubt is looked up for days.
 ATTEMPTS_SHOWN = 100
+_MOMENTS = ("created_at", "sent_at", "unanswered_at", "expires_at", "finished_at")
 #: The sections of an operation's page, with their lines.
 SECTIONS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
     (None, (
         ("kind_name", "asked", "applied"), ("visit_link", "location"), ("record_id", "card_id", "program_id"),
-        ("requested_by_login", "created_at"), ("cancels_link",), ("cancelled_by_links",),
+        ("requested_by_login", "created"), ("cancels_link",), ("cancelled_by_links",),
     )),
     (gettext_lazy("Delivery"), (
-        ("attempt_count", "lookup_count", "next_try", "expires_at"), ("sent_at", "unanswered_at", "finished_at"),
+        ("attempt_count", "lookup_count", "next_try", "expires"), ("sent", "unanswered", "finished"),
         ("ending_name",), ("last_failure",), ("idempotency_key",),
     )),
 )  # fmt: skip
+
+
+def _exact(name: str) -> Callable[[Any, Any], Any]:
+    """A moment of the operation as its timeline shows moments."""
+    heading: Any = LoyaltyOperation._meta.get_field(name)
+    return column(heading.verbose_name, lambda row: exact_time(getattr(row, name), row.location))
 
 
 class NewestAttempts(BaseInlineFormSet):  # type: ignore[type-arg]
@@ -192,6 +200,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
     ending_name = column(gettext_lazy("how"), LoyaltyOperation.get_ending_display)
     asked = column(gettext_lazy("asked"), asked_of)
     visit_name = column(gettext_lazy("visit"), lambda row: str(row.visit))
+    created, sent, unanswered, expires, finished = map(_exact, _MOMENTS)
     last_failure = column(gettext_lazy("last error"), lambda row: in_words(row.last_error))
 
     @admin.display(description=gettext_lazy("applied"))
@@ -266,7 +275,9 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
                 "title": capfirst(self.opts.verbose_name),
                 "operation": operation,
                 "badge": status_badge(operation),
-                "zone_note": zone_note(operation.location).strip(),
+                "asked": asked_of(operation),
+                "look": look_of(operation),
+                "timeline_url": page.address("loyaltyoperation_timeline", operation.pk),
                 "decide_url": page.decide_url,
                 "decisions": page.decisions_for(operation),
             }
@@ -283,6 +294,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             (BooksPage, "overview/books/", "books", BooksPage.show, reads),
             (BooksPage, "overview/books/<int:pk>/", "close_item", BooksPage.close, decides),
             (Page, "export/", "export", export, reads),
+            (Page, "<int:object_id>/timeline/", "timeline", timeline, reads),
         )
         own = (
             page.at(self, at, f"loyaltyoperation_{name}", view, *how) for page, at, name, view, how in pages
