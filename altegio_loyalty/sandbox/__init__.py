@@ -5,6 +5,7 @@ It needs nothing but Python: no Django, no settings, no network. See docs/sandbo
 
 from altegio_loyalty.sandbox.faults import FAULTS
 from altegio_loyalty.sandbox.ledger import Ledger
+from altegio_loyalty.sandbox.remote import SandboxRemote
 from altegio_loyalty.sandbox.server import Sandbox
 
-__all__ = ["FAULTS", "Ledger", "Sandbox"]
+__all__ = ["FAULTS", "Ledger", "Sandbox", "SandboxRemote"]

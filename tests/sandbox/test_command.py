@@ -13,9 +13,8 @@ import pytest
 import requests
 from django.core.management import CommandError, call_command
 
-from altegio_loyalty.sandbox import Sandbox
+from altegio_loyalty.sandbox import Sandbox, SandboxRemote
 from project.demo import leash
-from tests.sandbox.remote import SandboxRemote
 from tests.sandbox.scene import TIMEOUT
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from altegio_loyalty.sandbox import FAULTS
-from tests.sandbox.remote import SandboxRemote
+from altegio_loyalty.sandbox import FAULTS, SandboxRemote
 from tests.sandbox.scene import TIMEOUT, Scene
 
 
