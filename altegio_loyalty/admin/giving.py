@@ -21,6 +21,13 @@ from altegio_loyalty.texts import gettext as _
 
 #: So many people, and so many groups, stand on the page at once; the search finds the others.
 MOST = 100
+
+
+def staff_in(columns: set[str]) -> Q:
+    """Who may be staff, as far as these columns of the user model tell; all, where none does."""
+    return Q(("pk__isnull", False), *((name, True) for name in ("is_active", "is_staff") if name in columns))
+
+
 _PEOPLE: Any = get_user_model()
 #: A host's own user model may know no groups, and by other names what stands in Django's.
 _COLUMNS = {field.name for field in _PEOPLE._meta.concrete_fields}
@@ -29,7 +36,7 @@ _KNOW_GROUPS = any(field.name == "groups" for field in _PEOPLE._meta.many_to_man
 _TABLES: dict[str, tuple[Any, Q, list[str]]] = {
     "user": (
         _PEOPLE._default_manager.prefetch_related(*["groups"] * _KNOW_GROUPS),
-        Q(*((name, True) for name in ("is_active", "is_staff") if name in _COLUMNS)),
+        staff_in(_COLUMNS),
         [_PEOPLE.USERNAME_FIELD, *(name for name in ("first_name", "last_name") if name in _COLUMNS)],
     ),
     **({"group": (Group.objects.all(), Q(), ["name"])} if _KNOW_GROUPS else {}),

@@ -11,6 +11,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.contrib.messages import get_messages
+from django.db.models import Q
 from django.test import Client
 from django.urls import reverse
 
@@ -161,6 +162,12 @@ def test_whoever_sees_it_in_another_way__is_not_said_to_lose_it(house: House) ->
     told, seen = house.foresee(tick(house.form(), house.north))
     assert told == {}
     assert seen
+
+
+def test_a_user_model_that_says_nothing_of_staff__has_everybody_named(house: House) -> None:
+    """What is empty would add nobody to those who are asked for beside it."""
+    nobody = Q(pk__in=[])
+    assert get_user_model().objects.filter(nobody | giving.staff_in(set())).count() == 3
 
 
 def test_a_tick_that_shows_nothing__is_not_said_to_show_something(house: House) -> None:
