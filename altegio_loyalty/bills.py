@@ -62,7 +62,9 @@ def _not_read_since(visit_id: int, moment: datetime.datetime) -> QuerySet[Visit]
 def _figures(details: VisitDetails, read_at: datetime.datetime) -> dict[str, Any]:
     is_exact = details.rest is not None and details.rest[0] == details.rest[1]
     due, covered = storable(details.left_to_pay if is_exact else None), storable(details.covered)
-    return {"due_amount": due, "covered_amount": covered, "read_at": read_at}
+    # Without any line there is nothing to say what it costs.
+    total = storable(details.total or None)
+    return {"due_amount": due, "covered_amount": covered, "total_amount": total, "read_at": read_at}
 
 
 def storable(amount: Decimal | None) -> Decimal | None:

@@ -50,6 +50,10 @@ _BEGINS = {
 }
 
 
+#: When points moved, as `statistics` asks for it.
+_MOVED = "(COALESCE(sent_at, unanswered_at, finished_at, created_at))"
+
+
 def _where_set(name: str, *order: str) -> IndexByVendor:
     """Of the rows that have it, which are few in a long log; MariaDB knows only indexes of all rows."""
     column = name.replace("cancels", "cancels_id")
@@ -73,9 +77,10 @@ class Visit(models.Model):
     client_phone = models.CharField(_("phone"), max_length=40, blank=True, default="")
     starts_at = models.DateTimeField(_("starts at"), null=True, blank=True, db_index=True)
     created_at = models.DateTimeField(_("first seen at"), default=timezone.now, editable=False)
-    #: As Altegio showed them at `read_at`; the visit's page reads them anew.
+    #: As Altegio showed them at `read_at`; the visit's page reads them anew. `total_amount` is what all its lines cost.
     due_amount = models.DecimalField(_("left to pay"), max_digits=12, decimal_places=2, null=True, **_SHOWN)
     covered_amount = models.DecimalField(_("applied"), max_digits=12, decimal_places=2, null=True, **_SHOWN)
+    total_amount = models.DecimalField(max_digits=12, decimal_places=2, null=True, **_SHOWN)
     read_at = models.DateTimeField(_("read at"), null=True, blank=True, editable=False)
     #: The bill and the cards as Altegio last showed them, and when, as JSON; see `bills`. Lists leave it out: it is large.
     shown = models.TextField(_("as last shown"), blank=True, default="", editable=False)
@@ -191,6 +196,7 @@ class LoyaltyOperation(models.Model):
             models.Index(fields=["status", "id"], name="altegio_op_status_id"),
             models.Index(fields=["location", "created_at"], name="altegio_op_location_created"),
             models.Index(fields=["is_summed", "status"], name="altegio_op_summed_status"),
+            IndexByVendor(fields=["sent_at"], name="altegio_op_moved", sql=dict.fromkeys(_BEGINS, _MOVED)),
         ]
 
     def __str__(self) -> str:
@@ -306,6 +312,8 @@ class DaySum(models.Model):
     taken = models.DecimalField(max_digits=18, decimal_places=2, default=0)
     given_back = models.DecimalField(max_digits=18, decimal_places=2, default=0)
     unknown_count = models.PositiveIntegerField(default=0)
+    apply_count = models.PositiveIntegerField(default=0)
+    cancel_count = models.PositiveIntegerField(default=0)
 
     class Meta:
         default_permissions = ()

@@ -15,11 +15,11 @@ from django.utils import timezone
 
 from altegio_loyalty import database
 from altegio_loyalty.conf import FEWEST_DAYS
-from altegio_loyalty.models import DaySum, Location, Visit
+from altegio_loyalty.models import DaySum, Location, Visit, WatchEntry
 from altegio_loyalty.moments import as_local
 from altegio_loyalty.querysets import KNOWN_KINDS
 from altegio_loyalty.states import Status
-from altegio_loyalty.statistics import POINTS, SETTLED, slot_of, with_points
+from altegio_loyalty.statistics import POINTS, PRUNED, SETTLED, slot_of, with_points
 
 #: So many settled operations are added up at once; fewer wait, and pages read them from the log.
 SUMMED_AT_ONCE = 1000
@@ -67,7 +67,8 @@ def prune(days: int, *, dry_run: bool = False) -> Iterator[int]:
     Each batch is a transaction: whoever stops, or is stopped, leaves the log whole. A visit's operations go together, since
     each explains the others. With `dry_run` they are only counted. Nothing younger than `FEWEST_DAYS` goes.
     """
-    over, last = _over(timezone.now() - datetime.timedelta(days=max(days, FEWEST_DAYS))), 0
+    before = timezone.now() - datetime.timedelta(days=max(days, FEWEST_DAYS))
+    over, last = _over(before), 0
     while visits := list(over.filter(pk__gt=last).order_by("pk")[:VISITS_AT_ONCE]):
         rows, last, count = database.operations().filter(visit__in=visits), visits[-1], 0
         if dry_run:
@@ -82,7 +83,15 @@ def prune(days: int, *, dry_run: bool = False) -> Iterator[int]:
             if _is_added(rows.filter(is_summed=False)):
                 rows.update(cancels=None)  # which would keep another row from being deleted
                 count = rows.delete()[1].get(rows.model._meta.label, 0)
+                _note(before)
         yield count
+
+
+def _note(before: datetime.datetime) -> None:
+    """From when on the log is whole, for the figures that only the log can tell."""
+    table = WatchEntry.objects.using(database.alias())
+    table.get_or_create(open_key=PRUNED, defaults={"code": PRUNED, "began_at": before})
+    table.filter(open_key=PRUNED, began_at__lt=before).update(began_at=before)
 
 
 def _over(before: datetime.datetime) -> Any:

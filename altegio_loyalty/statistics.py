@@ -8,26 +8,42 @@ counts once. A day is one of the operation's location, as known when it was adde
 import datetime
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import reduce
 from itertools import accumulate
-from operator import add
+from operator import add, or_, sub
 from typing import Any, NamedTuple, Self
 
-from django.db.models import Case, CharField, Count, DateField, DateTimeField, Q, Sum, Value, When
-from django.db.models.functions import Cast, Coalesce
+from django.db.models import (
+    Case,
+    CharField,
+    Count,
+    DateField,
+    DateTimeField,
+    F,
+    Max,
+    Q,
+    Sum,
+    Value,
+    When,
+    Window,
+)
+from django.db.models.functions import Cast, Coalesce, Concat, RowNumber, StrIndex, Substr
 
 from altegio_loyalty import kinds
-from altegio_loyalty.models import DaySum, LoyaltyOperation
+from altegio_loyalty.models import DaySum, LoyaltyOperation, Visit, WatchEntry
 from altegio_loyalty.moments import as_local, start_of, today
 from altegio_loyalty.querysets import OperationQuerySet, by_zone, in_each_zone
 from altegio_loyalty.states import Ending, Status
 
+#: The entry that `retention` leaves.
+PRUNED = "pruned"
 #: What no state follows on, so that what such an operation adds up to stays.
 SETTLED = (Status.SUCCEEDED, Status.REJECTED, Status.ABANDONED)
 #: What `with_points` tells of an operation, and `DaySum` of a day.
-POINTS = ("taken", "given_back", "unknown_count")
+POINTS = ("taken", "given_back", "unknown_count", "apply_count", "cancel_count")
 _NO_MOMENT = Cast(Value(None), DateTimeField())
 #: The upper ends, in seconds, of the slots that times are counted in; one more slot holds what took longer.
 TIME_LIMITS = (0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 6 * 3600, 24 * 3600)
@@ -52,14 +68,29 @@ class Period:
         count = (self.last - self.first).days + 1
         return [self.first + datetime.timedelta(days=number) for number in range(count)]
 
-    def narrow(self, rows: OperationQuerySet) -> OperationQuerySet:
-        """The operations that were asked for in the period."""
+    def __contains__(self, day: datetime.date) -> bool:
+        return self.first <= day <= self.last
+
+    @property
+    def before(self) -> Self:
+        """As many days, right before it."""
+        days = datetime.timedelta(days=(self.last - self.first).days + 1)
+        return replace(self, first=self.first - days, last=self.last - days)
+
+    def narrow(
+        self, rows: OperationQuerySet, moment: str = "created_at", weekday: int | None = None
+    ) -> OperationQuerySet:
+        """The operations that were asked for in the period, or whose `moment` is in it; of a weekday, 1 to 7, alone."""
+        days = [(day, day) for day in self.days if day.isoweekday() == weekday]
 
         def is_inside(zone: datetime.tzinfo | None) -> Q:
-            end = start_of(self.last, zone, days=1)
-            return Q(created_at__gte=start_of(self.first, zone), created_at__lt=end)
+            spans = (
+                (start_of(first, zone), start_of(last, zone, days=1))
+                for first, last in ([(self.first, self.last)] if weekday is None else days)
+            )
+            return reduce(or_, (Q(**{f"{moment}__gte": begin, f"{moment}__lt": end}) for begin, end in spans))
 
-        return rows.filter(in_each_zone(self.locations, is_inside))
+        return rows.none() if weekday and not days else rows.filter(in_each_zone(self.locations, is_inside))
 
 
 def latest_today(locations: Iterable[Any]) -> datetime.date:
@@ -68,14 +99,19 @@ def latest_today(locations: Iterable[Any]) -> datetime.date:
 
 
 class Moved(NamedTuple):
-    """Points taken and given back. `unknown_count` operations are done, but Altegio did not show how many."""
+    """Points taken and given back, by so many withdrawals and cancels; `unknown_count` of them did not show how many."""
 
     taken: Decimal = Decimal(0)
     given_back: Decimal = Decimal(0)
     unknown_count: int = 0
+    apply_count: int = 0
+    cancel_count: int = 0
 
     def __add__(self, other: "Moved") -> "Moved":  # type: ignore[override]
         return Moved(*map(add, self, other))
+
+    def __sub__(self, other: "Moved") -> "Moved":
+        return Moved(*map(sub, self, other))
 
     @property
     def net(self) -> Decimal:
@@ -95,46 +131,64 @@ class Points:
         self.total = sum(self.by_day.values(), Moved())
 
 
-_MOVING = [kind.name for kind in kinds.TABLE.values() if kind.moves_points]
-_MOVED = Q(kind__in=_MOVING, status=Status.SUCCEEDED)
-_UNKNOWN = _MOVED & Q(applied_amount=None, returned_amount=None) & ~Q(ending=Ending.NOTHING_TO_CANCEL)
+APPLIES = [kind.name for kind in kinds.TABLE.values() if kind.is_apply]
+MOVING = tuple(kind.name for kind in kinds.TABLE.values() if kind.moves_points)
+PROMOTIONS = tuple(kind.name for kind in kinds.TABLE.values() if kind.takes_program)
+#: When points moved: when the last call left.
+MOVED_AT = Coalesce("sent_at", "unanswered_at", "finished_at", "created_at")
+
+
+def _is_done(names: Iterable[str]) -> Q:
+    return Q(kind__in=names, status=Status.SUCCEEDED)
+
+
+#: Of what is done, what did something.
+_DID = ~Q(ending=Ending.NOTHING_TO_CANCEL)
 
 
 def _sums(seen: Q, period: Period, *by: str) -> Any:
     return DaySum.objects.filter(seen, day__range=(period.first, period.last)).values(*by)
 
 
-def with_points(rows: OperationQuerySet) -> Any:
-    """With the points that each took and gave back, and `moved_at`, when they moved: when its last call left."""
+def with_points(rows: OperationQuerySet, names: Iterable[str] = MOVING) -> Any:
+    """With the points that each took and gave back, and `moved_at`, when they moved; of these kinds."""
+    done = _is_done(names)
+    did = {
+        "unknown_count": Q(applied_amount=None, returned_amount=None),
+        "apply_count": Q(kind__in=APPLIES),
+        "cancel_count": ~Q(kind__in=APPLIES),
+    }
     return rows.annotate(
-        moved_at=Coalesce("sent_at", "unanswered_at", "finished_at", "created_at"),
-        taken=Case(When(_MOVED, then="applied_amount")),
-        given_back=Case(When(_MOVED, then="returned_amount")),
-        unknown_count=Case(When(_UNKNOWN, then=1), default=0),
+        moved_at=MOVED_AT,
+        taken=Case(When(done, then="applied_amount")),
+        given_back=Case(When(done, then="returned_amount")),
+        **{name: Case(When(done & _DID & which, then=1), default=0) for name, which in did.items()},
     )
 
 
 def points_by_day(seen: Q, period: Period) -> Points:
     """Points that withdrawals took and that cancels gave back, of what the person may see, by the day they moved on."""
-    amounts = {"out": Sum("taken"), "back": Sum("given_back"), "unknown": Sum("unknown_count")}
+    amounts = {f"sum_of_{name}": Sum(name) for name in POINTS}
     summed = _sums(seen, period, "location_id", "day").annotate(**amounts)
-    fresh = LoyaltyOperation.objects.filter(seen, _MOVED, is_summed__in=[False]).order_by()
+    fresh = LoyaltyOperation.objects.filter(seen, _is_done(MOVING), is_summed__in=[False]).order_by()
     found = summed.values_list("location_id", "day", _NO_MOMENT, *amounts).union(
         with_points(fresh).values_list("location_id", Cast(Value(None), DateField()), "moved_at", *POINTS),
         all=True,
     )
     zones = {pk: zone for zone, ids in by_zone(period.locations).items() for pk in ids}
     cells: defaultdict[tuple[datetime.date, int], Moved] = defaultdict(Moved)
-    for location_id, summed_day, moved_at, taken, given_back, unknown_count in found:
+    for location_id, summed_day, moved_at, *moved in found:
         day = summed_day or as_local(moved_at, zones.get(location_id)).date()
-        if period.first <= day <= period.last:
-            cells[day, location_id] += Moved(_amount(taken), _amount(given_back), unknown_count)
+        if day in period:
+            cells[day, location_id] += _moved(moved)
     return Points(period, {cell: moved for cell, moved in cells.items() if moved != Moved()})
 
 
-def _amount(total: Decimal | None) -> Decimal:
-    # SQLite adds up in floating point.
-    return (total or Decimal(0)).quantize(Decimal("0.01"))
+def _moved(sums: Sequence[Any]) -> Moved:
+    """Of the sums in the order of `POINTS`."""
+    # SQLite adds up in floating point, and MariaDB makes decimals of whole numbers that stand in a union.
+    taken, given_back = ((total or Decimal(0)).quantize(Decimal("0.01")) for total in sums[:2])
+    return Moved(taken, given_back, *(int(count or 0) for count in sums[2:]))
 
 
 def slot_of(status: str, asked_at: datetime.datetime, finished_at: datetime.datetime | None) -> int:
@@ -180,3 +234,91 @@ def outcomes(seen: Q, period: Period) -> Outcomes:
             # MariaDB makes decimals of whole numbers that stand in a union.
             times[slot_of(status, asked_at, finished_at) if asked_at else int(slot)] += int(count)
     return Outcomes(+by_kind, +by_status, times)
+
+
+class Grouping(NamedTuple):
+    """What the log is told apart by: its key, and what that is called."""
+
+    key: Any
+    name: Any
+    kinds: tuple[str, ...] = MOVING
+    moment: str = "moved_at"
+
+
+#: `bills.titles` puts the end of the card's number behind its title.
+_NUMBER = Value(" ···")
+_CARD_TYPE = Substr("card_title", 1, StrIndex(Concat("card_title", _NUMBER), _NUMBER) - 1)
+#: What only the log tells apart, since `DaySum` does not keep it.
+GROUPINGS = {
+    "person": Grouping(F("requested_by_login"), F("requested_by_login")),
+    "client": Grouping(F("visit__client_id"), F("visit__client_name")),
+    "card": Grouping(_CARD_TYPE, _CARD_TYPE),
+    "promotion": Grouping(F("program_id"), F("program_title"), PROMOTIONS, "created_at"),
+}
+_OF_SUMS = Grouping(None, None)
+
+
+def made_of(rows: OperationQuerySet, by: str, period: Period, weekday: int | None = None) -> Any:
+    """The operations that figures of a period are from: those that moved points in it, or promotions asked for in it."""
+    grouping = GROUPINGS.get(by, _OF_SUMS)
+    done = rows.alias(moved_at=MOVED_AT).filter(_is_done(grouping.kinds), _DID)
+    return period.narrow(done, grouping.moment, weekday)
+
+
+def groups(
+    seen: Q, by: str, period: Period, *, most: int | None = None, apart: bool = False
+) -> Iterator[tuple[Any, str, str, Moved, Moved]]:
+    """The log by one of `GROUPINGS`, as far as it is kept, or the `most` first; with `apart` in each currency.
+
+    Key, name and currency, with the sums of the period and of the one before.
+    """
+    grouping = GROUPINGS[by]
+    rows = made_of(LoyaltyOperation.objects.filter(seen), by, replace(period, first=period.before.first))
+    since = f"{grouping.moment}__gte"
+    now = in_each_zone(period.locations, lambda zone: Q(**{since: start_of(period.first, zone)}))
+    columns = _sums_of("now", now) | _sums_of("both", Q())
+    currency = F("location__currency") if apart else Value("")
+    found = (
+        rows.order_by()
+        .values(key=grouping.key, currency=currency)
+        .annotate(name=Max(grouping.name), **columns)
+    )
+    order = F("now_taken").desc(), F("now_apply_count").desc(), F("both_taken").desc(), F("key").asc()
+    found = found.annotate(rank=Window(RowNumber(), partition_by=F("currency"), order_by=order)).order_by(
+        "rank"
+    )
+    told = (found.filter(rank__lte=most) if most else found).values_list("key", "name", "currency", *columns)
+    for key, name, code, *sums in told:
+        now_moved, both = _moved(sums[: len(POINTS)]), _moved(sums[len(POINTS) :])
+        yield key, name, code, now_moved, both - now_moved
+
+
+def _sums_of(name: str, rows: Q) -> dict[str, Any]:
+    """In the order of `POINTS`, of operations that are done and did something."""
+    counted = Q(applied_amount=None, returned_amount=None), Q(kind__in=APPLIES), ~Q(kind__in=APPLIES)
+    amounts = (
+        Sum(column, filter=rows, default=Decimal(0)) for column in ("applied_amount", "returned_amount")
+    )
+    counts = (Count("pk", filter=rows & which) for which in counted)
+    return {f"{name}_{what}": column for what, column in zip(POINTS, (*amounts, *counts), strict=True)}
+
+
+def bills_by_location(seen: Q, period: Period) -> dict[int, tuple[int, int, Decimal, Decimal]]:
+    """Of the visits on which points moved, as far as the log is kept: how many they are, and of how many the bill is known.
+
+    Then what these bills come to, as last read, and the points that paid of them.
+    """
+    moved = made_of(LoyaltyOperation.objects.filter(seen), "location", period).order_by()
+    visits = Visit.objects.filter(pk__in=moved.values("visit_id")).order_by().values("location_id")
+    known = moved.filter(visit__total_amount__gt=0).values("location_id")
+    sums = known.values_list("location_id", Sum("applied_amount"), Sum("returned_amount"))
+    paid = {pk: _moved(amounts).net for pk, *amounts in sums}
+    found = visits.values_list(
+        "location_id", Count("pk"), Count("total_amount"), Sum("total_amount", default=Decimal(0))
+    )
+    return {pk: (*bills, paid.get(pk, Decimal(0))) for pk, *bills in found}
+
+
+def whole_since() -> datetime.datetime | None:
+    """From when on the log is whole; None where none of it was ever pruned."""
+    return WatchEntry.objects.filter(open_key=PRUNED).values_list("began_at", flat=True).first()

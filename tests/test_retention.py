@@ -119,7 +119,8 @@ class History:
                 day = moved_at.astimezone(zone).date()
                 taken, back = row.applied_amount or Decimal(0), row.returned_amount or Decimal(0)
                 if first <= day <= last:
-                    cells[day, row.location_id] += Moved(taken, back, int(not taken and not back))
+                    counts = int(not taken and not back), row.traits.is_apply, not row.traits.is_apply
+                    cells[day, row.location_id] += Moved(taken, back, *map(int, counts))
         return dict(cells), by_kind, times
 
 

@@ -64,7 +64,7 @@ def test_withdrawals_count_as_taken_and_cancels_as_given_back(here: Visit) -> No
     add(here, amount=100, applied_amount=Decimal("80.10"))
     add(here, amount=100, applied_amount=Decimal("20.20"))
     add(here, kind=Kind.CANCEL_CARD_WITHDRAWAL, returned_amount=Decimal("30.00"))
-    assert points().total == Moved(Decimal("100.30"), Decimal("30.00"), 0)
+    assert points().total == Moved(Decimal("100.30"), Decimal("30.00"), 0, 2, 1)
     assert points().total.net == Decimal("70.30")
 
 
@@ -83,7 +83,7 @@ def test_what_is_done_without_shown_figures_is_counted_apart(here: Visit) -> Non
     add(here, amount=100, applied_amount=None)
     add(here, kind=Kind.CANCEL_CARD_WITHDRAWAL, returned_amount=None)
     add(here, kind=Kind.CANCEL_CARD_WITHDRAWAL, ending=Ending.NOTHING_TO_CANCEL)
-    assert points().total == Moved(unknown_count=2)
+    assert points().total == Moved(unknown_count=2, apply_count=1, cancel_count=1)
 
 
 def test_points_are_apart_by_day_and_location(here: Visit) -> None:

@@ -223,6 +223,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='first seen at')),
                 ('due_amount', models.DecimalField(blank=True, decimal_places=2, editable=False, max_digits=12, null=True, verbose_name='left to pay')),
                 ('covered_amount', models.DecimalField(blank=True, decimal_places=2, editable=False, max_digits=12, null=True, verbose_name='applied')),
+                ('total_amount', models.DecimalField(blank=True, decimal_places=2, editable=False, max_digits=12, null=True)),
                 ('read_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='read at')),
                 ('shown', models.TextField(blank=True, default='', editable=False, verbose_name='as last shown')),
                 ('location', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='visits', to='altegio_loyalty.location', verbose_name='location')),
@@ -268,6 +269,8 @@ class Migration(migrations.Migration):
                 ('taken', models.DecimalField(decimal_places=2, default=0, max_digits=18)),
                 ('given_back', models.DecimalField(decimal_places=2, default=0, max_digits=18)),
                 ('unknown_count', models.PositiveIntegerField(default=0)),
+                ('apply_count', models.PositiveIntegerField(default=0)),
+                ('cancel_count', models.PositiveIntegerField(default=0)),
                 ('location', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='altegio_loyalty.location')),
             ],
             options={
@@ -330,5 +333,9 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='loyaltyoperation',
             index=models.Index(fields=['is_summed', 'status'], name='altegio_op_summed_status'),
+        ),
+        migrations.AddIndex(
+            model_name='loyaltyoperation',
+            index=altegio_loyalty.fields.IndexByVendor(fields=['sent_at'], name='altegio_op_moved', sql={'postgresql': '(COALESCE(sent_at, unanswered_at, finished_at, created_at))', 'sqlite': '(COALESCE(sent_at, unanswered_at, finished_at, created_at))'}),
         ),
     ]

@@ -347,6 +347,13 @@ def overview(desk: Any, page: Any) -> None:
 
 
 @_page
+def reports(desk: Any, page: Any) -> None:
+    some_history(desk)
+    go(desk, page, "loyaltyoperation/overview/reports/")
+    expect(page.locator(".altegio-figures")).to_be_visible()
+
+
+@_page
 def empty_overview(desk: Any, page: Any) -> None:
     go(desk, page, "loyaltyoperation/overview/?since=nonsense")
 

@@ -21,12 +21,13 @@ from altegio_loyalty.admin.decisions import DECISIONS, RESOLVE, Decision
 from altegio_loyalty.admin.locations import LocationFilter, tell_apart
 from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE, Answer, DecisionPage, asked_of
 from altegio_loyalty.admin.log.export import export
-from altegio_loyalty.admin.log.filters import AskedFilter, AttentionFilter
+from altegio_loyalty.admin.log.filters import AskedFilter, AttentionFilter, ReportFilter
 from altegio_loyalty.admin.log.inbox import InboxPage
 from altegio_loyalty.admin.log.timeline import timeline
 from altegio_loyalty.admin.looks import in_lines, look_of, short_time, status_badge, time_at
 from altegio_loyalty.admin.overview.books import BooksPage
 from altegio_loyalty.admin.overview.page import OverviewPage
+from altegio_loyalty.admin.overview.reports import ReportsPage
 from altegio_loyalty.admin.pages import (
     ACTS,
     STYLESHEET,
@@ -106,7 +107,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
     """Read-only for everyone. What changes an operation goes through the services, and says who did it."""
 
     list_display = ("asked_at", "state", "what", "place_link", "taken")
-    list_filter = (AttentionFilter, "status", "kind", LocationFilter, AskedFilter)
+    list_filter = (ReportFilter, AttentionFilter, "status", "kind", LocationFilter, AskedFilter)
     list_per_page = 50
     sortable_by = ()
     show_full_result_count = False
@@ -130,7 +131,8 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             return value in choices[lookup]
         if lookup in ("visit", "visit__id__exact"):
             return as_id(value) is not None
-        return lookup in [row.parameter_name for row in (LocationFilter, AttentionFilter, AskedFilter)]
+        filters = (LocationFilter, AttentionFilter, AskedFilter)
+        return lookup in ReportFilter.names or lookup in [row.parameter_name for row in filters]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request).select_related("location", "visit").defer("visit__shown")
@@ -290,6 +292,8 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             (InboxPage, "inbox/", "inbox", InboxPage.show, reads),
             (OverviewPage, "overview/", "overview", OverviewPage.show, reads),
             (OverviewPage, "overview/lift/", "lift", OverviewPage.lift, decides),
+            (ReportsPage, "overview/reports/", "reports", ReportsPage.show, reads),
+            (ReportsPage, "overview/reports.csv", "report", ReportsPage.table, reads),
             (OverviewPage, "overview/<slug:name>.csv", "figure", OverviewPage.table, reads),
             (BooksPage, "overview/books/", "books", BooksPage.show, reads),
             (BooksPage, "overview/books/<int:pk>/", "close_item", BooksPage.close, decides),

@@ -1,7 +1,7 @@
 """The overview for the manager: what needs a person now, then what a period adds up to, as charts, tables and CSV."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -105,6 +105,8 @@ UNKNOWN = Count("books_items", filter=Q(books_items__closed_at=None, books_items
 class OverviewPage(Page):
     """What one person sees; each figure is asked for once, when it is needed."""
 
+    own_name = "loyaltyoperation_overview"
+
     def __init__(self, admin: Any, request: HttpRequest) -> None:
         super().__init__(admin, request)
         # With the block by Altegio's limit, so that it costs no query of its own.
@@ -114,8 +116,12 @@ class OverviewPage(Page):
         self.locations: dict[int, Any] = {row.pk: row for row in rows}
         # Narrowed by the locations that the person sees, so that who may see what is asked once.
         self.seen = Q(location__in=visible_to(request.user, Location.objects.order_by()))
-        self.form = PeriodForm(request.GET, self.locations)
+        self.form = self.make_form()
         self.period, self.days, self.location_id = self.form.chosen()
+
+    def make_form(self) -> PeriodForm:
+        """What was chosen by the address."""
+        return PeriodForm(self.request.GET, self.locations)
 
     def lift(self) -> HttpResponse:
         """Send again although Altegio asked to wait, for whoever may decide what is in doubt."""
@@ -131,11 +137,15 @@ class OverviewPage(Page):
     def table(self, name: str) -> HttpResponseBase:
         if name not in tables.CSV:
             raise Http404
+        return self.file(name, lambda: tables.CSV[name](self.shown))
+
+    def file(self, name: str, table: Callable[[], tables.Table]) -> HttpResponseBase:
+        """The table as a file."""
         if self.form.problems:
             # A file says nothing about the days it holds, so it is never of other days than those asked for.
             text = "\n".join(self.form.problems)
             return HttpResponse(text, status=400, content_type="text/plain; charset=utf-8")
-        header, *rows = tables.CSV[name](self.shown)
+        header, *rows = table()
         name = f"loyalty-{name}-{self.period.first}-{self.period.last}"
         known = {"row_count": len(rows), "currency_at": len(header) - 1}
         return table_response(self.request, name, header, [rows], **known)
@@ -149,12 +159,16 @@ class OverviewPage(Page):
     def with_choice(self, **changes: Any) -> str:
         """The address of this page with another choice."""
         days = {} if "days" in changes else self.chosen_days
-        return self.address("loyaltyoperation_overview", **{**days, "location": self.location_id, **changes})
+        return self.address(self.own_name, **{**days, "location": self.location_id, **changes})
+
+    @property
+    def narrowed(self) -> Q:
+        """What the person sees, of the location that was chosen."""
+        return self.seen & Q(location=self.location_id) if self.location_id else self.seen
 
     @cached_property
     def shown(self) -> tables.Shown:
-        seen = self.seen & Q(location=self.location_id) if self.location_id else self.seen
-        return tables.Shown(seen, self.period, self.locations)
+        return tables.Shown(self.narrowed, self.period, self.locations)
 
     def calls(self) -> list[dict[str, Any]]:
         """What needs a person now, in all of the person's locations, the most urgent first."""
@@ -176,35 +190,41 @@ class OverviewPage(Page):
             if count
         ]
 
-    def show(self) -> HttpResponse:
-        shown, zones = self.shown, list(by_zone(self.period.locations))
-        zone = zones[0] if len(zones) == 1 else None
-        query = {**self.chosen_days, "location": self.location_id}
-        known = next((vars(location) for location in self.locations.values()), None)
+    def choice(self) -> dict[str, Any]:
+        """What the choice of days and location shows, and whose days they are."""
+        zones = list(by_zone(self.period.locations))
         ends = dict.fromkeys((self.period.first, self.period.last))
-        period = " – ".join(date_format(day, "DATE_FORMAT") for day in ends)
-        context = {
-            "title": _("Overview"),
+        return {
             "form": self.form,
             "period": self.period,
             "periods": [(count, self.with_choice(days=count), count == self.days) for count in PERIODS],
-            "period_in_words": period,
+            "period_in_words": " – ".join(date_format(day, "DATE_FORMAT") for day in ends),
             "chosen_days": self.chosen_days,
             "today": statistics.latest_today(self.period.locations),
             "location": self.locations.get(self.location_id or 0),
             "all_locations_url": self.with_choice(location=None),
-            "zone": name_of(zone or timezone.get_current_timezone()) if len(zones) == 1 else "",
-            "notices": watch.notices(zone, known),
+            "zone": name_of(zones[0] or timezone.get_current_timezone()) if len(zones) == 1 else "",
+        }
+
+    def show(self) -> HttpResponse:
+        shown, choice, zones = self.shown, self.choice(), list(by_zone(self.period.locations))
+        query = {**self.chosen_days, "location": self.location_id}
+        known = next((vars(location) for location in self.locations.values()), None)
+        context = {
+            "title": _("Overview"),
+            **choice,
+            "notices": watch.notices(zones[0] if len(zones) == 1 else None, known),
             "calls": self.calls(),
             "held": next((row for row in self.locations.values() if row.blocked_until), None),
             "may_lift": self.request.user.has_perm(RESOLVE),
             "shown": shown,
-            "sums": list(shown.sums(period, lambda pk: self.with_choice(location=pk))),
+            "sums": list(shown.sums(choice["period_in_words"], lambda pk: self.with_choice(location=pk))),
             "outcomes": list(shown.outcome_rows(self._log_of_status)),
             "outcome_count": tables.grouped(shown.outcomes.by_status.total()),
             "outcomes_in_all": shown.outcomes.by_status.total(),
             "times": list(shown.time_rows()),
             "csv": {name: self.address("loyaltyoperation_figure", name, **query) for name in tables.CSV},
+            "reports_url": self.address("loyaltyoperation_reports", **query),
         }
         return self.render("overview.html", context)
 

@@ -4,6 +4,7 @@ import datetime
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -34,11 +35,21 @@ class Shown:
     """The figures of one period, of what the person may see, with the locations by id."""
 
     def __init__(self, seen: Q, period: Period, locations: Mapping[int, Location]) -> None:
-        self.period, self.locations = period, locations
-        self.points, self.outcomes = statistics.points_by_day(seen, period), statistics.outcomes(seen, period)
-        #: The kinds of operation, each with the heading of its column.
-        self.kinds = _with_unknown(Kind, (kind for kind, _status in self.outcomes.by_kind))
-        self.statuses = _with_unknown(STATUSES, self.outcomes.by_status)
+        self.seen, self.period, self.locations = seen, period, locations
+        self.points = statistics.points_by_day(seen, period)
+
+    @cached_property
+    def outcomes(self) -> statistics.Outcomes:
+        return statistics.outcomes(self.seen, self.period)
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """The kinds of operation, each with the heading of its column."""
+        return _with_unknown(Kind, (kind for kind, _status in self.outcomes.by_kind))
+
+    @cached_property
+    def statuses(self) -> dict[str, str]:
+        return _with_unknown(STATUSES, self.outcomes.by_status)
 
     def title_of(self, location_id: int) -> str:
         return self.locations[location_id].title if location_id in self.locations else str(location_id)
