@@ -80,7 +80,7 @@ class Visit(models.Model):
     #: As Altegio showed them at `read_at`; the visit's page reads them anew. `total_amount` is what all its lines cost.
     due_amount = models.DecimalField(_("left to pay"), max_digits=12, decimal_places=2, null=True, **_SHOWN)
     covered_amount = models.DecimalField(_("applied"), max_digits=12, decimal_places=2, null=True, **_SHOWN)
-    total_amount = models.DecimalField(max_digits=12, decimal_places=2, null=True, **_SHOWN)
+    total_amount = models.DecimalField(_("total"), max_digits=12, decimal_places=2, null=True, **_SHOWN)
     read_at = models.DateTimeField(_("read at"), null=True, blank=True, editable=False)
     #: The bill and the cards as Altegio last showed them, and when, as JSON; see `bills`. Lists leave it out: it is large.
     shown = models.TextField(_("as last shown"), blank=True, default="", editable=False)

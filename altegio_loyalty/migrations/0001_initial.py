@@ -223,7 +223,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False, verbose_name='first seen at')),
                 ('due_amount', models.DecimalField(blank=True, decimal_places=2, editable=False, max_digits=12, null=True, verbose_name='left to pay')),
                 ('covered_amount', models.DecimalField(blank=True, decimal_places=2, editable=False, max_digits=12, null=True, verbose_name='applied')),
-                ('total_amount', models.DecimalField(blank=True, decimal_places=2, editable=False, max_digits=12, null=True)),
+                ('total_amount', models.DecimalField(blank=True, decimal_places=2, editable=False, max_digits=12, null=True, verbose_name='total')),
                 ('read_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='read at')),
                 ('shown', models.TextField(blank=True, default='', editable=False, verbose_name='as last shown')),
                 ('location', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='visits', to='altegio_loyalty.location', verbose_name='location')),
