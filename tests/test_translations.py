@@ -212,6 +212,7 @@ def test_the_scripts_take_their_texts_from_the_templates() -> None:
 NOT_ENGLISH = {
     "Altegio",
     "CSV",
+    "JSON",
     "XLSX",
     "Excel",
     "HTTP",

@@ -301,7 +301,7 @@ class ReportsPage(OverviewPage):
         bills = _("Visits"), _("Visits whose bill is known"), _("Their bills"), _("Points that paid of them")
         before = (_("%(figure)s before") % {"figure": figure} for figure in sums)
         more = bills if self.form.report == "location" else ()
-        yield _("ID"), str(REPORTS[self.form.report][0]), *sums, *before, *more, _("Currency")
+        yield "ID", str(REPORTS[self.form.report][0]), *sums, *before, *more, _("Currency")
         for currency, lines in self.lines().items():
             for line in lines:
                 number = line.key if self.form.report in ("location", "client", "promotion") else None
