@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import importlib.util
 import io
@@ -23,6 +22,7 @@ from altegio_loyalty.admin.csv_files import table_response
 from altegio_loyalty.admin.overview import tables
 from altegio_loyalty.admin.xlsx_files import as_xlsx
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, Visit
+from tests.admin.test_export import run_apart
 from tests.admin.test_operations import Log
 
 LIST = "admin:altegio_loyalty_loyaltyoperation_changelist"
@@ -305,4 +305,4 @@ def test_under_asgi__it_is_sent_in_parts() -> None:
         )
         return b"".join([part async for part in response])
 
-    assert [row for (row,) in load_workbook(io.BytesIO(asyncio.run(sent()))).active.values] == ["n", 1]
+    assert [row for (row,) in load_workbook(io.BytesIO(run_apart(sent()))).active.values] == ["n", 1]
