@@ -191,7 +191,7 @@ class ReportsPage(OverviewPage):
             is_more = (now, before) != (Moved(), Moved())
             more = [Line(None, both if is_cut else gone, now, before)] if is_more else []
             found[currency] = lines + more
-        return found
+        return dict(sorted(found.items()))
 
     def _of_sums(self) -> dict[str, list[Line]]:
         """By location, weekday or month: these stand in the sums per day."""
