@@ -23,7 +23,8 @@ from tests.shapes.changes import Spoiling, spoilings
 from tests.shapes.searching import TIMEOUT, examples, innards
 from tests.shapes.test_delivery_shapes import new_client, spoilt
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(TIMEOUT)]
+# What an answer means is the same whatever database keeps it.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(TIMEOUT), pytest.mark.sqlite]
 
 #: The operations of the API that pages read, and the operation of the contract that says what they answer with.
 READ = {
