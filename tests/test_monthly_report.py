@@ -14,6 +14,7 @@ import pytest
 from django.core import mail
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.management import call_command
+from django.db import DatabaseError
 from openpyxl import load_workbook
 
 from altegio_loyalty import tasks, watch
@@ -107,6 +108,17 @@ def test_a_mail_server_that_is_down__is_tried_again_and_nothing_is_lost(
     tried.update(mail_tried_at=on(2026, 3, 1) - watch.MAIL_PAUSE)
     tasks.send_monthly_report()
     assert [message.subject[-10:] for message in mail.outbox] == ["ruary 2026", "March 2026"]
+
+
+def test_a_report_that_cannot_be_made__is_no_failure_of_the_mail(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*args: Any) -> Any:
+        raise DatabaseError("gone")
+
+    monkeypatch.setattr(monthly_report, "_message", fails)
+    with pytest.raises(DatabaseError):
+        list(monthly_report.send_due())
 
 
 def test_a_month__is_over_when_it_is_in_every_location(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

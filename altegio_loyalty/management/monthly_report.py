@@ -46,9 +46,10 @@ def send_due() -> Iterator[tuple[str, bool]]:
         if not row.filter(is_free).update(mail_tried_at=now):
             continue
         month = datetime.date.fromisoformat(entry.said)
+        with translation.override(django_settings.LANGUAGE_CODE):
+            message = _message(month, locations)
         try:
-            with translation.override(django_settings.LANGUAGE_CODE):
-                _message(month, locations).send()
+            message.send()
         except Exception:
             # Whatever the mail server or its library raises; the next run tries again.
             logger.warning(

@@ -34,15 +34,23 @@ def visits_of(client_id: int | None, visit_id: int | None, location_id: int | No
 
 def kept_of(visits: QuerySet[Visit]) -> Iterator[dict[str, Any]]:
     """Each of the visits with all that stands here of it, as it is stored, but for who of the staff did it."""
-    for visit in visits.iterator(VISITS_AT_ONCE):
+    for visit in (visit for batch in _batches(visits) for visit in batch):
         asked = database.operations().filter(visit=visit).order_by("pk").prefetch_related("attempts")
         yield {
             **stored(visit),
             "shown": json.loads(visit.shown or "null"),
             "operations": [{**stored(row), "attempts": [*map(stored, row.attempts.all())]} for row in asked],
-            "books": [*map(stored, BooksItem.objects.filter(visit_id=visit.pk))],
+            "books": [*map(stored, BooksItem.objects.using(database.alias()).filter(visit_id=visit.pk))],
             "history": [*map(stored, _history_of([visit.pk], [row.pk for row in asked]))],
         }
+
+
+def _batches(visits: QuerySet[Visit]) -> Iterator[list[Visit]]:
+    # By number, not with a cursor: a pooler between us and PostgreSQL may not keep one.
+    last = 0
+    while batch := list(visits.filter(pk__gt=last)[:VISITS_AT_ONCE]):
+        yield batch
+        last = batch[-1].pk
 
 
 def stored(row: Model) -> dict[str, Any]:
@@ -67,9 +75,9 @@ def anonymise(visits: QuerySet[Visit], *, dry_run: bool = False) -> Iterator[tup
     `OperationNotAllowed`, before anything of a batch is written, while an operation of theirs is not done with.
     """
     _refuse_unfinished(Q(visit__in=visits.order_by()))
-    last = visit_count = operation_count = 0
-    while batch := list(visits.filter(pk__gt=last)[:VISITS_AT_ONCE]):
-        ids, last = [visit.pk for visit in batch], batch[-1].pk
+    visit_count = operation_count = 0
+    for batch in _batches(visits):
+        ids = [visit.pk for visit in batch]
         with database.committed():
             # First the visits: whoever asks for something on one of them now waits.
             list(Visit.objects.using(database.alias()).select_for_update().filter(pk__in=ids).values("pk"))

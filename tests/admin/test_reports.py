@@ -270,6 +270,14 @@ def test_a_client__is_one_whatever_the_name_on_each_visit(few: Salons, manager: 
     assert "Jane &lt;b&gt;Smith" in text_of(response)
 
 
+def test_whoever_was_made_anonymous__is_no_client_of_a_number(few: Salons, manager: Client) -> None:
+    Visit.objects.filter(pk=few.visits[0].pk).update(client_id=0, client_name="")
+    few.add(**in_march(25, applied_amount=1, visit=few.visits[0]))
+    (line,) = rows_of(look(manager, "client"))
+    assert line.name == "Anonymised"
+    assert listed(manager, line.urls[0]) == 1
+
+
 def test_what_a_program_asked_for__is_nobodys(few: Salons, manager: Client) -> None:
     few.add(**in_march(25, applied_amount=1, requested_by_login=""))
     assert list(named(look(manager, "person"))) == ["nobody; a program asked"]
@@ -369,7 +377,44 @@ def test_a_change__is_none_only_where_there_is_none(now: int, before: int, words
     assert Line(None, "", Moved(Decimal(now)), Moved(Decimal(before))).change == words
 
 
+@pytest.mark.parametrize(
+    ("now", "before", "words"),
+    [
+        (Moved(unknown_count=1, apply_count=1), Moved(Decimal(5), apply_count=1), "–"),
+        (Moved(Decimal(5), apply_count=1), Moved(Decimal(5), unknown_count=2, apply_count=2), "–"),
+        (Moved(Decimal(7), unknown_count=1, apply_count=2), Moved(Decimal(5), apply_count=1), "≈ +40.0 %"),
+        (Moved(Decimal(5), apply_count=1), Moved(Decimal(5), unknown_count=1, apply_count=2), "≈ 0 %"),
+    ],
+)
+def test_a_change__is_about_where_amounts_are_not_known_and_none_where_no_amount_is(
+    now: Moved, before: Moved, words: str
+) -> None:
+    assert Line(None, "", now, before).change == words
+
+
+def test_a_period_before_of_which_no_amount_is_known__is_not_told_as_nothing(
+    few: Salons, manager: Client
+) -> None:
+    few.add(**in_march(25, applied_amount=5))
+    few.add(**in_march(2, applied_amount=None, visit=few.visits[0]))
+    assert cells_of(look(manager, "weekday"), "Monday")[-2:] == ["not known", "–"]
+
+
 # What was pruned
+
+
+def test_what_is_done_while_a_report_is_read__is_not_told_as_pruned(
+    few: Salons, manager: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = statistics.groups
+
+    def read_before_it_was_done(*args: Any, **kwargs: Any) -> Any:
+        found = list(groups(*args, **kwargs))
+        few.add(**in_march(25, applied_amount=1))
+        return found
+
+    monkeypatch.setattr(statistics, "groups", read_before_it_was_done)
+    assert list(named(look(manager, "person"))) == ["not told apart"]
 
 
 def test_what_was_pruned__is_in_the_total_and_said_to_be_gone(

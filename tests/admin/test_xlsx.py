@@ -6,7 +6,7 @@ import datetime
 import importlib.util
 import io
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -22,24 +22,14 @@ from altegio_loyalty.admin.csv_files import table_response
 from altegio_loyalty.admin.overview import tables
 from altegio_loyalty.admin.xlsx_files import as_xlsx
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, Visit
-from tests.admin.test_export import run_apart
+from tests.admin.test_export import EXPORT, FORMULA, log, manager, run_apart
 from tests.admin.test_operations import Log
 
+__all__ = ["log", "manager"]
+
 LIST = "admin:altegio_loyalty_loyaltyoperation_changelist"
-EXPORT = "admin:altegio_loyalty_loyaltyoperation_export"
 OVERVIEW = "admin:altegio_loyalty_loyaltyoperation_overview"
 DONE = LoyaltyOperation.Status.SUCCEEDED
-FORMULA = '=HYPERLINK("http://evil","x")'
-
-
-@pytest.fixture
-def log(db: None) -> Log:
-    return Log()
-
-
-@pytest.fixture
-def manager(sign_in: Callable[..., Client]) -> Client:
-    return sign_in("view_loyaltyoperation", username="manager")
 
 
 def naive(*numbers: int) -> datetime.datetime:

@@ -286,6 +286,15 @@ def test_operation_asked_for_in_between__stands_against_its_batch(
 # Batch by batch
 
 
+def test_what_is_kept__is_read_batch_by_batch_to_the_last(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "VISITS_AT_ONCE", 1)
+    visits = found()
+    assert [row["id"] for row in clients.kept_of(visits)] == [*visits.values_list("pk", flat=True)]
+    assert visits.count() > 1
+
+
 def test_stopped_after_a_batch__goes_on_with_the_rest(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "VISITS_AT_ONCE", 1)
     assert next(anonymise(found())) == (1, 1)

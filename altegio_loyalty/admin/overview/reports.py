@@ -21,6 +21,7 @@ from altegio_loyalty.admin.locations import has_several_currencies
 from altegio_loyalty.admin.overview import charts, tables
 from altegio_loyalty.admin.overview.page import OverviewPage, PeriodForm
 from altegio_loyalty.admin.pages import as_id
+from altegio_loyalty.models import ANONYMISED
 from altegio_loyalty.moments import as_local, start_of
 from altegio_loyalty.statistics import GROUPINGS, MOVING, PROMOTIONS, Moved, Period
 from altegio_loyalty.texts import gettext as _
@@ -62,6 +63,8 @@ class ReportForm(PeriodForm):
         """The operations that the figure is from. Raises `IncorrectLookupParameters` where there can be no such key."""
         text = self.cleaned_data["of"]
         key = as_id(text) if self.report in ("client", "promotion") else text
+        if self.report == "client" and text == str(ANONYMISED):
+            key = ANONYMISED
         if text and key is None:
             raise IncorrectLookupParameters
         found = statistics.made_of(rows, self.report, self.chosen()[0], self.cleaned_data["weekday"])
@@ -97,21 +100,36 @@ class Line:
     @property
     def is_known(self) -> bool:
         """Whether any amount of it was shown."""
-        return self.now.unknown_count < max(self.now.apply_count + self.now.cancel_count, 1)
+        return _is_known(self.now)
+
+    @property
+    def was_known(self) -> bool:
+        """The same of the period before."""
+        return _is_known(self.before)
 
     @property
     def change(self) -> str:
-        """By how many percent it is more or less; `0 %` only where it is the same, and a line where nothing compares."""
+        """By how many percent it is more or less, about so where amounts are not known.
+
+        `0 %` only where it is the same, and a line where nothing compares.
+        """
         now, before = self.now.net, self.before.net
+        about = "≈ " if self.now.unknown_count or self.before.unknown_count else ""
+        if not (self.is_known and self.was_known):
+            return "–"
         if now == before or before <= 0:
-            return "0 %" if now == before and before else "–"
+            return f"{about}0 %" if now == before and before else "–"
         share = max(abs(now - before) / before * 100, Decimal("0.1"))
-        return f"{'+' if now > before else '−'}{number_format(round(share, 1), decimal_pos=1)} %"
+        return f"{about}{'+' if now > before else '−'}{number_format(round(share, 1), decimal_pos=1)} %"
 
     @property
     def share_of_bills(self) -> str:
         *_counts, total, paid = self.bills
         return f"{number_format(round(paid / total * 100, 1), decimal_pos=1)} %" if total else ""
+
+
+def _is_known(moved: Moved) -> bool:
+    return moved.unknown_count < max(moved.apply_count + moved.cancel_count, 1)
 
 
 def months_of(period: Period) -> list[tuple[Period, Period]]:
@@ -185,7 +203,8 @@ class ReportsPage(OverviewPage):
             days = points.by_day.items()
             whole = _total(Line(day, "", *self._sides(day, moved)) for day, moved in days)
             lines, is_cut = found[currency][:most], bool(most and len(found[currency]) > most)
-            rest, gone = _total(lines), _("no longer in the log")
+            # Where nothing was pruned, an operation was done with while both were read.
+            rest, gone = _total(lines), _("no longer in the log") if self.whole_since else _("not told apart")
             both = _("all others, and what is no longer in the log") if self.whole_since else _("all others")
             now, before = whole.now - rest.now, whole.before - rest.before
             is_more = (now, before) != (Moved(), Moved())
@@ -229,6 +248,8 @@ class ReportsPage(OverviewPage):
             name, query = capfirst(WEEKDAYS[key - 1]), {"weekday": key}
         elif report == "location":
             name, query = self.shown.title_of(key), {"location": key}
+        elif report == "client" and key == ANONYMISED:
+            name = _("Anonymised")
         elif key in (None, ""):
             name = _("nobody; a program asked") if report == "person" else _("not known")
         urls = self._urls(currency, periods, **query)
