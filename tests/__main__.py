@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests import reachable, skips
+from tests.matrix import DEVELOPMENT
 
 #: More than there are cores, since more than half of the time goes by in waiting; no more, since timings should stay true.
 WORKERS_FOR_EACH_CORE = 1.5
@@ -33,7 +34,7 @@ def run(title: str, arguments: list[str], measuring: Sequence[str] = (), **envir
     code = subprocess.run(
         command,
         cwd=reachable.REPOSITORY,
-        env={**os.environ, "PYTHONDEVMODE": "1", **environment},
+        env={**os.environ, **DEVELOPMENT, **environment},
         check=False,
     ).returncode
     print(

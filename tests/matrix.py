@@ -18,6 +18,8 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
 MATRIX: dict[str, Any] = PROJECT["tool"]["matrix"]
+#: Every warning is heard; checking the memory of what is written in C as well would make each test half as slow again.
+DEVELOPMENT = {"PYTHONDEVMODE": "1", "PYTHONMALLOC": "pymalloc"}
 
 
 def cells() -> list[dict[str, str]]:
@@ -55,7 +57,7 @@ def test(django: str, versions: str, arguments: list[str]) -> int:
         [python, "manage.py", "makemigrations", "--check", "--dry-run"],
         [python, "-m", "pytest", "-n", "2", "--dist", "worksteal", *arguments],
     ]
-    kept = {**os.environ, "PIP_CONSTRAINT": str(file), "PYTHONDEVMODE": "1"}
+    kept = {**os.environ, **DEVELOPMENT, "PIP_CONSTRAINT": str(file)}
     codes = (
         subprocess.run(command, cwd=REPOSITORY, env=kept, check=False).returncode for command in commands
     )
