@@ -9,7 +9,7 @@ from tests.reachable import REPOSITORY
 
 APP = REPOSITORY / "altegio_loyalty"
 #: Where a kind has its row or its class.
-AT_HOME = {"admin/kinds.py", "admin/desk/offers/withdrawals.py", "admin/desk/offers/promotions.py"}
+AT_HOME = {"admin/kinds.py", "admin/desk/offers.py"}
 
 
 def test_no_screen_knows_a_kind_by_its_name() -> None:

@@ -109,7 +109,9 @@ class OperationForm(forms.Form):
             return None
         wanted = self._posted("choice") if self.is_bound else self.asked_choice
         if wanted:
-            return next((offer for offer in self.offers.selectable if offer.value == wanted), None)
+            # A card is shown also with why it cannot be used.
+            offers = self.offers.all if self.kind.takes_amount else self.offers.usable
+            return next((offer for offer in offers if offer.value == wanted), None)
         return next(iter([*self.offers.usable, *self.offers.all]), None)
 
     @property

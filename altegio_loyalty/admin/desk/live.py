@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET
 
 from altegio_loyalty import bills, database, exceptions, kinds, services
 from altegio_loyalty.admin.decisions import DECISIONS, carry_out
-from altegio_loyalty.admin.desk.bill import Bill
+from altegio_loyalty.admin.desk.offers import Bill
 from altegio_loyalty.admin.looks import look_of, status_badge
 from altegio_loyalty.admin.pages import ACTS, FOLDER, Page, as_id
 from altegio_loyalty.models import LoyaltyOperation, Visit

@@ -11,8 +11,7 @@ from django.utils.formats import date_format
 
 from altegio_loyalty import kinds
 from altegio_loyalty.admin.desk.live import VisitState
-from altegio_loyalty.admin.desk.offers import OFFERS, Offers
-from altegio_loyalty.admin.desk.offers.withdrawals import CardOffers
+from altegio_loyalty.admin.desk.offers import OFFERS, CardOffers, Offers
 from altegio_loyalty.admin.kinds import TABLE, why_nothing
 from altegio_loyalty.admin.locations import currency_shown
 from altegio_loyalty.admin.pages import Page
