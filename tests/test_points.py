@@ -28,7 +28,7 @@ from urllib3.connection import HTTPConnection
 
 from altegio_loyalty import database, delivery, tasks, throttle
 from altegio_loyalty.delivery import sweep
-from altegio_loyalty.delivery.claims import AttemptLog, Claim, claim_to_send
+from altegio_loyalty.delivery.claims import Claim, claim_to_send
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.sandbox import Sandbox
 from tests.chaos.clock import Clock
@@ -306,7 +306,7 @@ def watching(world: World) -> Iterator[None]:
     """Reach the points as a delivery passes them."""
     database_connection: Any = connection  # its `_commit` is no public one
     call, mark, record, claim, drip = (
-        AttemptLog.call,
+        Claim.call,
         Claim.mark_sent,
         Claim.record,
         claim_to_send,
@@ -314,8 +314,8 @@ def watching(world: World) -> Iterator[None]:
     )
     answer = world.salon.sandbox.api.answer
 
-    def watched_call(log: AttemptLog, purpose: str, ask: Callable[[], Any], *address: Any) -> Any:
-        result = call(log, purpose, ask, *address)
+    def watched_call(of: Claim, purpose: str, ask: Callable[[], Any], *address: Any) -> Any:
+        result = call(of, purpose, ask, *address)
         if purpose == "look":
             world.reach(AFTER_LOOK)
         return result
@@ -352,7 +352,7 @@ def watching(world: World) -> Iterator[None]:
         drip(seconds)
 
     with (
-        mock.patch.object(AttemptLog, "call", watched_call),
+        mock.patch.object(Claim, "call", watched_call),
         mock.patch.object(Claim, "mark_sent", watched_mark),
         mock.patch.object(Claim, "record", watched_record),
         mock.patch.object(sweep, "claim_to_send", watched_claim),

@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 
 from altegio_loyalty import delivery, services, tasks
 from altegio_loyalty.client.v1 import REQUESTS
-from altegio_loyalty.delivery.claims import AttemptLog, Claim
+from altegio_loyalty.delivery.claims import Claim
 from altegio_loyalty.delivery.explained import not_undone, taken_by
 from altegio_loyalty.exceptions import OperationInProgress, OperationNotAllowed
 from altegio_loyalty.models import Location, LoyaltyOperation, OperationAttempt, Visit
@@ -166,18 +166,18 @@ class Machine(RuleBasedStateMachine):
     # Watching
 
     def _watch_the_worker(self) -> None:
-        machine, call, mark, record = self, AttemptLog.call, Claim.mark_sent, Claim.record
+        machine, call, mark, record = self, Claim.call, Claim.mark_sent, Claim.record
 
-        def watched_call(log: AttemptLog, purpose: str, ask: Callable[[], Any], *address: Any) -> Any:
+        def watched_call(claim: Claim, purpose: str, ask: Callable[[], Any], *address: Any) -> Any:
             if purpose == "send":
-                operation = LoyaltyOperation.objects.get(pk=log._operation_id)
+                operation = LoyaltyOperation.objects.get(pk=claim.operation.pk)
                 path, _body = REQUESTS[operation.kind](operation.order)
                 machine.posted[operation.visit_id, path] = operation.pk
                 machine.sent_after_stop += {operation.pk} & machine.stopped
-                return call(log, purpose, ask, *address)
+                return call(claim, purpose, ask, *address)
             name = purpose.replace("_", "-")
             machine._reach(f"before the {name}")
-            result = call(log, purpose, ask, *address)
+            result = call(claim, purpose, ask, *address)
             machine._reach(f"after the {name}")
             return result
 
@@ -194,7 +194,7 @@ class Machine(RuleBasedStateMachine):
             return recorded
 
         for owner, name, watched in (
-            (AttemptLog, "call", watched_call),
+            (Claim, "call", watched_call),
             (Claim, "mark_sent", watched_mark),
             (Claim, "record", watched_record),
         ):

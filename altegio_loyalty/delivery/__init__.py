@@ -4,7 +4,6 @@ No transaction and no lock is held over a call. What is due is in the database a
 broker changes nothing.
 """
 
-from altegio_loyalty.delivery.hold import hold, release
-from altegio_loyalty.delivery.sweep import Report, deliver, run_due
+from altegio_loyalty.delivery.sweep import Report, deliver, hold, release, run_due
 
 __all__ = ["Report", "deliver", "hold", "release", "run_due"]

@@ -27,65 +27,36 @@ PAUSES: tuple[float, ...] = (0.1, 0.4, 1.0, 2.0, 4.0)
 _FAILURES = (DatabaseError, InterfaceError, UnicodeError)
 
 
-class AttemptLog:
-    """The calls made for an operation, kept in memory until they are written together with its result."""
+@dataclass
+class Claim:
+    """The right to work on an operation until the lease ends, and the calls made under it, written with their result."""
 
-    def __init__(self, operation_id: int) -> None:
-        self._operation_id = operation_id
-        self.rows: list[OperationAttempt] = []
+    operation: LoyaltyOperation
+    began: float = field(default_factory=time.monotonic)
+    lease: float = field(default_factory=lambda: get_settings().LEASE_SECONDS)
+    calls: list[OperationAttempt] = field(default_factory=list)
+    #: What the last look showed.
+    shown: VisitDetails | None = None
 
     def call(self, purpose: str, ask: Callable[[], Reply], address: tuple[str, str] = ("", "")) -> Reply:
         """Make the call and keep a row of it, whatever comes. Raises what `ask` raises."""
-        row = OperationAttempt(operation_id=self._operation_id, purpose=purpose, started_at=timezone.now())
+        row = OperationAttempt(operation_id=self.operation.pk, purpose=purpose, started_at=timezone.now())
         row.method, row.path = address
         began = time.monotonic()
         try:
             reply = ask()
         except exceptions.ApiError as error:
-            outcomes = _OF_SEND if purpose == Purpose.SEND else _OF_READ
-            row.outcome = outcomes[policy.meaning_of_send(error)]
+            row.outcome = _outcome_of(purpose, policy.meaning_of_send(error))
             row.http_status, row.answer = error.http_status, error.body
             row.error = policy.reason_of(error).stored()
             raise
         else:
-            row.outcome, row.http_status, row.answer = (
-                CallOutcome.OK,
-                reply.answer.http_status,
-                reply.answer.text,
-            )
+            row.outcome = CallOutcome.OK
+            row.http_status, row.answer = reply.answer.http_status, reply.answer.text
             return reply
         finally:
             row.duration_ms = int((time.monotonic() - began) * 1000)
-            self.rows.append(row)
-
-
-_OF_SEND = {
-    policy.Meaning.NOT_DONE: CallOutcome.NOT_DONE,
-    policy.Meaning.REFUSED: CallOutcome.REFUSED,
-    policy.Meaning.TOKENS_REFUSED: CallOutcome.REFUSED,
-    policy.Meaning.UNKNOWN: CallOutcome.UNKNOWN,
-}
-#: A read that failed leaves nothing unknown but what it would have shown.
-_OF_READ = {
-    **_OF_SEND,
-    policy.Meaning.UNKNOWN: CallOutcome.NOT_READ,
-    policy.Meaning.NOT_DONE: CallOutcome.NOT_READ,
-}
-
-
-@dataclass
-class Claim:
-    """The right to work on an operation until the lease ends, and the log of the calls made under it."""
-
-    operation: LoyaltyOperation
-    began: float = field(default_factory=time.monotonic)
-    lease: float = field(default_factory=lambda: get_settings().LEASE_SECONDS)
-    log: AttemptLog = field(init=False)
-    #: What the last look showed.
-    shown: VisitDetails | None = None
-
-    def __post_init__(self) -> None:
-        self.log = AttemptLog(self.operation.pk)
+            self.calls.append(row)
 
     def seconds_left(self) -> float:
         """Seconds until others may take this worker for dead, by the clock that leaves fewer.
@@ -115,9 +86,8 @@ class Claim:
             end_applies(self.operation)
             may_agree = getattr(self.operation.visit, "has_items", True)  # where that was not asked
             if self.shown and may_agree and not self.operation.is_open:
-                close_agreed(
-                    self.operation.visit_id, self.shown, self.log.rows[0].started_at, self.operation.pk
-                )
+                began = self.calls[0].started_at
+                close_agreed(self.operation.visit_id, self.shown, began, self.operation.pk)
             announce(self.operation)
         else:
             self.operation.refresh_from_db(using=database.alias())
@@ -125,7 +95,7 @@ class Claim:
 
     def _write(self, columns: transitions.Columns) -> bool:
         try:
-            return database.change(self.operation, columns, calls=self.log.rows)
+            return database.change(self.operation, columns, calls=self.calls)
         except _FAILURES as error:
             failure: Exception = error
         charsets = iter(database.OLD_CHARSETS)
@@ -143,20 +113,28 @@ class Claim:
             try:
                 if database.was_committed(self.operation, columns):
                     return True
-                for row in self.log.rows:
+                for row in self.calls:
                     row.pk = None  # of the try that was rolled back
-                return database.change(self.operation, columns, calls=self.log.rows)
+                return database.change(self.operation, columns, calls=self.calls)
             except _FAILURES as error:
                 failure = error
         raise failure
 
     def _within(self, columns: transitions.Columns, last_character: str) -> transitions.Columns:
-        for row in self.log.rows:
+        for row in self.calls:
             row.error, row.answer = within(row.error, last_character), within(row.answer, last_character)
         return {
             name: within(value, last_character) if isinstance(value, str) else value
             for name, value in columns.items()
         }
+
+
+def _outcome_of(purpose: str, meaning: policy.Meaning) -> CallOutcome:
+    if meaning in (policy.Meaning.REFUSED, policy.Meaning.TOKENS_REFUSED):
+        return CallOutcome.REFUSED
+    if purpose != Purpose.SEND:
+        return CallOutcome.NOT_READ  # a read that failed leaves nothing unknown but what it would have shown
+    return CallOutcome.UNKNOWN if meaning is policy.Meaning.UNKNOWN else CallOutcome.NOT_DONE
 
 
 def claim_to_send(operation: LoyaltyOperation) -> Claim | None:
@@ -174,17 +152,9 @@ def _claim(operation: LoyaltyOperation, claimed: Callable[..., transitions.Colum
     return Claim(operation, began) if database.change(operation, claimed(operation, timezone.now())) else None
 
 
-_SIGNALS = {
-    Status.SUCCEEDED: signals.operation_succeeded,
-    Status.REJECTED: signals.operation_rejected,
-    Status.FAILED: signals.operation_failed,
-    Status.ABANDONED: signals.operation_abandoned,
-}
-
-
 def announce(operation: LoyaltyOperation) -> None:
     """Tell the host site. Call after the commit; a receiver that raises is logged by Django and disturbs nothing."""
-    if signal := _SIGNALS.get(Status(operation.status)):
+    if signal := getattr(signals, f"operation_{operation.status}", None):
         signal.send_robust(LoyaltyOperation, operation=operation)
     first_doubt = operation.status == Status.UNCONFIRMED and operation.lookup_count == 0
     is_decided = operation.ending == Ending.DECIDED_DID_NOT_HAPPEN

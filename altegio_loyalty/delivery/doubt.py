@@ -8,9 +8,8 @@ from django.utils import timezone
 from altegio_loyalty import database, exceptions, policy
 from altegio_loyalty.delivery import transitions
 from altegio_loyalty.delivery.claims import Claim, announce, claim_to_look
-from altegio_loyalty.delivery.explained import in_force, is_anothers, last_done_at
+from altegio_loyalty.delivery.explained import in_force, is_anothers, last_done_at, late_effect, own_effect
 from altegio_loyalty.delivery.sending import look, send
-from altegio_loyalty.delivery.shown import late_effect, own_effect
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.kinds import Effect
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
@@ -53,7 +52,7 @@ def look_up(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
         line.note(error)
         return error
     truth = _truth(operation, effect, began)
-    claim.log.rows[-1].outcome = CallOutcome[truth.name]
+    claim.calls[-1].outcome = CallOutcome[truth.name]
     claim.record(**_settled(operation, truth, effect))
     line.note()
     return None

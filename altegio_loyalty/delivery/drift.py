@@ -16,7 +16,6 @@ from altegio_loyalty.client import Order, VisitDetails
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery.explained import beyond_the_log, family, is_done, not_undone, odds, taken_by
 from altegio_loyalty.models import BooksItem, LoyaltyOperation
-from altegio_loyalty.reasons import Reason
 from altegio_loyalty.states import Status
 
 logger = logging.getLogger(__name__)
@@ -173,7 +172,7 @@ def _took_too_much(operation: LoyaltyOperation) -> bool:
 
 def end_applies(cancel: LoyaltyOperation) -> None:
     """What a cancel took back, or found gone, is no longer in force."""
-    odd = Reason.read(cancel.discrepancy)
+    odd = reasons.Reason.read(cancel.discrepancy)
     if not is_done(cancel) or cancel.traits.is_apply or (odd and odd.code == reasons.STILL_SHOWN):
         return
     try:

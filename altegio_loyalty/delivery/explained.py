@@ -1,13 +1,14 @@
-"""How much of what a visit shows the log accounts for."""
+"""How much of what a visit shows the log accounts for, and what of it is an operation's own, as columns of the log."""
 
 import datetime
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import cast
 
 from django.db.models import Max, Q
 
 from altegio_loyalty import database, kinds, reasons
+from altegio_loyalty.delivery.transitions import Columns
+from altegio_loyalty.kinds import Effect
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.querysets import OperationQuerySet
 from altegio_loyalty.reasons import Reason
@@ -67,20 +68,17 @@ def last_cancel_on_visit(operation: LoyaltyOperation) -> datetime.datetime | Non
 
 
 def _last_success(operations: OperationQuerySet) -> datetime.datetime | None:
-    last = operations.filter(status=Status.SUCCEEDED).aggregate(last=Max("finished_at"))["last"]
-    return cast("datetime.datetime | None", last)
+    done = operations.filter(status=Status.SUCCEEDED)
+    last: datetime.datetime | None = done.aggregate(last=Max("finished_at"))["last"]
+    return last
 
 
 def is_done(operation: LoyaltyOperation) -> bool:
     return bool(operation.status == Status.SUCCEEDED)
 
 
-def explained_amount(operation: LoyaltyOperation) -> Decimal:
-    """The sum of what the applies in force took, each as asked where the answer did not show it."""
-    return taken_by(in_force(operation))
-
-
 def taken_by(applies: Iterable[LoyaltyOperation]) -> Decimal:
+    """The sum of what they took, each as asked where the answer did not show it."""
     taken = (apply.applied_amount if apply.applied_amount is not None else apply.amount for apply in applies)
     return sum((amount for amount in taken if amount is not None), Decimal(0))
 
@@ -117,3 +115,41 @@ def odds(there: Decimal, explained: Decimal) -> str:
 def beyond_the_log(there: Decimal, explained: Decimal) -> str:
     """`odds`, but for fewer points."""
     return odds(there, explained) if there > explained else ""
+
+
+def own_effect(operation: LoyaltyOperation, effect: Effect, explained: Decimal | None = None) -> Columns:
+    """Of a call that a look preceded; empty where nothing shows it. `explained` by the log before the call, if known."""
+    if operation.seen_before is None:
+        return {}
+    if operation.traits.is_apply:
+        return _applied(operation, effect, operation.seen_before)
+    explained = taken_by(in_force(operation)) if explained is None else explained
+    return _returned(operation, effect, operation.seen_before, explained)
+
+
+def late_effect(operation: LoyaltyOperation, effect: Effect) -> Columns:
+    """Of an earlier call without an answer, found before the next one: what other operations did since is theirs."""
+    if operation.traits.is_apply:
+        return _applied(operation, effect, explained_since_its_call(operation) or Decimal(0))
+    return {}
+
+
+def _applied(operation: LoyaltyOperation, effect: Effect, before: Decimal) -> Columns:
+    if effect.amount < before:
+        return {}  # changed behind the log's back: what of it is this operation's, nobody can say
+    applied = effect.amount - before
+    columns: Columns = {"applied_amount": applied}
+    if operation.amount is not None and applied > operation.amount:
+        columns["discrepancy"] = beyond_the_log(effect.amount, before + operation.amount)
+    return columns
+
+
+def _returned(operation: LoyaltyOperation, effect: Effect, before: Decimal, explained: Decimal) -> Columns:
+    columns: Columns = {"returned_amount": max(before - effect.amount, Decimal(0))}
+    # Where the log explains none of it, somebody else took all, and the person saw that and undid it.
+    if operation.traits.moves_points and explained:
+        columns["discrepancy"] = odds(before, explained)
+    if effect.is_there:
+        figures = {"there": str(effect.amount)}
+        columns["discrepancy"] = Reason(reasons.STILL_SHOWN, figures).stored(300)
+    return columns

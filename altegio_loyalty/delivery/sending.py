@@ -11,22 +11,10 @@ from django.utils import timezone
 
 from altegio_loyalty import bills, database, exceptions, kinds, policy
 from altegio_loyalty.client import Order, Reply, Vendor, VisitDetails
-from altegio_loyalty.delivery import transitions
+from altegio_loyalty.delivery import explained, transitions
 from altegio_loyalty.delivery.claims import Claim
-from altegio_loyalty.delivery.explained import (
-    explained_amount,
-    in_force,
-    is_anothers,
-    last_cancel_on_visit,
-    last_done_at,
-    odds,
-    taken_by,
-)
-from altegio_loyalty.delivery.shown import late_effect, own_effect
 from altegio_loyalty.gateway import Line
-from altegio_loyalty.kinds import Effect
 from altegio_loyalty.models import LoyaltyOperation
-from altegio_loyalty.policy import Meaning
 from altegio_loyalty.states import Purpose
 
 logger = logging.getLogger(__name__)
@@ -66,11 +54,11 @@ def send(claim: Claim, *, for_person: bool) -> exceptions.ApiError | None:
     return failure
 
 
-def look(claim: Claim, client: Vendor, purpose: Purpose) -> Effect:
+def look(claim: Claim, client: Vendor, purpose: Purpose) -> kinds.Effect:
     """What the visit shows now of the operation's effect. Raises a subclass of `exceptions.ApiError`."""
     order, undone = claim.operation.order, _known_as_undone(claim.operation)
     address = client.address(order, sends=False)
-    reply = claim.log.call(purpose, lambda: _judged(client.look(order), order, undone), address)
+    reply = claim.call(purpose, lambda: _judged(client.look(order), order, undone), address)
     claim.shown = reply.visit
     return kinds.effect_on(reply.visit, order)
 
@@ -79,7 +67,7 @@ def _known_as_undone(operation: LoyaltyOperation) -> int | None:
     """For `kinds.effect_on`: rows that stay as undone are no riddle where a cancel of the log undid something."""
     if operation.unanswered_at is None or not operation.traits.is_apply:
         return None
-    return sys.maxsize if last_done_at(operation, is_apply=False) else 0
+    return sys.maxsize if explained.last_done_at(operation, is_apply=False) else 0
 
 
 def _judged(reply: Reply, order: Order, undone_before: int | None) -> Reply:
@@ -92,24 +80,24 @@ def _judged(reply: Reply, order: Order, undone_before: int | None) -> Reply:
     return reply
 
 
-def _already_as_wanted(claim: Claim, seen: Effect, began: datetime.datetime) -> transitions.Columns:
+def _already_as_wanted(claim: Claim, seen: kinds.Effect, began: datetime.datetime) -> transitions.Columns:
     operation, now = claim.operation, timezone.now()
     is_apply = operation.traits.is_apply
-    if operation.unanswered_at is not None and not is_anothers(operation, seen.amount):
-        done_at = last_done_at(operation, is_apply=not is_apply)
+    if operation.unanswered_at is not None and not explained.is_anothers(operation, seen.amount):
+        done_at = explained.last_done_at(operation, is_apply=not is_apply)
         if columns := transitions.looked_at_again(operation, began, done_at):
             return columns
         # A call of this operation stayed without an answer, and no other one explains what is there: its late effect.
-        return transitions.found(now, late_effect(operation, seen))
-    applies = in_force(operation)
+        return transitions.found(now, explained.late_effect(operation, seen))
+    applies = explained.in_force(operation)
     # A read may lag behind what the log says was applied, or taken back, moments ago.
     if seen.is_there != bool(applies):
-        done_at = last_done_at(operation, is_apply=not seen.is_there)
+        done_at = explained.last_done_at(operation, is_apply=not seen.is_there)
         if columns := transitions.looked_at_again(operation, began, done_at):
             return columns
     # What a promotion takes off may change with the bill; that it was not applied from here is what counts.
     may_compare = operation.traits.moves_points or not applies
-    odd = odds(seen.amount, taken_by(applies)) if may_compare else ""
+    odd = explained.odds(seen.amount, explained.taken_by(applies)) if may_compare else ""
     if operation.traits.is_apply:
         return transitions.already_there(now, seen.amount, odd)
     return transitions.nothing_to_cancel(now, odd)
@@ -122,10 +110,11 @@ def _looked_at_again(
     columns = None
     if operation.traits.is_apply:
         # A doubt of this call could take what was applied moments ago for its own.
-        columns = transitions.looked_at_again(operation, began, last_done_at(operation, is_apply=True))
+        since = explained.last_done_at(operation, is_apply=True)
+        columns = transitions.looked_at_again(operation, began, since)
     if columns is None and order != operation.order:
         # Nor may the bill show what was taken back, with whichever card.
-        columns = transitions.looked_at_again(operation, began, last_cancel_on_visit(operation))
+        columns = transitions.looked_at_again(operation, began, explained.last_cancel_on_visit(operation))
     return columns
 
 
@@ -143,10 +132,10 @@ def _within_the_bill(order: Order, visit: VisitDetails | None) -> Order | None:
 def _post(claim: Claim, client: Vendor, order: Order) -> exceptions.ApiError | None:
     operation = claim.operation
     # Now: nothing but the result is to be asked of the database once the call is made.
-    explained = Decimal(0) if operation.traits.is_apply else explained_amount(operation)
+    by_log = Decimal(0) if operation.traits.is_apply else explained.taken_by(explained.in_force(operation))
     undone = kinds.undone_count(claim.shown, order) if claim.shown else 0
     try:
-        reply = claim.log.call(
+        reply = claim.call(
             Purpose.SEND,
             lambda: _judged(client.send(order, send_within=claim.seconds_left()), order, undone),
             client.address(order, sends=True),
@@ -155,12 +144,12 @@ def _post(claim: Claim, client: Vendor, order: Order) -> exceptions.ApiError | N
         _record_failure(claim, error, policy.meaning_of_send(error))
         return error
     claim.shown, effect = reply.visit, kinds.effect_on(reply.visit, order)
-    columns = transitions.succeeded(timezone.now(), own_effect(operation, effect, explained))
+    columns = transitions.succeeded(timezone.now(), explained.own_effect(operation, effect, by_log))
     if not claim.record(**columns):
         text = "Operation %s was done, but its lease had ended; a look-up will find it."
         logger.warning(text, operation.pk, extra=operation.log_fields)
     try:
-        bills.keep_answer(operation, reply.visit, claim.log.rows[-1])
+        bills.keep_answer(operation, reply.visit, claim.calls[-1])
     except (DatabaseError, InterfaceError):
         # The result is recorded; what the list of visits shows may be old.
         text = "The figures of visit %s could not be kept."
@@ -168,14 +157,14 @@ def _post(claim: Claim, client: Vendor, order: Order) -> exceptions.ApiError | N
     return None
 
 
-def _record_failure(claim: Claim, error: exceptions.ApiError, meaning: Meaning) -> None:
+def _record_failure(claim: Claim, error: exceptions.ApiError, meaning: policy.Meaning) -> None:
     operation, now = claim.operation, timezone.now()
     reason = policy.reason_of(error).stored()
-    if meaning is Meaning.UNKNOWN:
+    if meaning is policy.Meaning.UNKNOWN:
         columns = transitions.put_in_doubt(now, reason)
-    elif meaning is Meaning.REFUSED:
+    elif meaning is policy.Meaning.REFUSED:
         columns = transitions.refused(now, reason)
-    elif meaning is Meaning.TOKENS_REFUSED:
+    elif meaning is policy.Meaning.TOKENS_REFUSED:
         columns = transitions.waits_for_tokens(operation, now, reason)
     else:
         uses_attempt = not isinstance(error, exceptions.Throttled)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from altegio_loyalty import services
 from altegio_loyalty.client import Reply
-from altegio_loyalty.delivery.claims import AttemptLog, claim_to_send
+from altegio_loyalty.delivery.claims import Claim, claim_to_send
 from altegio_loyalty.exceptions import NoAnswer, OperationNotAllowed
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.wording import reason
@@ -215,12 +215,12 @@ def test_withdrawal_after_the_unanswered_cancel__explains_none_of_its_late_effec
 
 def test_call__is_kept_with_how_long_it_took() -> None:
     """In milliseconds, also where it failed."""
-    clock, log = Clock(), AttemptLog(1)
+    clock, claim = Clock(), Claim(LoyaltyOperation(pk=1))
 
     def ask() -> Reply:
         clock.passed += 1000
         raise NoAnswer("Altegio did not answer.")
 
     with clock.running(), pytest.raises(NoAnswer):
-        log.call("look", ask)
-    assert 1_000_000 <= (log.rows[0].duration_ms or 0) < 1_001_000
+        claim.call("look", ask)
+    assert 1_000_000 <= (claim.calls[0].duration_ms or 0) < 1_001_000
