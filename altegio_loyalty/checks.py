@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections, router
 
 from altegio_loyalty import bell, conf, watch
-from altegio_loyalty.client.versions import VERSIONS, version_of
+from altegio_loyalty.client import VERSIONS, version_of
 from altegio_loyalty.fields import key_ring
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.throttle import PATIENCE
@@ -131,20 +131,16 @@ def _check_safe(settings: conf.LoyaltySettings) -> Iterator[Found]:
 
 def _check_rows() -> Iterator[Found]:
     """What only the database can tell."""
-    database = connections[router.db_for_write(LoyaltyOperation)]
+    database, table = connections[router.db_for_write(LoyaltyOperation)], LoyaltyOperation._meta.db_table
     if database.vendor == "mysql":
         with database.cursor() as cursor:
             # The table's charset, which is what holds the texts.
-            cursor.execute(f"SHOW FULL COLUMNS FROM {LoyaltyOperation._meta.db_table} LIKE 'last_error'")
+            cursor.execute(f"SHOW FULL COLUMNS FROM {table} LIKE 'last_error'")
             collation = str(cursor.fetchone()[2])
         if not collation.startswith("utf8mb4"):
             text = (
                 f"The log's table holds texts as {collation}: letters that it does not know are kept as “?”."
             )
-            yield (
-                "W010",
-                text,
-                f"ALTER TABLE {LoyaltyOperation._meta.db_table} CONVERT TO CHARACTER SET utf8mb4",
-            )
+            yield "W010", text, f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4"
     for text in watch.stalled():
         yield "W012", text, "Run a Celery worker and beat, or deliver_due_operations from cron."

@@ -11,7 +11,7 @@ import pytest
 from django.dispatch import Signal
 
 from altegio_loyalty import conf, services, signals
-from altegio_loyalty.client.versions import VERSIONS, version_of
+from altegio_loyalty.client import VERSIONS, version_of
 from tests.reachable import REPOSITORY
 
 PAGES = [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").glob("*.md"))]

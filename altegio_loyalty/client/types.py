@@ -54,18 +54,14 @@ class Credentials:
     to_header.alters_data = True  # type: ignore[attr-defined]  # for templates, as in `Hidden`
 
 
-def to_id(value: object) -> int:
+def to_id(value: Any) -> int:
     """An Altegio id, as a number or a text; 0 stands for none. Raises `Malformed` for anything else."""
     if value is None:
         return 0
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
         value = Decimal(value.strip())
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, Decimal))
-        or not 0 <= value <= LARGEST_ID
-        or value != int(value)
-    ):
+    is_number = isinstance(value, (int, Decimal)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= LARGEST_ID or value != int(value):
         raise Malformed("an id is not a whole number")
     return int(value)
 

@@ -10,8 +10,8 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ValidationError
 
 from altegio_loyalty import conf, database, exceptions, kinds, watch
+from altegio_loyalty.client import VERSIONS, version_of
 from altegio_loyalty.client.types import CENT, LARGEST_AMOUNT, LARGEST_ID
-from altegio_loyalty.client.versions import VERSIONS, version_of
 from altegio_loyalty.models import LONGEST_LOGIN, Location, LoyaltyOperation, Visit
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.texts import gettext as _
