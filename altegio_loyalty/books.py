@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
@@ -9,6 +10,7 @@ from decimal import Decimal
 from operator import methodcaller
 from typing import Any, TypeVar
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Min, Q
 from django.utils import timezone
 
@@ -74,7 +76,7 @@ def check(
             books, _is_new = location.books.get_or_create(day=each, defaults={"problem": _GOES_ON})
             at = books.checked_at
             if at and (day or (at < hold.began_at if hold else not _is_over(each, location, at))):
-                books.checked_at, books.next_try_at, books.cursor, books.listing = None, None, 0, {}
+                books.checked_at, books.next_try_at, books.cursor, books.listing = None, None, 0, ""
             is_due = day or books.next_try_at is None or books.next_try_at <= timezone.now()
             if books.checked_at is None and is_due and not evening.is_over:
                 evening.compare(books)
@@ -120,13 +122,12 @@ def _kept(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Evening:
-    """One location's turn."""
-
     def __init__(self, location: Location, ends_at: float, *, waits: bool, is_held: bool) -> None:
         self.location, self.ends_at, self.began = location, ends_at, timezone.now()
         self.waits, self.is_held = waits, is_held
         self.line = Line(location, reads_for=throttle.FOR_BOOKS, patience=0.0)
         self.items = BooksItem.objects.using(database.alias()).filter(location=location)
+        self.listing: dict[str, Any] = {}
 
     @property
     def is_over(self) -> bool:
@@ -134,11 +135,10 @@ class _Evening:
 
     def compare(self, books: BooksOfDay) -> None:
         """Compare the day from its cursor on, and keep what was found, or why it could not be."""
-        had_problem = books.problem not in _NO_TROUBLE
-        if (
-            books.problem != _GOES_ON
-        ):  # the list is tried again; what was compared without it, once more when it is there
-            books.listing = {"lacked": bool(books.cursor and books.listing.keys() & {"why", "lacked"})}
+        had_problem, self.listing = books.problem not in _NO_TROUBLE, json.loads(books.listing or "{}")
+        # The list is tried again; what was compared without it, once more when it is there.
+        if books.problem != _GOES_ON:
+            self.listing = {"lacked": bool(books.cursor and self.listing.keys() & {"why", "lacked"})}
         try:
             books.problem = self._why_not(books.day) or self._compare_visits(books)
         except exceptions.ApiError as error:
@@ -148,6 +148,8 @@ class _Evening:
         now = timezone.now()
         books.checked_at = None if books.problem not in ("", _NO_LIST) else now
         books.next_try_at = now if books.problem == _GOES_ON else now + AGAIN_AFTER
+        # In ASCII, which a column of any charset holds.
+        books.listing = json.dumps(self.listing, cls=DjangoJSONEncoder)
         books.save()
         if books.checked_at or (books.problem not in _NO_TROUBLE and not had_problem):
             signals.books_checked.send_robust(BooksOfDay, books=books)
@@ -161,7 +163,7 @@ class _Evening:
     def _compare_visits(self, books: BooksOfDay) -> str:
         """Returns why not all could be compared, or an empty text."""
         listed, own = self._listed(books), self._asked_on(books.day)
-        if listed is not None and books.listing.pop("lacked", False):
+        if listed is not None and self.listing.pop("lacked", False):
             books.cursor = 0
         if not books.cursor:
             books.operation_count = books.visit_count = books.unread_count = 0
@@ -178,8 +180,8 @@ class _Evening:
         if books.unread_count:
             books.cursor = 0
             return Reason(reasons.VISITS_NOT_READ, {"count": str(books.unread_count)}).stored()
-        why = str(books.listing.get("why", ""))
-        books.listing = {"why": why} if why else {}
+        why = str(self.listing.get("why", ""))
+        self.listing = {"why": why} if why else {}
         return why
 
     def _compare_visit(self, books: BooksOfDay, visit_id: int, rows: Rows | None, count: int = 0) -> None:
@@ -212,9 +214,8 @@ class _Evening:
         """How many operations each visit has that were asked for on the day, or ended on it."""
         within = [moments.start_of(day, self.location.zone, days=count) for count in (0, 1)]
         asked = database.operations().filter(Q(created_at__range=within) | Q(finished_at__range=within))
-        return Counter(
-            asked.filter(visit__location=self.location).order_by().values_list("visit_id", flat=True)
-        )
+        here = asked.filter(visit__location=self.location).order_by()
+        return Counter(here.values_list("visit_id", flat=True))
 
     def _known(self, visit_id: int) -> list[LoyaltyOperation]:
         """The operations of the visit, newest first; `_NotComparable` where one may still take effect."""
@@ -240,7 +241,7 @@ class _Evening:
 
         In whose time its days are, nobody says: those beside it are asked for as well.
         """
-        here, one_day, kept = self.location.pk, datetime.timedelta(days=1), books.listing
+        here, one_day, kept = self.location.pk, datetime.timedelta(days=1), self.listing
         listed, rows = defaultdict[int, Rows](list), kept.setdefault("rows", {})
         try:
             while not (kept.get("is_whole") or kept.get("why")):

@@ -1,10 +1,7 @@
 """What comparing the log with Altegio's books found: a row for each location and day, and one for each thing at odds."""
 
-import json
 from decimal import Decimal
-from typing import Any
 
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.template.loader import render_to_string
 from django.utils import timezone
@@ -25,26 +22,6 @@ class Verdict(models.IntegerChoices):
     UNCHECKED = 2, gettext_lazy("could not be checked")
 
 
-class JsonText(models.TextField):  # type: ignore[type-arg]
-    """A dictionary as ASCII, which every column holds. Django's own field opens each database for a system check."""
-
-    def deconstruct(self) -> Any:
-        name, _path, args, kwargs = super().deconstruct()
-        return name, "django.db.models.TextField", args, kwargs
-
-    def from_db_value(self, value: str, expression: object, connection: object) -> Any:
-        return self.to_python(value)
-
-    def to_python(self, value: Any) -> Any:
-        return json.loads(value or "{}") if isinstance(value, str) else value
-
-    def get_prep_value(self, value: Any) -> str:
-        return json.dumps(value, cls=DjangoJSONEncoder)
-
-    def value_to_string(self, obj: models.Model) -> str:
-        return self.get_prep_value(self.value_from_object(obj))
-
-
 class BooksOfDay(models.Model):
     """One location's day, its own: how far it was compared, and what both sides come to."""
 
@@ -59,8 +36,8 @@ class BooksOfDay(models.Model):
     points = models.DecimalField(max_digits=14, decimal_places=2, default=Decimal(0))
     #: Why it could not be compared, or not wholly; as `reasons` keeps it.
     problem = models.CharField(max_length=300, blank=True, default="")
-    #: What was read of the chain's list until now, or why it could not be; empty once the day is compared.
-    listing: "models.TextField[Any, Any]" = JsonText(default=dict)
+    #: What was read of the chain's list until now, or why it could not be, as JSON; empty once the day is compared.
+    listing = models.TextField(default="")
     checked_at = models.DateTimeField(null=True, blank=True)
     next_try_at = models.DateTimeField(null=True, blank=True)
 

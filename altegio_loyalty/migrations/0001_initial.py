@@ -80,7 +80,7 @@ class Migration(migrations.Migration):
                 ('unread_count', models.PositiveIntegerField(default=0)),
                 ('points', models.DecimalField(decimal_places=2, default=Decimal('0'), max_digits=14)),
                 ('problem', models.CharField(blank=True, default='', max_length=300)),
-                ('listing', models.TextField(default=dict)),
+                ('listing', models.TextField(default='')),
                 ('checked_at', models.DateTimeField(blank=True, null=True)),
                 ('next_try_at', models.DateTimeField(blank=True, null=True)),
                 ('location', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='books', to='altegio_loyalty.location')),
