@@ -10,7 +10,6 @@ from celery import current_app, shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings as django_settings
 from django.core.management import call_command
-from django.db import transaction
 
 import altegio_loyalty.client.connection  # noqa: F401  once, before a worker forks
 from altegio_loyalty import books, database, delivery, retention
@@ -63,9 +62,8 @@ def check_books() -> None:
 def send_monthly_report() -> None:
     """Mail the report of the month that is over to REPORT_EMAILS, once. For beat, once a day; twice at once is harmless."""
     database.drop_old_connection()
-    call_command(
-        "send_altegio_report", verbosity=0
-    )  # which stands above the tasks, as the screens' tables do
+    # It stands above the tasks, as the screens' tables do.
+    call_command("send_altegio_report", verbosity=0)
 
 
 def sweep_limit(task: Any = retry_due_operations) -> float | None:
@@ -114,16 +112,3 @@ def _publish(task: Any, *args: int) -> None:
         _broker.silent_until = time.monotonic() + SILENCE_SECONDS
         text = "No worker could be told of operation %s; the next sweep takes it."
         logger.warning(text, *args or ("any",), exc_info=True)
-
-
-def ring_on_commit(operation_id: int, using: str, *, in_batch: bool) -> None:
-    """`ring`, when the open transaction commits; at once where none is open.
-
-    Not for one of many where tasks run eagerly: the page that asked for them would wait for all. It goes on by itself.
-    """
-    if in_batch and current_app.conf.task_always_eager:
-        return
-    connection = transaction.get_connection(using)
-    if not connection.in_atomic_block and not connection.get_autocommit():
-        return  # manual transactions have no such hook; the next sweep after the commit finds the operation
-    transaction.on_commit(lambda: ring(operation_id), using=using, robust=True)
