@@ -1,4 +1,4 @@
-"""Who may see what: which locations, and whether a phone.
+"""Who may see what: which locations, and whether a phone; and the groups that a salon begins with.
 
 A location is given to a person, or to a group of theirs, in the admin. Superusers and whoever has the permission
 "all_locations" see everything. As long as no location was ever given to anybody, the site does not use this, and everybody
@@ -11,6 +11,7 @@ from operator import or_
 from typing import Any, TypeVar
 
 from django.conf import settings
+from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import ValidationError
 from django.db import models, router
 from django.db.models import Q, QuerySet
@@ -18,6 +19,7 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 from django.utils import timezone
 
+from altegio_loyalty import kinds
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.texts import gettext_lazy as _
 
@@ -30,6 +32,12 @@ _CLOSED = 0
 MOST_PHONES_MISSED, PHONES_COUNT_FOR = 30, datetime.timedelta(days=1)
 #: Of a key that may be empty, and that leads one way.
 ONE_WAY: Any = {"blank": True, "related_name": "+"}
+_SEES = ("view_visit", "view_loyaltyoperation", "view_operationattempt")
+#: Each kind of operation has a permission of its own name.
+_ACTS = tuple(kinds.TABLE)
+_DECIDES = ("resolve_operation", "view_location", "change_location")
+#: The groups: Reception, who act, and Manager, who also decide and keep the tokens.
+ROLES = {"Reception": _SEES + _ACTS, "Manager": _SEES + _ACTS + _DECIDES}
 _NOT_BOTH = _("Choose a person or a group, not both.")
 
 
@@ -194,3 +202,18 @@ def find_phone(user: Any, visits: QuerySet[Row], spellings: set[str]) -> list[An
     if found != []:
         search.delete()
     return found
+
+
+def make_groups(*, complete: bool = False) -> list[tuple[Group, bool, list[Permission]]]:
+    """Make those that are not there. One that is there stays as it is, or with `complete` is given what it lacks.
+
+    Returns each, whether it is new, and what it lacked.
+    """
+    ours, made = Permission.objects.filter(content_type__app_label="altegio_loyalty"), []
+    for name, codenames in ROLES.items():
+        group, is_new = Group.objects.get_or_create(name=name)
+        lacking = list(ours.filter(codename__in=codenames).exclude(group=group))
+        if is_new or complete:
+            group.permissions.add(*lacking)
+        made.append((group, is_new, lacking))
+    return made

@@ -13,10 +13,9 @@ from django.db.models import Model, Q
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 
-from altegio_loyalty.access import given_to, hold_access, is_bound, is_closed
+from altegio_loyalty.access import ROLES, given_to, hold_access, is_bound, is_closed, make_groups
 from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.models import Location, LocationAccess
-from altegio_loyalty.roles import ROLES, make_groups
 from altegio_loyalty.texts import gettext as _
 
 #: So many people, and so many groups, stand on the page at once; the search finds the others.

@@ -15,10 +15,9 @@ from django.db.models import Q
 from django.test import Client
 from django.urls import reverse
 
-from altegio_loyalty.access import LocationsClosed, visible_to
+from altegio_loyalty.access import ROLES, LocationsClosed, visible_to
 from altegio_loyalty.admin import giving
 from altegio_loyalty.models import Location, LocationAccess
-from altegio_loyalty.roles import ROLES
 
 pytestmark = pytest.mark.django_db
 

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from altegio_loyalty.roles import make_groups
+from altegio_loyalty.access import make_groups
 
 
 class Command(BaseCommand):
