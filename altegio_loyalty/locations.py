@@ -106,9 +106,7 @@ class Location(models.Model):
         row.note_tokens()
         return row
 
-    def refresh_from_db(
-        self, using: str | None = None, fields: Any = None, from_queryset: Any = None
-    ) -> None:
+    def refresh_from_db(self, using: Any = None, fields: Any = None, from_queryset: Any = None) -> None:
         super().refresh_from_db(using, fields, from_queryset)
         self.note_tokens(fields)  # also where Django loads a deferred token
 

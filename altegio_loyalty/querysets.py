@@ -7,19 +7,7 @@ from operator import or_
 from typing import Any, Self
 
 from django.db import models
-from django.db.models import (
-    Case,
-    Count,
-    DateTimeField,
-    Exists,
-    ExpressionWrapper,
-    F,
-    Max,
-    OuterRef,
-    Q,
-    When,
-    Window,
-)
+from django.db.models import Case, Count, Exists, F, Max, OuterRef, Q, When, Window
 from django.db.models.functions import Coalesce, RowNumber
 
 from altegio_loyalty import kinds
@@ -137,7 +125,7 @@ class OperationQuerySet(models.QuerySet[Any]):
             is_answered,
             operation=OuterRef("pk"),
             purpose=Purpose.LOOK_UP,
-            started_at__gte=ExpressionWrapper(since + settle, DateTimeField()),
+            started_at__gte=models.ExpressionWrapper(since + settle, models.DateTimeField()),
         )
 
     def with_last_event(self) -> Any:
