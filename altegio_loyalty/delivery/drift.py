@@ -5,7 +5,7 @@ import datetime
 import logging
 from decimal import Decimal
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.db import DatabaseError, InterfaceError
 from django.db.models import Q
@@ -15,15 +15,15 @@ from altegio_loyalty import database, exceptions, kinds, reasons, signals
 from altegio_loyalty.client import Order, VisitDetails
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery.explained import beyond_the_log, family, is_done, not_undone, odds, taken_by
+from altegio_loyalty.delivery.transitions import Moment
 from altegio_loyalty.models import BooksItem, LoyaltyOperation
 from altegio_loyalty.states import Status
 
 logger = logging.getLogger(__name__)
+Operations: TypeAlias = list[LoyaltyOperation]
 
 
-def judge_reading(
-    visit_id: int, details: VisitDetails, known: list[LoyaltyOperation], read_at: datetime.datetime
-) -> None:
+def judge_reading(visit_id: int, details: VisitDetails, known: Operations, read_at: Moment) -> None:
     """Compare a reading, begun at `read_at`, with the log: for each card, and each promotion of it, that the log knows.
 
     An apply that is gone from the visit counts no more. The last operation to suspect bears a mark where the visit shows
@@ -38,9 +38,7 @@ def judge_reading(
     close_agreed(visit_id, details, read_at)
 
 
-def _note_changes(
-    visit_id: int, details: VisitDetails, known: list[LoyaltyOperation], read_at: datetime.datetime
-) -> None:
+def _note_changes(visit_id: int, details: VisitDetails, known: Operations, read_at: Moment) -> None:
     is_in_order = all(hasattr(row, "last_event") for row in known)
     if is_in_order and not list(_changes(details, known, read_at)):
         return
@@ -58,7 +56,7 @@ def _note_changes(
                 signals.operation_needs_attention.send_robust(LoyaltyOperation, operation=row)
 
 
-def _changes(details: VisitDetails, operations: list[LoyaltyOperation], read_at: datetime.datetime) -> Any:
+def _changes(details: VisitDetails, operations: Operations, read_at: Moment) -> Any:
     """The rows that a reading changes, with their columns."""
     for rows in _families(operations).values():
         if not any(row.is_open for row in rows):
@@ -66,7 +64,7 @@ def _changes(details: VisitDetails, operations: list[LoyaltyOperation], read_at:
                 yield from _changes_of(details, rows, read_at)
 
 
-def _changes_of(details: VisitDetails, rows: list[LoyaltyOperation], read_at: datetime.datetime) -> Any:
+def _changes_of(details: VisitDetails, rows: Operations, read_at: Moment) -> Any:
     effect = kinds.effect_on(details, rows[-1].order)
     ended = [row for row in rows if row.finished_at]
     # An apply that ended as not done may come late where a call of it stayed without an answer.
@@ -92,9 +90,7 @@ def _changes_of(details: VisitDetails, rows: list[LoyaltyOperation], read_at: da
         yield from ((row, {"discrepancy": ""}) for row in rows if row.discrepancy and not _took_too_much(row))
 
 
-def close_agreed(
-    visit_id: int, details: VisitDetails, read_at: datetime.datetime, own_pk: int | None = None
-) -> None:
+def close_agreed(visit_id: int, details: VisitDetails, read_at: Moment, own_pk: int | None = None) -> None:
     """Close the open items of the books about which a reading of the visit, as of then, and the log agree. Best effort.
 
     Where it is the answer to an operation's own call, `own_pk` is that one's: it ended after the call began.
@@ -113,26 +109,24 @@ def close_agreed(
             items.filter(pk__in=agreed).update(closed_at=timezone.now())
 
 
-def is_unsettled(rows: list[LoyaltyOperation]) -> bool:
+def is_unsettled(rows: Operations) -> bool:
     """Whether something of the visit is not finished, or may still take effect."""
     since = timezone.now() - time_to_arrive()
     return any(row.is_open or (row.unanswered_at and row.unanswered_at > since) for row in rows)
 
 
-def sides(details: VisitDetails, operations: list[LoyaltyOperation]) -> list[BooksItem]:
+def sides(details: VisitDetails, operations: Operations) -> list[BooksItem]:
     """Both sides of each card, and each promotion of it, that either knows. Raises `exceptions.RowNotKnown`."""
     shown: list[tuple[str, int, int | None]] = [
         (kinds.APPLY_CARD_WITHDRAWAL.name, card, None) for card in details.used_cards
     ]
     shown += [(kinds.APPLY_DISCOUNT_PROGRAM.name, *pair) for pair in details.applied_promotions]
-    families: dict[Any, list[LoyaltyOperation]] = {what: [] for what in shown}
+    families: dict[Any, Operations] = {what: [] for what in shown}
     families.update(_families(operations))
     return [_side(details, *what) for what in families.items()]
 
 
-def _side(
-    details: VisitDetails, what: tuple[str, int, int | None], rows: list[LoyaltyOperation]
-) -> BooksItem:
+def _side(details: VisitDetails, what: tuple[str, int, int | None], rows: Operations) -> BooksItem:
     name, card, program = what
     order = Order(kind=name, location_id=0, visit_id=0, record_id=0, card_id=card, program_id=program)
     effect, done = kinds.effect_on(details, order), not_undone(filter(is_done, rows))
@@ -145,9 +139,9 @@ def _side(
     return BooksItem(card_id=card, program_id=program or 0, operation=marked, **figures)
 
 
-def _families(operations: list[LoyaltyOperation]) -> dict[Any, list[LoyaltyOperation]]:
+def _families(operations: Operations) -> dict[Any, Operations]:
     """By the apply, its card and promotion, in the order of what became of them."""
-    families: dict[Any, list[LoyaltyOperation]] = {}
+    families: dict[Any, Operations] = {}
     for row in sorted(operations, key=attrgetter("last_event", "pk")):
         if kinds.is_known(row.kind):
             what = kinds.family_of(row.kind)[0], row.card_id, row.program_id
