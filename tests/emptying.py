@@ -38,7 +38,8 @@ def _empty(alias: str) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _tables_are_emptied() -> Iterator[None]:
-    flush = TransactionTestCase._fixture_teardown
+    cases: Any = TransactionTestCase  # of what is private there no type is known
+    flush = cases._fixture_teardown
     as_made: dict[str, list[Any]] = {}
 
     def tear_down(case: Any) -> None:
