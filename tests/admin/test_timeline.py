@@ -6,6 +6,7 @@ import datetime
 import html
 import json
 import re
+import uuid
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -117,3 +118,26 @@ def test_link__says_what_it_is_without_the_client_and_leads_back(log: Log, reade
         f"Operation {operation.pk}, withdraw points, 100, less than asked: http://testserver{page_of(operation)}"
     )
     assert f'href="{page_of(operation).replace("change", "timeline")}"' in page
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"requested_by_login": "", "idempotency_key": "order-7"}, "By a program."),
+        (
+            {"requested_by_login": "ann", "idempotency_key": "order-7"},
+            "By the site’s own code, in this person’s name.",
+        ),
+        ({"requested_by_login": "ann", "idempotency_key": "admin:1:ab:100"}, "On the visit’s page."),
+        (
+            {"requested_by_login": "ann", "idempotency_key": "admin:1:ab:100", "batch": uuid.UUID(int=7)},
+            "One of several that were asked for together.",
+        ),
+    ],
+)
+def test_timeline__says_from_where_it_was_asked(
+    reader: Client, log: Log, columns: dict[str, Any], said: str
+) -> None:
+    page = reader.get(page_of(log.add(Status.SUCCEEDED, **columns))).content.decode()
+    begins = page.partition(f"Key {columns['idempotency_key']}")[0]
+    assert begins.rstrip().endswith(f">{said}")
