@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["altegio_loyalty.sandbox.pytest_plugin", "tests.skips", "tests.emptying"]
 
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
-ONE_DATABASE_IS_ENOUGH = {"redis", "rabbitmq", "browser", "contract", "axe"}
+ONE_DATABASE_IS_ENOUGH = {"one_database", "redis", "rabbitmq", "browser", "contract", "axe"}
 MARKER_OF_ENGINE = {"postgresql": "postgres", "mysql": "mariadb", "sqlite3": "sqlite"}
 
 

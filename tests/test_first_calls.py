@@ -26,7 +26,7 @@ from tests.delivery.salon import CANCEL, WITHDRAWAL, Salon, Status
 from tests.sandbox import contract
 
 __all__ = ["salon"]
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.one_database, pytest.mark.django_db(transaction=True)]
 
 PERSONAL = ("Jane", "Doe,", "5550175", "sandbox-partner-token", "sandbox-user-token")
 

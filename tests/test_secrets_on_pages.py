@@ -28,6 +28,8 @@ from altegio_loyalty.models import Location
 from tests.client.trackers import Tracker, ending_of, spellings
 from tests.processes.reporting import report_to, reports_in
 
+pytestmark = pytest.mark.one_database
+
 PARTNER, USER, PASSWORD = "partner-5f1c9a", "user-77ab03", "pr0xy/61ae"
 OURS = (Location, Credentials, Hidden)
 #: As a template may write them behind a value.

@@ -23,6 +23,8 @@ from altegio_loyalty.sandbox import Sandbox
 from tests.reachable import REPOSITORY
 from tests.test_translations import Salon, russian, salon
 
+pytestmark = pytest.mark.one_database
+
 __all__ = ["russian", "salon"]
 
 PACKAGE = REPOSITORY / "altegio_loyalty"

@@ -30,6 +30,8 @@ from django.utils import timezone, translation
 from altegio_loyalty.models import Location, LoyaltyOperation, OperationAttempt, Visit
 from tests.reachable import REPOSITORY, REQUIRES_ALL
 
+pytestmark = pytest.mark.one_database
+
 PACKAGE = REPOSITORY / "altegio_loyalty"
 PO = PACKAGE / "locale" / "ru" / "LC_MESSAGES" / "django.po"
 MO = PO.with_suffix(".mo")

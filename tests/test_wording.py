@@ -14,6 +14,8 @@ from django.utils import timezone, translation
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.wording import clock, isolated, points, reason
 
+pytestmark = pytest.mark.one_database
+
 APPLY, CANCEL, PROMOTE, DEMOTE = (
     "apply_card_withdrawal",
     "cancel_card_withdrawal",

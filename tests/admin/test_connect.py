@@ -17,7 +17,7 @@ from altegio_loyalty.admin import connect
 from altegio_loyalty.models import Location
 from tests.delivery.salon import Salon
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.one_database, pytest.mark.django_db(transaction=True)]
 
 LOGIN = reverse("admin:altegio_loyalty_location_connect")
 CHOICE = reverse("admin:altegio_loyalty_location_choose")

@@ -16,7 +16,11 @@ from tests.admin.test_visits import Salon, posted, posts, salon, text_of, waitin
 
 __all__ = ["salon"]
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.admin.other_sites")]
+pytestmark = [
+    pytest.mark.one_database,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.urls("tests.admin.other_sites"),
+]
 WITHDRAWAL = "apply_card_withdrawal"
 
 

@@ -12,7 +12,7 @@ from altegio_loyalty.checks import check_settings
 from tests.client.rawserver import RawServer, answering, http_answer, make_certificate
 from tests.delivery.salon import Salon, Status
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.one_database, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from altegio_loyalty.sandbox import FAULTS
 from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
 from tests.delivery.salon import WITHDRAWAL, Salon, Status, points
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.one_database, pytest.mark.django_db]
 READABLE = {"string_ids", "bare", "nul_text", "hang"}
 
 

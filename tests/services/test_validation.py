@@ -18,7 +18,7 @@ from altegio_loyalty.fields import Secret
 from altegio_loyalty.models import Location, LoyaltyOperation, OperationAttempt, Visit
 from tests.delivery.salon import KINDS, PROMOTION, PROMOTION_BACK, Salon, Status, points
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.one_database, pytest.mark.django_db]
 
 NO_IDS: list[Any] = [
     0,
