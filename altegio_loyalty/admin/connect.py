@@ -1,4 +1,4 @@
-"""Connecting: a person's login in Altegio, asked for once, and the locations it may use. Of the login nothing is kept."""
+"""Tokens go in and never come out; a login in Altegio gives them for the locations it may use, and of it nothing is kept."""
 
 import time
 import uuid
@@ -7,25 +7,60 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.db.models import F
-from django.http import HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from altegio_loyalty import services
 from altegio_loyalty.access import visible_to
-from altegio_loyalty.admin.pages import Page, as_id, outside_transactions
-from altegio_loyalty.admin.tokens import TokenField, hide_posted, why_unreadable
+from altegio_loyalty.admin.pages import Page, as_id
+from altegio_loyalty.client.hidden import Hidden, hides_frames
+from altegio_loyalty.exceptions import UndecryptableToken
 from altegio_loyalty.fields import Secret
 from altegio_loyalty.models import TOKENS, Location
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy
+from altegio_loyalty.wording import reason
 
 #: Where the session keeps what the login gave, its tokens encrypted, and for how many seconds they are taken from there.
 KEPT = "altegio_loyalty_connect"
 SECONDS_KEPT = 900
+LONGEST_TOKEN = 1000
+
+
+def hide_posted(request: HttpRequest, *names: str) -> None:
+    """To be called before anything can fail: pages of errors and trackers print what was posted."""
+    request.POST = posted = request.POST.copy()  # type: ignore[assignment]
+    for name in set(names) & set(posted):
+        posted[name] = Secret(str(posted[name]))  # type: ignore[assignment]
+
+
+def why_unreadable(token: Secret) -> str:
+    """Why this site cannot read the token, in the person's language; empty where it can."""
+    try:
+        token.reveal()
+    except UndecryptableToken as error:
+        return reason(str(error))
+    return ""
+
+
+class TokenField(forms.CharField):
+    """Takes a new token and shows none, neither the stored one nor the one just typed."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        attrs = {"autocomplete": "new-password", "spellcheck": "false", "class": "vTextField"}
+        super().__init__(**{**kwargs, "widget": forms.PasswordInput(attrs), "max_length": LONGEST_TOKEN})
+
+    def prepare_value(self, value: Any) -> str:
+        return ""
+
+    @hides_frames
+    def clean(self, value: Any) -> Secret:
+        return Secret(super().clean(Hidden.of(value or "").reveal()))
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool(Hidden.of(data or "").reveal().strip())
 
 
 class LoginForm(forms.Form):
@@ -51,15 +86,8 @@ class LoginForm(forms.Form):
 
     @property
     def token(self) -> Secret:
-        """The one typed, or else the known one."""
         typed: Secret = self.cleaned_data["partner_token"]
         return self.known.partner_token if self.known and not typed else typed
-
-
-def connect_pages(admin: "ModelAdmin[Any]") -> list[URLPattern]:
-    """The two pages: the login, and the choice of its locations."""
-    pages = (("connect/", "location_connect", log_in), ("connect/choose/", "location_choose", choose))
-    return [Page.at(admin, route, name, view, outside_transactions) for route, name, view in pages]
 
 
 def log_in(page: Page) -> HttpResponse:

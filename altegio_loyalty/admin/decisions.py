@@ -43,8 +43,10 @@ class Decision:
         """Whether the person may make it about operations of this kind: who may ask for one may also retry or stop it."""
         return bool(user.has_perm(RESOLVE) or (not self.asks and user.has_perm(f"altegio_loyalty.{kind}")))
 
+    def is_open_to(self, user: Any, operation: LoyaltyOperation) -> bool:
+        return self.fits(operation) and self.is_allowed(user, operation.kind)
+
     def fits(self, operation: LoyaltyOperation) -> bool:
-        """Whether the operation, as it was read, is one to decide about in this way."""
         return not self.why_not(operation)
 
     def why_not(self, operation: LoyaltyOperation) -> str:

@@ -99,7 +99,6 @@ class Change:
 
     @property
     def sentence(self) -> str:
-        """What is changed, in words."""
         texts = (_("Given to: %(names)s."), self.given), (_("No longer given to: %(names)s."), self.taken)
         named = ((text, ", ".join(sorted(map(str, rows)))) for text, rows in texts if rows)
         return " ".join(text % {"names": names} for text, names in named)

@@ -11,16 +11,14 @@ from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern
 
 from altegio_loyalty import services
-from altegio_loyalty.access import is_bound, locations_seen_by, visible_to
-from altegio_loyalty.admin.connect import connect_pages
+from altegio_loyalty.access import locations_seen_by, visible_to
+from altegio_loyalty.admin import pages
+from altegio_loyalty.admin.connect import TokenField, choose, hide_posted, log_in, why_unreadable
 from altegio_loyalty.admin.giving import show_access
 from altegio_loyalty.admin.looks import short_time
-from altegio_loyalty.admin.pages import ACTS, STYLESHEET, Page, as_id, column, outside_transactions
-from altegio_loyalty.admin.tokens import TokenField, hide_posted, why_unreadable
-from altegio_loyalty.exceptions import TransactionOpen
+from altegio_loyalty.admin.pages import ACTS, Page, as_id, column, outside_transactions
 from altegio_loyalty.fields import EncryptedTextField
 from altegio_loyalty.models import TOKENS, Location
 from altegio_loyalty.querysets import by_zone
@@ -108,7 +106,7 @@ class LocationForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Location)
-class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class LocationAdmin(pages.Screens):
     form = LocationForm
     list_display = ("title", "id", "is_active", "health")
     list_filter = ("is_active",)
@@ -118,11 +116,7 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     formfield_overrides = {EncryptedTextField: {"form_class": TokenField}}
 
     class Media:
-        css = {"all": [STYLESHEET]}
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        # Whoever is bound would not see it, and would learn which numbers are taken.
-        return super().has_add_permission(request) and not is_bound(request.user)
+        css = {"all": [pages.STYLESHEET]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Location]:
         return visible_to(request.user, super().get_queryset(request))
@@ -195,20 +189,13 @@ class LocationAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             text = _("“%(location)s” stays paused: these tokens are the ones refused.")
             messages.warning(request, text % {"location": obj})
 
-    def get_urls(self) -> list[URLPattern]:
-        route, name = "<path:object_id>/test-connection/", "location_test_connection"
-        test = Page.at(self, route, name, self.test_connection_view, *ACTS)
-        route, name = "<int:location_id>/access/", "location_access"
-        access = Page.at(self, route, name, show_access, outside_transactions)
-        return [test, access, *connect_pages(self), *super().get_urls()]
-
-    @outside_transactions
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """The list. Its action calls Altegio, so it never runs inside a transaction of the host site."""
-        try:
-            return super().changelist_view(request, extra_context)
-        except TransactionOpen:
-            return Page(self, request).tell_transaction()
+    def own_pages(self) -> pages.Pages:
+        return (
+            (Page, "<path:object_id>/test-connection/", "test_connection", self.test_connection_view, ACTS),
+            (Page, "<int:location_id>/access/", "access", show_access, (outside_transactions,)),
+            (Page, "connect/", "connect", log_in, (outside_transactions,)),
+            (Page, "connect/choose/", "choose", choose, (outside_transactions,)),
+        )
 
     def test_connection_view(self, page: Page, object_id: str) -> HttpResponse:
         request = page.request

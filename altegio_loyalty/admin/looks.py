@@ -15,7 +15,7 @@ from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.states import Ending, Status
 from altegio_loyalty.texts import Words
 from altegio_loyalty.texts import gettext_lazy as _
-from altegio_loyalty.wording import points, zone_note
+from altegio_loyalty.wording import isolated, points, zone_note
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,14 @@ def status_badge(operation: LoyaltyOperation) -> SafeString:
     return format_html(badge, look.tone, look.symbol, look.word)
 
 
+def asked_of(operation: LoyaltyOperation) -> str:
+    """What was asked for: an amount, or which promotion."""
+    if operation.amount is not None:
+        return points(operation.amount, getattr(operation, "currency_shown", ""))
+    number = _("promotion %(id)s") % {"id": operation.program_id} if operation.program_id else ""
+    return isolated(operation.program_title) or str(number)
+
+
 def in_lines(first: object, *more: object) -> SafeString:
     """One cell of a list in several lines, those below the first in small letters; what is empty takes none."""
     below = format_html_join(
@@ -107,11 +115,13 @@ def last_operation_of(visit: Any) -> LoyaltyOperation | None:
 
 def note_of(visit: Any, amount: Decimal | None) -> tuple[str, Words]:
     """The sign before an amount of the list, and its meaning in words: an estimate, or read before the last operation."""
-    if amount is not None and _is_out_of_date(visit):
-        return "↻", _("before the last operation")
-    if amount is None or visit.read_at:
+    if amount is None:
         return "", ""
-    return "≈", _("as the list of appointments shows it")
+    operation, read_at = last_operation_of(visit), visit.read_at or visit.location.visits_read_at
+    changed_at = operation and (operation.finished_at or operation.sent_at)
+    if changed_at and (read_at is None or read_at < changed_at):
+        return "↻", _("before the last operation")
+    return ("", "") if visit.read_at else ("≈", _("as the list of appointments shows it"))
 
 
 def figure_of(visit: Any, amount: Decimal | None, label: Words) -> SafeString:
@@ -126,11 +136,3 @@ def figure_of(visit: Any, amount: Decimal | None, label: Words) -> SafeString:
         '<span class="altegio-unseen"> ({1})</span></span>'
     )
     return format_html(figure, heading, note, sign, text)
-
-
-def _is_out_of_date(visit: Any) -> bool:
-    if (operation := last_operation_of(visit)) is None:
-        return False
-    read_at = visit.read_at or visit.location.visits_read_at
-    changed_at = operation.finished_at or operation.sent_at
-    return bool(changed_at and (read_at is None or read_at < changed_at))

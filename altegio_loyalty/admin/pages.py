@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, TypeVar
 
 from django.contrib import admin, messages
-from django.contrib.admin import AdminSite, ModelAdmin
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.core.paginator import Paginator
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
@@ -16,8 +16,9 @@ from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.functional import cached_property
 from django.utils.http import urlencode
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_GET, require_POST
 
+from altegio_loyalty.access import is_bound
 from altegio_loyalty.client.types import LARGEST_ID
 from altegio_loyalty.exceptions import TransactionOpen
 from altegio_loyalty.texts import gettext as _
@@ -27,19 +28,6 @@ View = TypeVar("View", bound=Callable[..., Any])
 FOLDER = "admin/altegio_loyalty"
 #: The stylesheet of all screens, below the static files.
 STYLESHEET = "altegio_loyalty/altegio_loyalty.css"
-
-
-def address(site: AdminSite, name: str, *args: Any, **query: Any) -> str:
-    """The address of a page of the app on this site; empty where the site has no such page, so that its text stands alone.
-
-    Of the query, what is None is left out, and a list stands there once for each value.
-    """
-    try:
-        url = reverse(f"{site.name}:altegio_loyalty_{name}", args=args)
-    except NoReverseMatch:
-        return ""
-    given = {key: value for key, value in query.items() if value is not None}
-    return f"{url}?{urlencode(given, doseq=True)}" if given else url
 
 
 def outside_transactions(view: View) -> View:
@@ -55,19 +43,21 @@ def outside_transactions(view: View) -> View:
 
 #: The decorators of a view that calls Altegio or decides: never by following a link, and each step commits on its own.
 ACTS = (require_POST, outside_transactions)
+READS = (require_GET,)
 
 
 class Page:
     """One request to a page below a model's admin, of a person who may see that model's rows."""
 
-    def __init__(self, admin: ModelAdmin[Any], request: HttpRequest) -> None:
+    def __init__(self, admin: Screens, request: HttpRequest) -> None:
         self.admin = admin
         self.request = request
+        request.current_app = admin.admin_site.name  # where the addresses in templates lead
 
     @classmethod
     def at(
         cls,
-        admin: ModelAdmin[Any],
+        admin: Screens,
         route: str,
         name: str,
         view: Callable[..., HttpResponseBase],
@@ -91,8 +81,8 @@ class Page:
         return path(route, admin.admin_site.admin_view(decorated), name=f"altegio_loyalty_{name}")
 
     def address(self, name: str, *args: Any, **query: Any) -> str:
-        """The address of a page of the app on this site, or empty; see `address`."""
-        return address(self.admin.admin_site, name, *args, **query)
+        """The address of a page of the app on this site, or empty; see `Screens.address`."""
+        return self.admin.address(name, *args, **query)
 
     def may(self, codename: str) -> bool:
         """Whether the person has this permission of the app. Each kind of operation has one of its name."""
@@ -100,9 +90,7 @@ class Page:
 
     def render(self, template: str, context: dict[str, Any]) -> HttpResponse:
         """The page, with what the site's own templates need around it."""
-        site = self.admin.admin_site
-        self.request.current_app = site.name
-        shared = {**site.each_context(self.request), "opts": self.admin.opts}
+        shared = {**self.admin.admin_site.each_context(self.request), "opts": self.admin.opts}
         return TemplateResponse(self.request, f"{FOLDER}/{template}", {**shared, **context})
 
     def tell_transaction(self) -> HttpResponse:
@@ -118,7 +106,6 @@ class Page:
 
     @property
     def sees_visits(self) -> bool:
-        """Whether the person may go to the pages of visits."""
         return self.may("view_visit") or self.may("change_visit")
 
     @property
@@ -137,9 +124,69 @@ def column(heading: Any, read: Callable[[Any], Any], **more: Any) -> Callable[[A
     return shown
 
 
-def at_place(action_location: Any) -> dict[str, Any]:
-    """What Django's own `get_actions` takes: the place of the actions, of which only newer Djangos know several."""
-    return {} if action_location is None else {"action_location": action_location}
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts no further than `most_rows`, since a count of a million rows costs more than the page itself."""
+
+    most_rows = 10_000
+
+    @cached_property
+    def count(self) -> int:
+        rows: Any = self.object_list
+        return int(rows.order_by()[: self.most_rows].count())
+
+
+#: Pages below a model's admin: class, route, the end of the name, view and decorators of each.
+Pages = Iterable[tuple[type[Page], str, str, Callable[..., HttpResponseBase], Iterable[Callable[[Any], Any]]]]
+
+
+class Screens(admin.ModelAdmin):  # type: ignore[type-arg]
+    """The admin of a model with pages of its own, and with actions that call Altegio or decide."""
+
+    def address(self, name: str, *args: Any, **query: Any) -> str:
+        """The address of a page of the app on this site; empty where it has no such page, so that its text stands alone.
+
+        Of the query, what is None is left out, and a list stands there once for each value.
+        """
+        try:
+            url = reverse(f"{self.admin_site.name}:altegio_loyalty_{name}", args=args)
+        except NoReverseMatch:
+            return ""
+        given = {key: value for key, value in query.items() if value is not None}
+        return f"{url}?{urlencode(given, doseq=True)}" if given else url
+
+    def own_pages(self) -> Pages:
+        raise NotImplementedError
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        # Whoever is bound to locations would learn which numbers are taken, or could claim another one's visit for theirs.
+        return super().has_add_permission(request) and not is_bound(request.user)
+
+    def may_act(self, request: HttpRequest, action: str) -> bool:
+        return True
+
+    def get_urls(self) -> list[URLPattern]:
+        name = self.opts.model_name
+        own = [
+            page.at(self, route, f"{name}_{end}", view, *how)
+            for page, route, end, view, how in self.own_pages()
+        ]
+        return [*own, *super().get_urls()]
+
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
+        # Only newer Djangos know several places of actions.
+        place = {} if action_location is None else {"action_location": action_location}
+        actions = super().get_actions(request, **place)
+        return {name: action for name, action in actions.items() if self.may_act(request, name)}
+
+    @outside_transactions
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The list. Its actions commit on their own, so it never runs inside a transaction of the host site."""
+        if any(as_id(value) is None for value in request.POST.getlist(ACTION_CHECKBOX_NAME)):
+            raise BadRequest("A number that was chosen is not a number.")
+        try:
+            return super().changelist_view(request, extra_context)
+        except TransactionOpen:
+            return Page(self, request).tell_transaction()
 
 
 def _by_nobody(admin: Any, request: HttpRequest, obj: Any = None) -> bool:
@@ -164,14 +211,3 @@ def as_id(text: str | None) -> int | None:
     is_number = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID))
     number = int(text) if is_number else 0
     return number if 0 < number <= LARGEST_ID else None
-
-
-class BoundedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts no further than `most_rows`, since a count of a million rows costs more than the page itself."""
-
-    most_rows = 10_000
-
-    @cached_property
-    def count(self) -> int:
-        rows: Any = self.object_list
-        return int(rows.order_by()[: self.most_rows].count())

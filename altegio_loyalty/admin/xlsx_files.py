@@ -27,7 +27,6 @@ _WIDTH = 19  # of a moment; what is too narrow for its number shows ####
 
 
 def xlsx_is_offered() -> bool:
-    """Whether XlsxWriter is installed."""
     return importlib.util.find_spec("xlsxwriter") is not None
 
 

@@ -10,13 +10,16 @@ from django.utils.safestring import mark_safe
 
 from altegio_loyalty import conf, services, texts, watch
 from altegio_loyalty.access import sees_no_location, visible_to
-from altegio_loyalty.admin.looks import short_time
+from altegio_loyalty.admin.looks import asked_of, look_of, short_time, status_badge
 from altegio_loyalty.admin.xlsx_files import xlsx_is_offered
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.wording import decimals_of, exact_time, isolated, points, reason, zone_note
 
 register = template.Library()
-for shown in (decimals_of, exact_time, isolated, points, reason, sees_no_location, short_time, zone_note):
+for shown in (
+    *(asked_of, decimals_of, exact_time, isolated, look_of, points, reason),
+    *(sees_no_location, short_time, status_badge, zone_note),
+):
     register.filter(shown)
 register.simple_tag(services.find_blocks)
 register.simple_tag(xlsx_is_offered)

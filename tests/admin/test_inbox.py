@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from altegio_loyalty.admin.log.inbox import MOST_SHOWN
+from altegio_loyalty.admin.log.deciding import MOST_SHOWN
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, OperationAttempt, Visit
 from tests.admin.test_operations import LIST, Log, fresh, press, said
 

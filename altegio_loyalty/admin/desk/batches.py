@@ -9,17 +9,15 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, F, Max, Min, Q, QuerySet
 from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.loader import render_to_string
-from django.urls import URLPattern
-from django.views.decorators.http import require_GET
 
 from altegio_loyalty import database
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin import kinds
-from altegio_loyalty.admin.decisions import RESOLVE, tell
+from altegio_loyalty.admin.decisions import RESOLVE, carry_out, tell
 from altegio_loyalty.admin.desk import live
 from altegio_loyalty.admin.desk.confirmation import MOST_VISITS
-from altegio_loyalty.admin.looks import look_of, status_badge
-from altegio_loyalty.admin.pages import ACTS, FOLDER, Page
+from altegio_loyalty.admin.looks import look_of
+from altegio_loyalty.admin.pages import FOLDER, Page
 from altegio_loyalty.kinds import TABLE
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.states import OPEN, Status
@@ -53,8 +51,6 @@ class Batch:
         if not self.operations:
             raise Http404
         self.open = [operation for operation in self.operations if operation.is_open]
-        #: As the template of a result has them.
-        self.rows: list[Any] = [{"row": row, "badge": status_badge(row)} for row in self.operations]
 
     def _progress(self) -> dict[str, Any]:
         """With how many are finished, and how: "7 of 10 finished: 6 done, 1 refused"."""
@@ -72,7 +68,7 @@ class Batch:
             "summary": text % {**figures, "how": how},
             "is_open": bool(self.open),
             "is_due": live.next_due(self.page, self.open) is not None,
-            "may_stop": any(live.may_stop(self.page, operation) for operation in self.open),
+            "may_stop": any(live.STOP.is_open_to(self.page.request.user, row) for row in self.open),
         }
 
     def context(self) -> dict[str, Any]:
@@ -87,7 +83,7 @@ class Batch:
             "back": kinds.title_of(back) if back else "",
             **self._progress(),
             "title": _title(first.kind, first.program_title),
-            "rows": self.rows,
+            "operations": self.operations,
             "first": first,
         }
 
@@ -96,23 +92,12 @@ class Batch:
 
     def as_json(self) -> dict[str, Any]:
         template = f"{FOLDER}/visit/batch_result.html"
-        rows = {row["row"].pk: render_to_string(template, {"row": row}) for row in self.rows}
+        rows = {row.pk: render_to_string(template, {"operation": row}) for row in self.operations}
         return {**self._progress(), "rows": rows}
 
 
 class BatchPage(Page):
     """The pages of batches, below the visits."""
-
-    @classmethod
-    def urls(cls, admin: Any) -> list[URLPattern]:
-        one, name = "batches/<uuid:batch>/", "visit_batch"
-        return [
-            cls.at(admin, "batches/", f"{name}es", cls.recent, require_GET),
-            cls.at(admin, one, name, cls.show, require_GET),
-            cls.at(admin, f"{one}state/", f"{name}_state", cls.state, require_GET),
-            cls.at(admin, f"{one}step/", f"{name}_step", cls.step, *ACTS),
-            cls.at(admin, f"{one}stop/", f"{name}_stop", cls.stop, *ACTS),
-        ]
 
     def recent(self) -> HttpResponse:
         """The batches that the person asked for; whoever decides about operations sees everybody's."""
@@ -132,14 +117,11 @@ class BatchPage(Page):
         )
         for batch in batches:
             batch["title"] = _title(batch["kind"], batch["promotion"])
-            batch["url"] = self.address("visit_batch", batch["batch"])
         context = {"title": _("Several at once"), "batches": batches, "sees_all": sees_all}
         return self.render("visit/batches.html", context)
 
     def show(self, batch: uuid.UUID) -> HttpResponse:
-        """How far the batch is, and the result of each visit."""
-        urls = {**live.addresses(self, "visit_batch", batch), "batches_url": self.address("visit_batches")}
-        return self.render("visit/batch.html", {**Batch(self, batch).context(), **urls})
+        return self.render("visit/batch.html", Batch(self, batch).context())
 
     def state(self, batch: uuid.UUID) -> HttpResponse:
         """What the page's script asks for. Never calls Altegio."""
@@ -160,8 +142,9 @@ class BatchPage(Page):
 
     def stop(self, batch: uuid.UUID) -> HttpResponse:
         """Stop what still waits; what is in doubt is looked up to the end, but never sent again."""
-        waiting = [row for row in self._open_to_steps(batch).open if live.may_stop(self, row)]
-        if tally := Counter(live.stop_one(self, operation) for operation in waiting):
+        found = self._open_to_steps(batch).open
+        waiting = [row for row in found if live.STOP.is_open_to(self.request.user, row)]
+        if tally := Counter(carry_out(self, live.STOP, operation) for operation in waiting):
             tell(self.request, tally)
         return HttpResponseRedirect(self.address("visit_batch", batch))
 

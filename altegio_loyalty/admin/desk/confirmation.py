@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.admin import ModelAdmin
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.text import capfirst
@@ -19,10 +18,9 @@ from altegio_loyalty.admin.desk.live import VisitState
 from altegio_loyalty.admin.desk.offers import OFFERS
 from altegio_loyalty.admin.kinds import TABLE, why_nothing
 from altegio_loyalty.admin.locations import currency_shown
-from altegio_loyalty.admin.pages import Page, as_id
+from altegio_loyalty.admin.pages import Page, Screens, as_id
 from altegio_loyalty.bills import READING_IS_RECENT
 from altegio_loyalty.models import LoyaltyOperation, Visit
-from altegio_loyalty.services.reading import known_for_screen, read_for_screen
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy
 from altegio_loyalty.wording import clock, isolated, reason
@@ -44,7 +42,7 @@ def busy_cards_of(visits: list[Visit]) -> dict[int, set[int]]:
 
 
 class Confirmation(Page):
-    def __init__(self, admin: ModelAdmin[Any], request: HttpRequest, kind: str) -> None:
+    def __init__(self, admin: Screens, request: HttpRequest, kind: str) -> None:
         super().__init__(admin, request)
         if not kinds.is_known(kind) or not self.may(kind):
             raise PermissionDenied
@@ -99,7 +97,6 @@ class Confirmation(Page):
         return ""
 
     def page(self, template: str, context: dict[str, Any]) -> HttpResponse:
-        """The page, with what its templates ask about the kind."""
         words = TABLE[self.kind.name]
         return self.render(template, {"title": words.button, "words": words, "kind": self.kind, **context})
 
@@ -124,13 +121,8 @@ class OneVisit(Confirmation):
         return self.answer(lambda: {"url": url}, url)
 
     def _form_page(self, visit: Visit, token: uuid.UUID) -> HttpResponse:
-        details, cards, is_fresh = known_for_screen(visit, READING_IS_RECENT)
-        state = VisitState(self, visit)
-        given, is_posted = self.request.GET, self.request.method == "POST"
-        if "read" in given or (is_posted and details.details is None):
-            details, cards = read_for_screen(visit, by=self.request.user)
-            is_fresh = not details.error
-            state.judge(details)
+        state, given, is_posted = VisitState(self, visit), self.request.GET, self.request.method == "POST"
+        details, cards, is_fresh = state.read(READING_IS_RECENT, must_know=is_posted)
         busy, currency = busy_cards_of([visit])[visit.pk], visit.location.currency
         offers = OFFERS[self.kind.name](details, cards, busy, currency)
         posted, choice = self.request.POST if is_posted else None, given.get("choice", "")
@@ -146,7 +138,6 @@ class OneVisit(Confirmation):
             "offers": offers,
             "is_fresh": is_fresh,
             "to_read": not (is_fresh or details.error or is_posted),
-            "state_url": self.address("visit_state", visit.pk),
             "chosen": form.chosen,
             "others": [(here(choice=offer.value), offer) for offer in others],
             "nothing": why_nothing(self.kind, has_client=visit.client_id is not None),

@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
-from django.urls import URLPattern
 from django.utils import timezone
 
 from altegio_loyalty import services
@@ -16,7 +15,7 @@ from altegio_loyalty.admin.desk import filters
 from altegio_loyalty.admin.desk.searching import CARD_DIGITS, WHOLE_PHONE_DIGITS, Term, search
 from altegio_loyalty.admin.locations import chosen_location, locations_shown
 from altegio_loyalty.admin.looks import time_at
-from altegio_loyalty.admin.pages import ACTS, Page, as_id
+from altegio_loyalty.admin.pages import Page, as_id
 from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.querysets import by_zone
@@ -43,13 +42,6 @@ FEWEST_LETTERS = 3
 class DayPanel(Page):
     """The panel above the list, and the addresses that its buttons and its script use."""
 
-    @classmethod
-    def urls(cls, admin: Any) -> list[URLPattern]:
-        return [
-            cls.at(admin, "refresh/", "visit_refresh", cls.refresh, *ACTS),
-            cls.at(admin, "find/", "visit_find", cls.find, *ACTS),
-        ]
-
     def context(self) -> dict[str, Any]:
         """What the list's template needs. Reads nothing from Altegio."""
         request = self.request
@@ -74,9 +66,7 @@ class DayPanel(Page):
             "day": day.isoformat() if day else "",
             "is_today": is_today,
             "hidden": [each for each in request.GET.items() if each[0] not in (filters.DAY, "p", "e")],
-            "query": request.GET.urlencode(),
             "refresh_url": self.address("visit_refresh") if day and readable else "",
-            "batches_url": self.address("visit_batches"),
             "locations": readable,
             "read": read,
             "read_at": time_at(read[0][2], read[0][0]) if read else "",
@@ -86,7 +76,6 @@ class DayPanel(Page):
             "paused": paused,
             "chosen": chosen,
             "find": find,
-            "find_url": self.address("visit_find"),
             "finds_by_itself": bool(chosen) or len(readable) <= MOST_FOUND_IN,
         }
 

@@ -3,24 +3,19 @@
 import datetime
 import hashlib
 import logging
+from operator import attrgetter
 from typing import Any
 
-from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError, InterfaceError
-from django.http import HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404
 from django.template.loader import render_to_string
-from django.urls import URLPattern
 from django.utils import timezone
-from django.views.decorators.http import require_GET
 
 from altegio_loyalty import bills, database, exceptions, kinds, services
-from altegio_loyalty.admin.decisions import DECISIONS, carry_out
+from altegio_loyalty.admin.decisions import DECISIONS
 from altegio_loyalty.admin.desk.offers import Bill
-from altegio_loyalty.admin.looks import look_of, status_badge
-from altegio_loyalty.admin.pages import ACTS, FOLDER, Page, as_id
+from altegio_loyalty.admin.pages import FOLDER, Page
 from altegio_loyalty.models import LoyaltyOperation, Visit
+from altegio_loyalty.services.reading import known_for_screen, read_for_screen
 from altegio_loyalty.states import Ending, Status
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import clock, points
@@ -31,12 +26,12 @@ logger = logging.getLogger(__name__)
 OPERATIONS_SHOWN = 20
 #: So long the last result stays at the top of the page, in seconds; later it only stands in the list below.
 RESULT_SECONDS = 900
+#: What of an operation the page shows that can change.
+_FACTS = attrgetter(
+    *("pk", "status", "fence", "is_stopping", "discrepancy", "undone_at", "is_looked_up_now"),
+    *("location.is_paused", "location.is_active"),
+)
 STOP, RETRY = DECISIONS["stop"], DECISIONS["retry"]
-
-
-def may_stop(page: Page, operation: LoyaltyOperation) -> bool:
-    """Whether the person may stop the operation, and it can be stopped."""
-    return STOP.fits(operation) and STOP.is_allowed(page.request.user, operation.kind)
 
 
 def may_take_step(page: Page, operation: LoyaltyOperation) -> bool:
@@ -48,13 +43,6 @@ def next_due(page: Page, operations: list[LoyaltyOperation]) -> LoyaltyOperation
     """What this person's page may take a step further, the longest waiting first."""
     due = [row for row in operations if row.is_due and may_take_step(page, row)]
     return min(due, key=lambda row: (row.next_attempt_at, row.pk), default=None)
-
-
-def stop_one(page: Page, operation: LoyaltyOperation) -> tuple[bool, str]:
-    """Stop trying, as the person asks. Returns whether it was possible, and what stands against it where not."""
-    if not STOP.fits(operation):
-        return False, _("It is not waiting any more.")
-    return carry_out(page, STOP, operation)
 
 
 def take_step(operation: LoyaltyOperation) -> LoyaltyOperation | None:
@@ -70,11 +58,6 @@ def take_step(operation: LoyaltyOperation) -> LoyaltyOperation | None:
         return None
 
 
-def addresses(page: Page, name: str, pk: object) -> dict[str, str]:
-    """Where the page of a visit, or of a batch, asks for its state, and what its buttons lead to."""
-    return {f"{what}_url": page.address(f"{name}_{what}", pk) for what in ("state", "stop", "step")}
-
-
 class VisitState:
     """The operations of a visit, newest first, as its page and the script that follows it show them."""
 
@@ -84,13 +67,22 @@ class VisitState:
         rows = database.operations().filter(visit=visit).with_last_event().order_by("-pk")
         self.operations = list(rows.select_related("location")[:OPERATIONS_SHOWN])
         self.open = [operation for operation in self.operations if operation.is_open]
-        #: Whether the person may follow a link into the log.
-        self.may_see_log = page.may("view_loyaltyoperation")
 
-    def judge(self, reading: services.VisitReading) -> None:
-        """Mark what the reading shows to be at odds; what a newer release's kind explains, nobody here can say."""
-        if reading.details and not reading.error and all(kinds.is_known(row.kind) for row in self.operations):
-            services.judge_reading(self.visit.pk, reading.details, self.operations, reading.read_at)
+    def read(
+        self, within: datetime.timedelta = bills.READING_IS_FRESH, *, must_know: bool = False
+    ) -> tuple[services.VisitReading, services.CardsReading, bool]:
+        """The visit and its cards as last shown, and whether that is as good as a reading now, or what Altegio shows now.
+
+        Altegio is asked where the address says so, and where nothing is known though the page `must_know`.
+        """
+        details, cards, is_fresh = known_for_screen(self.visit, within)
+        if "read" not in self.page.request.GET and not (must_know and details.details is None):
+            return details, cards, is_fresh
+        details, cards = read_for_screen(self.visit, by=self.page.request.user)
+        # What a newer release's kind explains, nobody here can say.
+        if details.details and not details.error and all(kinds.is_known(row.kind) for row in self.operations):
+            services.judge_reading(self.visit.pk, details.details, self.operations, details.read_at)
+        return details, cards, not details.error
 
     @property
     def shown_results(self) -> list[LoyaltyOperation]:
@@ -102,24 +94,21 @@ class VisitState:
     @property
     def version(self) -> str:
         """Changes when anything changes that the page shows."""
-        facts = [
-            (
-                *(row.pk, row.status, row.fence, row.is_stopping, row.discrepancy, row.undone_at),
-                *(row.location.is_paused, row.location.is_active, row.is_looked_up_now),
-            )
-            for row in self.operations
-        ]
+        facts = [*map(_FACTS, self.operations)]
         return hashlib.sha256(repr((facts, self.visit.read_at)).encode()).hexdigest()[:16]
 
     def context(self) -> dict[str, Any]:
         return {
-            "verdicts": [{**self._told(row), "till": self._till(row)} for row in self.shown_results],
+            "visit": self.visit,
+            "verdicts": [
+                {"row": row, "before": self._done_before(row), "till": self._till(row)}
+                for row in self.shown_results
+            ],
             "waiting": [self._waiting(row) for row in self.open if kinds.is_known(row.kind)],
-            "operations": [self._told(operation) for operation in self.operations],
+            "operations": [{"row": row, "before": self._done_before(row)} for row in self.operations],
             "is_open": bool(self.open),
             "version": self.version,
             "open_ids": ",".join(str(operation.pk) for operation in self.open),
-            **addresses(self.page, "visit", self.visit.pk),
         }
 
     def _waiting(self, operation: LoyaltyOperation) -> dict[str, Any]:
@@ -132,7 +121,7 @@ class VisitState:
             "row": operation,
             "seconds": seconds,
             "clock": "" if seconds is None else f"{seconds // 60}:{seconds % 60:02d}",
-            "may_stop": may_stop(self.page, operation),
+            "may_stop": STOP.is_open_to(self.page.request.user, operation),
         }
 
     def _till(self, operation: Any) -> str:
@@ -158,16 +147,6 @@ class VisitState:
         there = (row for row in done if row.undone_at is None or row.undone_at > seen_at)
         return next((row for row in there if (row.card_id, row.program_id, row.kind) == mine), None)
 
-    def _told(self, operation: LoyaltyOperation) -> dict[str, Any]:
-        return {
-            "row": operation,
-            "badge": status_badge(operation),
-            "tone": look_of(operation).tone,
-            "before": self._done_before(operation),
-            "url": self.may_see_log and self.page.address("loyaltyoperation_change", operation.pk),
-            "batch_url": operation.batch and self.page.address("visit_batch", operation.batch),
-        }
-
     def as_json(self, seen: str) -> dict[str, Any]:
         """For the script; texts only where they are other than those it has seen."""
         state: dict[str, Any] = {
@@ -181,52 +160,3 @@ class VisitState:
                 template = f"{FOLDER}/visit/{part}.html"
                 state[part] = render_to_string(template, context, self.page.request)
         return state
-
-
-class LivePage(Page):
-    """The addresses below a visit's page that its script and its buttons use."""
-
-    @classmethod
-    def urls(cls, admin: Any) -> list[URLPattern]:
-        where = "<int:visit_id>/{}/".format
-        return [
-            cls.at(admin, where("state"), "visit_state", cls.state, require_GET),
-            cls.at(admin, where("stop"), "visit_stop", cls.stop, *ACTS),
-            cls.at(admin, where("step"), "visit_step", cls.step, *ACTS),
-        ]
-
-    def _visit(self, visit_id: int) -> Visit:
-        """The visit, if the person may see it. One of another location is as if it were not there."""
-        visit: Visit = get_object_or_404(self.admin.get_queryset(self.request), pk=visit_id)
-        if not self.admin.has_view_permission(self.request, visit):
-            raise PermissionDenied
-        return visit
-
-    def _state(self, visit: Visit) -> dict[str, Any]:
-        return VisitState(self, visit).as_json(self.request.GET.get("seen", ""))
-
-    def state(self, visit_id: int) -> HttpResponse:
-        """What the page's script asks every few seconds. Never calls Altegio."""
-        return JsonResponse(self._state(self._visit(visit_id)))
-
-    def stop(self, visit_id: int) -> HttpResponse:
-        visit, number = self._visit(visit_id), as_id(self.request.POST.get("operation")) or 0
-        rows = database.operations().select_related("location")
-        operation = get_object_or_404(rows, visit=visit, pk=number)
-        if not STOP.is_allowed(self.request.user, operation.kind):
-            raise PermissionDenied
-        is_done, result = stop_one(self, operation)
-        problem = "" if is_done else _("Not stopped: %(reason)s") % {"reason": result}
-        if problem and not self.wants_json:
-            messages.warning(self.request, problem)
-        return self._answer(visit, problem=problem)
-
-    def step(self, visit_id: int) -> HttpResponse:
-        """Do what is due on the visit, where no worker has done it: the claims make it safe beside any number of them."""
-        if operation := next_due(self, VisitState(self, self._visit(visit_id)).open):
-            take_step(operation)
-        # The step has changed what is known of the visit.
-        return self._answer(self._visit(visit_id))
-
-    def _answer(self, visit: Visit, **extra: Any) -> HttpResponse:
-        return self.answer(lambda: {**self._state(visit), **extra}, self.address("visit_change", visit.pk))

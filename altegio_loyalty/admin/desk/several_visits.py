@@ -13,10 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 from functools import partial
-from typing import Any
 
 from django.contrib import messages
-from django.contrib.admin import ModelAdmin
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
@@ -25,7 +23,7 @@ from altegio_loyalty import database, services
 from altegio_loyalty.admin.desk.confirmation import MOST_VISITS, USED_ALREADY, Confirmation, busy_cards_of
 from altegio_loyalty.admin.desk.forms import NO_DECIMALS, parse_choice, plain_amount
 from altegio_loyalty.admin.desk.offers import OFFERS, Offers
-from altegio_loyalty.admin.pages import as_id
+from altegio_loyalty.admin.pages import Screens, as_id
 from altegio_loyalty.client.types import CENT
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.services.reading import read_for_screen
@@ -64,14 +62,11 @@ class Row:
 
     @property
     def card(self) -> str:
-        """The card that was chosen on the posted page."""
         return self.posted.get(f"{self.prefix}-choice", "").partition("|")[0]
 
 
 class SeveralVisits(Confirmation):
-    """One request to the confirmation page of several visits."""
-
-    def __init__(self, admin: ModelAdmin[Any], request: HttpRequest, kind: str) -> None:
+    def __init__(self, admin: Screens, request: HttpRequest, kind: str) -> None:
         super().__init__(admin, request, kind)
         self.posted = request.POST
         #: What about the posted page cannot be understood, or was not begun.
@@ -132,12 +127,9 @@ class SeveralVisits(Confirmation):
             "problems": self.problems,
             "programs": programs,
             "program": self.posted.get("program", "") or preset,
-            "how": self.posted.get("how", ""),
-            "same": self.posted.get("same", ""),
             "unread_count": len(unread),
             "read_count": len(rows) - len(unread),
             "rest_url": self.address("visit_operate", self.kind.name, visit=unread) if unread else "",
-            "row_url": self.address("visit_batch_row", self.kind.name),
         }
         return self.page("visit/batch_form.html", context)
 
@@ -210,7 +202,8 @@ class SeveralVisits(Confirmation):
         count, request = 0, partial(services.request_in_batch, self.kind.name, batch=batch)
         with transaction.atomic(using=database.alias()):
             # Always in the same order: two people with the same visits then wait for each other, and never in a circle.
-            for visit, card_id, program_id, amount in sorted(choices, key=_place):
+            choices = sorted(choices, key=lambda choice: (choice[0].pk, choice[1], choice[2] or 0))
+            for visit, card_id, program_id, amount in choices:
                 # One bill is charged once by a page, whichever card; there can be several to take back.
                 what = visit.pk if self.kind.is_apply else f"{visit.pk}:{card_id}:{program_id or ''}"
                 wanted = {"card_id": card_id, "program_id": program_id, "amount": amount}
@@ -226,11 +219,6 @@ class SeveralVisits(Confirmation):
         if (more := len(self.problems) - MOST_PROBLEMS) > 0:
             text = ngettext("%(count)s more was not begun.", "%(count)s more were not begun.", more)
             messages.warning(self.request, text % {"count": more})
-
-
-def _place(choice: Choice) -> tuple[int, int, int]:
-    visit, card_id, program_id, _amount = choice
-    return visit.pk, card_id, program_id or 0
 
 
 def _programs_of(rows: list[Row]) -> list[tuple[str, str]]:

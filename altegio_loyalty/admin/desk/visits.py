@@ -6,29 +6,27 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.db.models import Case, Prefetch, QuerySet, When, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.views.decorators.http import require_GET
 
 from altegio_loyalty import bills, watch
-from altegio_loyalty.access import is_bound, visible_to
+from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin import pages
 from altegio_loyalty.admin.desk import filters, searching
 from altegio_loyalty.admin.desk.batches import BatchPage
 from altegio_loyalty.admin.desk.confirmation import MOST_VISITS, OneVisit
 from altegio_loyalty.admin.desk.day_panel import DayPanel, only_one
-from altegio_loyalty.admin.desk.live import LivePage
 from altegio_loyalty.admin.desk.page import VisitPage
 from altegio_loyalty.admin.desk.several_visits import SeveralVisits
 from altegio_loyalty.admin.kinds import TABLE
 from altegio_loyalty.admin.locations import locations_of, tell_apart
 from altegio_loyalty.admin.looks import figure_of, last_operation_of, note_of, status_badge
-from altegio_loyalty.admin.pages import Page, as_id, column, outside_transactions
+from altegio_loyalty.admin.pages import ACTS, READS, Page, as_id, column, outside_transactions
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.texts import gettext as _
@@ -50,16 +48,13 @@ def _action(kind: str) -> Callable[..., HttpResponse | None]:
         if len(visit_ids) > MOST_VISITS:
             messages.error(request, _("Choose %(most)s visits at the most.") % {"most": MOST_VISITS})
             return None
-        return HttpResponseRedirect(
-            pages.address(model_admin.admin_site, "visit_operate", kind, visit=visit_ids)
-        )
+        return HttpResponseRedirect(model_admin.address("visit_operate", kind, visit=visit_ids))
 
     ask_first.__name__ = kind
     return ask_first
 
 
 def _confirm(page: Page, kind: str) -> HttpResponse:
-    """The confirmation page, of one visit or of several."""
     one = OneVisit(page.admin, page.request, kind)
     visits = one.visits()
     if len(visits) == 1:
@@ -68,6 +63,10 @@ def _confirm(page: Page, kind: str) -> HttpResponse:
         return SeveralVisits(page.admin, page.request, kind).respond(visits)
     messages.error(page.request, _("None of these visits can be found."))
     return one.to_list()
+
+
+def _row(page: Page, kind: str) -> HttpResponse:
+    return SeveralVisits(page.admin, page.request, kind).row()
 
 
 class VisitList(ChangeList):
@@ -87,7 +86,7 @@ class VisitList(ChangeList):
 
 
 @admin.register(Visit)
-class VisitAdmin(pages.Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg]
+class VisitAdmin(pages.Unchangeable, pages.Screens):
     """A list that finds the visit, and a page of its own instead of a form: a visit is changed in Altegio."""
 
     list_display = ("client", "time", "salon", "due", "applied", "last_operation")
@@ -107,10 +106,6 @@ class VisitAdmin(pages.Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg
     def get_queryset(self, request: HttpRequest) -> QuerySet[Visit]:
         visits: QuerySet[Visit] = super().get_queryset(request).select_related("location")
         return visible_to(request.user, bills.noting(visits).annotate(**watch.facts()))
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        # Where a visit is, only Altegio says: whoever is bound to locations could claim another one's for theirs.
-        return super().has_add_permission(request) and not is_bound(request.user)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         asked = filters.asked_day(request)
@@ -141,10 +136,8 @@ class VisitAdmin(pages.Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg
         """Only what the filters offer: a masked phone must not be guessed letter by letter through the address."""
         return lookup in (filters.DAY, filters.VisitLocationFilter.parameter_name)
 
-    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
-        """Only the kinds of operation that the person may ask for."""
-        page, actions = Page(self, request), super().get_actions(request, **pages.at_place(action_location))
-        return {name: action for name, action in actions.items() if name not in TABLE or page.may(name)}
+    def may_act(self, request: HttpRequest, action: str) -> bool:
+        return action not in TABLE or Page(self, request).may(action)
 
     client = column(
         gettext_lazy("client"),
@@ -160,8 +153,6 @@ class VisitAdmin(pages.Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg
     @outside_transactions  # a search for a phone counts, also where the request fails after it
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """The list from our own table. Altegio is only read by the POSTs of `DayPanel`."""
-        if any(as_id(value) is None for value in request.POST.getlist(ACTION_CHECKBOX_NAME)):
-            raise BadRequest("A visit's number is not a number.")
         locations_of(request)  # first, since they tell who may see what as well
         request.GET = given = request.GET.copy()  # type: ignore[assignment]
         is_entered = given.pop("enter", None) is not None  # by the search box, not by a link or a way back
@@ -172,7 +163,7 @@ class VisitAdmin(pages.Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg
             visits = list(changelist.result_list)
             is_alike = searching.is_compared(request)
             if is_entered and not is_alike and (only := only_one(visits)):
-                return HttpResponseRedirect(pages.address(self.admin_site, "visit_change", only.pk))
+                return HttpResponseRedirect(self.address("visit_change", only.pk))
             changelist.result_list = visits
             # Only to keep Django from offering "show all" beside a list that a day narrows.
             changelist.full_result_count = changelist.result_count
@@ -200,20 +191,22 @@ class VisitAdmin(pages.Unchangeable, admin.ModelAdmin):  # type: ignore[type-arg
             return ""
         return format_html("{} {}", operation.get_kind_display(), status_badge(operation))
 
-    def get_urls(self) -> list[URLPattern]:
-        asking = "operate/<str:kind>/"
-
-        def row(page: Page, kind: str) -> HttpResponse:
-            return SeveralVisits(page.admin, page.request, kind).row()
-
-        return [
-            Page.at(self, asking, "visit_operate", _confirm, outside_transactions),
-            Page.at(self, f"{asking}row/", "visit_batch_row", row, require_GET, outside_transactions),
-            *DayPanel.urls(self),
-            *LivePage.urls(self),
-            *BatchPage.urls(self),
-            *super().get_urls(),
-        ]
+    def own_pages(self) -> pages.Pages:
+        asking, visit, batch = "operate/<str:kind>/", "<int:visit_id>/", "batches/<uuid:batch>/"
+        return (
+            (Page, asking, "operate", _confirm, (outside_transactions,)),
+            (Page, f"{asking}row/", "batch_row", _row, (require_GET, outside_transactions)),
+            (DayPanel, "refresh/", "refresh", DayPanel.refresh, ACTS),
+            (DayPanel, "find/", "find", DayPanel.find, ACTS),
+            (VisitPage, f"{visit}state/", "state", VisitPage.state, READS),
+            (VisitPage, f"{visit}stop/", "stop", VisitPage.stop, ACTS),
+            (VisitPage, f"{visit}step/", "step", VisitPage.step, ACTS),
+            (BatchPage, "batches/", "batches", BatchPage.recent, READS),
+            (BatchPage, batch, "batch", BatchPage.show, READS),
+            (BatchPage, f"{batch}state/", "batch_state", BatchPage.state, READS),
+            (BatchPage, f"{batch}step/", "batch_step", BatchPage.step, ACTS),
+            (BatchPage, f"{batch}stop/", "batch_stop", BatchPage.stop, ACTS),
+        )
 
     @outside_transactions
     def change_view(

@@ -1,4 +1,4 @@
-"""A decision about operations, from the log or from the page of one: the reason is asked for, and the result is told."""
+"""What needs a person, and what a person decides about operations: the reason is asked for, and the result is told."""
 
 import datetime
 from collections import Counter, defaultdict
@@ -8,19 +8,22 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
 from django.core.exceptions import BadRequest, PermissionDenied
+from django.db.models import Count, Max, Min, Q
 from django.http import HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
-from altegio_loyalty import database
+from altegio_loyalty import database, watch
 from altegio_loyalty.admin.decisions import DECISIONS, Decision, DecisionForm, carry_out, tell
-from altegio_loyalty.admin.locations import tell_apart
-from altegio_loyalty.admin.looks import status_badge
+from altegio_loyalty.admin.locations import locations_of, tell_apart
+from altegio_loyalty.admin.overview.page import UNKNOWN
 from altegio_loyalty.admin.pages import Page, as_id
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.moments import start_of, today
+from altegio_loyalty.querysets import WORKS
+from altegio_loyalty.states import OPEN, Status
 from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.wording import isolated, points
+from altegio_loyalty.wording import points
 
 #: An operation as the pages show it.
 Row = dict[str, Any]
@@ -28,14 +31,10 @@ Row = dict[str, Any]
 Answer = HttpResponse | None
 #: So many operations can be decided about at once.
 MOST_AT_ONCE = 500
-
-
-def asked_of(operation: LoyaltyOperation) -> str:
-    """What was asked for: an amount, or which promotion."""
-    if operation.amount is not None:
-        return points(operation.amount, getattr(operation, "currency_shown", ""))
-    number = _("promotion %(id)s") % {"id": operation.program_id} if operation.program_id else ""
-    return isolated(operation.program_title) or number
+#: So many operations are shown that need a person; the log has the others.
+MOST_SHOWN = 50
+#: What is given up within this is counted apart.
+SOON = datetime.timedelta(minutes=10)
 
 
 def _age_of(operation: LoyaltyOperation) -> str:
@@ -48,8 +47,6 @@ def _age_of(operation: LoyaltyOperation) -> str:
 
 
 class DecisionPage(Page):
-    """One request to decide about operations."""
-
     def post(self) -> HttpResponse:
         decision = DECISIONS.get(self.request.POST.get("decision", ""))
         ids = [as_id(value) or 0 for value in self.request.POST.getlist("operation")]
@@ -65,7 +62,9 @@ class DecisionPage(Page):
             text = _("Choose %(most)s operations at the most.")
             messages.error(self.request, text % {"most": MOST_AT_ONCE})
             return None
-        operations = self._fresh(ids)
+        # As they are now, where they are written: neither as the page showed them nor from a replica.
+        rows = self.admin.get_queryset(self.request).using(database.alias())
+        operations = list(rows.filter(pk__in=ids).order_by("pk"))
         allowed = [row for row in operations if decision.is_allowed(self.request.user, row.kind)]
         if operations and not allowed:
             raise PermissionDenied
@@ -94,11 +93,6 @@ class DecisionPage(Page):
             messages.error(self.request, _("Nothing was chosen, so nothing was done."))
         return None
 
-    def _fresh(self, ids: list[int]) -> list[LoyaltyOperation]:
-        """The operations as they are now, where they are written: neither as the page showed them nor from a replica."""
-        rows = self.admin.get_queryset(self.request).using(database.alias())
-        return list(rows.filter(pk__in=ids).order_by("pk"))
-
     def _ask_which(self, decision: Decision, rows: list[Row]) -> HttpResponse:
         """What a retry of these would do. Those whose client has most likely left are not chosen beforehand."""
         fitting = [row for row in rows if not row["why_not"]]
@@ -125,8 +119,6 @@ class DecisionPage(Page):
         return [
             {
                 "operation": operation,
-                "badge": status_badge(operation),
-                "asked": asked_of(operation),
                 "age": _age_of(operation),
                 "url": self.address("loyaltyoperation_change", operation.pk),
                 "visit_url": self.address("visit_change", operation.visit_id) if self.sees_visits else "",
@@ -137,8 +129,7 @@ class DecisionPage(Page):
         ]
 
     def decisions_for(self, operation: LoyaltyOperation) -> list[Decision]:
-        fitting = (decision for decision in DECISIONS.values() if decision.fits(operation))
-        return [decision for decision in fitting if decision.is_allowed(self.request.user, operation.kind)]
+        return [each for each in DECISIONS.values() if each.is_open_to(self.request.user, operation)]
 
     @property
     def decide_url(self) -> str:
@@ -155,3 +146,37 @@ class DecisionPage(Page):
     def _keeping_filters(self, url: str) -> str:
         filters = self.admin.get_preserved_filters(self.request)
         return add_preserved_filters({"preserved_filters": filters, "opts": self.admin.opts}, url)
+
+
+class InboxPage(DecisionPage):
+    """What needs a person: each thing with its age and cause, what the app still does about it, and what can be done."""
+
+    def show(self) -> HttpResponse:
+        rows: Any = self.admin.get_queryset(self.request)
+        # In this order the index leads to them on every database.
+        needing = list(rows.needing_attention().order_by("attention", "pk")[:MOST_SHOWN])
+        locations: Any = locations_of(self.request, **watch.facts(), unknown_count=UNKNOWN)
+        ends = WORKS & Q(status=Status.PENDING)
+        soon = Q(expires_at__lte=timezone.now() + SOON)
+        queue = rows.queue(
+            oldest=Min("created_at", filter=WORKS & Q(status__in=OPEN)),
+            ending=Count("expires_at", filter=ends),
+            ending_soon=Count("expires_at", filter=ends & soon),
+            first_end=Min("expires_at", filter=ends),
+            last_end=Max("expires_at", filter=ends),
+        )
+        if off := [row for row in locations if not row.is_active]:
+            waits = rows.filter(attention__gt=0, status__in=OPEN, location__in=off)
+            held = set(waits.order_by().values_list("location", flat=True).distinct())
+            off = [row for row in off if row.pk in held]
+        context = {
+            "notices": watch.notices(known=next(map(vars, locations), None)),
+            "title": _("What needs a person"),
+            "rows": self.rows(needing),
+            "queue": queue,
+            "unknown_count": sum(row.unknown_count for row in locations),
+            "paused": [row for row in locations if row.is_active and row.is_paused],
+            "off": off,
+            "decide_url": self.decide_url,
+        }
+        return self.render("loyaltyoperation/inbox.html", context)

@@ -1,12 +1,15 @@
-"""The log as a file: what is filtered and searched in the list, in pages by number, so that its size does not matter."""
+"""The log to take along: as a file, in pages by number, so that its size does not matter; and the JSON of one operation."""
 
 import datetime
+import json
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import get_fields_from_path
-from django.http import HttpResponseBase, HttpResponseRedirect
+from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import get_language, override
@@ -17,13 +20,15 @@ from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.admin.xlsx_files import MOST_ROWS
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.moments import as_local, name_of, today, zone_of
+from altegio_loyalty.redaction import redact, without_people
+from altegio_loyalty.services.clients import stored
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import reason
 
 #: So many rows are read, and sent, at once.
 ROWS_AT_ONCE = 1000
-
-
+#: What a timeline leaves out: how the sweep keeps order among itself, and the end of a card's number.
+_LEFT_OUT = {"open_key", "fence", "look_ends_at", "attention", "is_summed", "card_title"}
 #: What a row holds, each under the name of its column.
 COLUMNS = (
     "id", "created_at", "kind", "status", "ending", "location__id", "location__title", "location__currency", "visit__id",
@@ -94,3 +99,36 @@ def export(page: Page) -> HttpResponseBase:
         "currency_at": COLUMNS.index("location__currency"),
     }
     return table_response(page.request, f"loyalty-operations-{today().isoformat()}", header, pages, **known)
+
+
+def timeline(page: Page, object_id: int) -> HttpResponse:
+    """The operation as its page shows it, with nothing of who the client is, and every attempt in order.
+
+    Amounts have two places, times are ISO with the location's zone."""
+    operation: Any = get_object_or_404(page.admin.get_queryset(page.request), pk=object_id)
+    named = operation.visit.client_name, operation.visit.client_phone
+    # A shorter part of a name also stands in other words.
+    secrets = [*named, *(word for word in named[0].split() if word[2:])]
+
+    def told(value: Any) -> Any:
+        if isinstance(value, datetime.datetime):
+            return as_local(value, operation.location.zone).isoformat()
+        if isinstance(value, Decimal):
+            return f"{value:.2f}"
+        return redact(reason(value), secrets=secrets) if isinstance(value, str) else value
+
+    facts = {name: told(value) for name, value in stored(operation).items() if name not in _LEFT_OUT}
+    facts["sentence"], facts["requested_by"] = told(operation.sentence), operation.requested_by_login
+    facts["attempts"] = []
+    for row in operation.attempts.order_by("pk"):
+        attempt = {name: told(value) for name, value in stored(row).items()}
+        facts["attempts"].append({**attempt, "answer": _answer(row.answer), "made_by": row.made_by_login})
+    return JsonResponse(facts, json_dumps_params={"indent": 1, "ensure_ascii": False})
+
+
+def _answer(text: str) -> Any:
+    """Null where there is none, or it was too long to be kept whole."""
+    try:
+        return without_people(json.loads(text))
+    except ValueError:
+        return None

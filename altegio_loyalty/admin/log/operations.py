@@ -6,40 +6,24 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.decorators import permission_required
-from django.core.exceptions import BadRequest
 from django.db.models import Q, QuerySet
 from django.forms.models import BaseInlineFormSet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.urls import URLPattern
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from django.views.decorators.http import require_GET
 
 from altegio_loyalty.access import visible_to
+from altegio_loyalty.admin import pages
 from altegio_loyalty.admin.decisions import DECISIONS, RESOLVE, Decision
 from altegio_loyalty.admin.locations import LocationFilter, tell_apart
-from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE, Answer, DecisionPage, asked_of
-from altegio_loyalty.admin.log.export import export
+from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE, Answer, DecisionPage, InboxPage
+from altegio_loyalty.admin.log.export import export, timeline
 from altegio_loyalty.admin.log.filters import AskedFilter, AttentionFilter, ReportFilter
-from altegio_loyalty.admin.log.inbox import InboxPage
-from altegio_loyalty.admin.log.timeline import timeline
-from altegio_loyalty.admin.looks import in_lines, look_of, short_time, status_badge, time_at
-from altegio_loyalty.admin.overview.books import BooksPage
-from altegio_loyalty.admin.overview.page import OverviewPage
+from altegio_loyalty.admin.looks import asked_of, in_lines, short_time, status_badge, time_at
+from altegio_loyalty.admin.overview.page import BooksPage, OverviewPage
 from altegio_loyalty.admin.overview.reports import ReportsPage
-from altegio_loyalty.admin.pages import (
-    ACTS,
-    STYLESHEET,
-    BoundedPaginator,
-    Page,
-    ReadOnly,
-    address,
-    as_id,
-    at_place,
-    column,
-    outside_transactions,
-)
+from altegio_loyalty.admin.pages import ACTS, READS, Page, as_id, column, outside_transactions
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt, Visit
 from altegio_loyalty.states import Kind, Status
 from altegio_loyalty.texts import gettext as _
@@ -78,7 +62,7 @@ class NewestAttempts(BaseInlineFormSet):  # type: ignore[type-arg]
         return self._queryset
 
 
-class AttemptInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+class AttemptInline(pages.ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
     """Every call made for the operation, and every decision. Who may see the operation may see them."""
 
     model = OperationAttempt
@@ -103,7 +87,7 @@ def _as_action(decision: Decision) -> Callable[..., Answer]:
 
 
 @admin.register(LoyaltyOperation)
-class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-arg]
+class LoyaltyOperationAdmin(pages.ReadOnly, pages.Screens):
     """Read-only for everyone. What changes an operation goes through the services, and says who did it."""
 
     list_display = ("asked_at", "state", "what", "place_link", "taken")
@@ -112,7 +96,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
     sortable_by = ()
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    paginator = BoundedPaginator
+    paginator = pages.BoundedPaginator
     search_fields = ("idempotency_key",)
     search_help_text = gettext_lazy(
         "Visit, appointment, card or operation number, idempotency key, or how the client's name begins. "
@@ -122,7 +106,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
     inlines = (AttemptInline,)
 
     class Media:
-        css = {"all": [STYLESHEET]}
+        css = {"all": [pages.STYLESHEET]}
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
         """Only what the filters offer: anything else would let a crafted address scan a table of any size."""
@@ -169,16 +153,11 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             name.replace("_link", "_name") if name in ("visit_link", "place_link") else name for name in names
         )
 
-    def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
-        actions = super().get_actions(request, **at_place(action_location))
-        barred = {name for name, decision in DECISIONS.items() if not decision.may_be_made_by(request.user)}
-        return {name: action for name, action in actions.items() if name not in barred}
+    def may_act(self, request: HttpRequest, action: str) -> bool:
+        return action not in DECISIONS or DECISIONS[action].may_be_made_by(request.user)
 
     @outside_transactions
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """The list. Its actions commit on their own, so it never runs inside a transaction of the host site."""
-        if any(as_id(value) is None for value in request.POST.getlist(ACTION_CHECKBOX_NAME)):
-            raise BadRequest("An operation's number is not a number.")
         extra = {"title": capfirst(self.opts.verbose_name_plural), **(extra_context or {})}
         response = super().changelist_view(request, extra)
         if (changelist := (getattr(response, "context_data", None) or {}).get("cl")) is not None:
@@ -236,7 +215,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
 
     @admin.display(description=gettext_lazy("visit"))
     def visit_link(self, operation: LoyaltyOperation) -> SafeString | str:
-        url = address(self.admin_site, "visit_change", operation.visit_id)
+        url = self.address("visit_change", operation.visit_id)
         return format_html('<a href="{}">{}</a>', url, operation.visit) if url else str(operation.visit)
 
     def get_fieldsets(self, request: HttpRequest, obj: LoyaltyOperation | None = None) -> Any:
@@ -266,7 +245,7 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
         return format_html_join(", ", "{}", ((self._link(other),) for other in later))
 
     def _link(self, operation: LoyaltyOperation) -> SafeString:
-        url = address(self.admin_site, "loyaltyoperation_change", operation.pk)
+        url = self.address("loyaltyoperation_change", operation.pk)
         return format_html('<a href="{}">{}</a> {}', url, operation, status_badge(operation))
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **more: Any) -> HttpResponse:
@@ -276,31 +255,23 @@ class LoyaltyOperationAdmin(ReadOnly, admin.ModelAdmin):  # type: ignore[type-ar
             context |= {
                 "title": capfirst(self.opts.verbose_name),
                 "operation": operation,
-                "badge": status_badge(operation),
-                "asked": asked_of(operation),
-                "look": look_of(operation),
-                "timeline_url": page.address("loyaltyoperation_timeline", operation.pk),
                 "decide_url": page.decide_url,
                 "decisions": page.decisions_for(operation),
             }
         return super().render_change_form(request, context, *args, **more)
 
-    def get_urls(self) -> list[URLPattern]:
-        decides, reads = (permission_required(RESOLVE, raise_exception=True), *ACTS), (require_GET,)
-        pages: tuple[tuple[type[Page], str, str, Callable[..., HttpResponseBase], tuple[Any, ...]], ...] = (
+    def own_pages(self) -> pages.Pages:
+        decides = (permission_required(RESOLVE, raise_exception=True), *ACTS)
+        return (
             (DecisionPage, "decide/", "decide", DecisionPage.post, ACTS),
-            (InboxPage, "inbox/", "inbox", InboxPage.show, reads),
-            (OverviewPage, "overview/", "overview", OverviewPage.show, reads),
+            (InboxPage, "inbox/", "inbox", InboxPage.show, READS),
+            (OverviewPage, "overview/", "overview", OverviewPage.show, READS),
             (OverviewPage, "overview/lift/", "lift", OverviewPage.lift, decides),
-            (ReportsPage, "overview/reports/", "reports", ReportsPage.show, reads),
-            (ReportsPage, "overview/reports.csv", "report", ReportsPage.table, reads),
-            (OverviewPage, "overview/<slug:name>.csv", "figure", OverviewPage.table, reads),
-            (BooksPage, "overview/books/", "books", BooksPage.show, reads),
+            (ReportsPage, "overview/reports/", "reports", ReportsPage.show, READS),
+            (ReportsPage, "overview/reports.csv", "report", ReportsPage.table, READS),
+            (OverviewPage, "overview/<slug:name>.csv", "figure", OverviewPage.table, READS),
+            (BooksPage, "overview/books/", "books", BooksPage.show, READS),
             (BooksPage, "overview/books/<int:pk>/", "close_item", BooksPage.close, decides),
-            (Page, "export/", "export", export, reads),
-            (Page, "<int:object_id>/timeline/", "timeline", timeline, reads),
+            (Page, "export/", "export", export, READS),
+            (Page, "<int:object_id>/timeline/", "timeline", timeline, READS),
         )
-        own = (
-            page.at(self, at, f"loyaltyoperation_{name}", view, *how) for page, at, name, view, how in pages
-        )
-        return [*own, *super().get_urls()]

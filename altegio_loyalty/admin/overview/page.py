@@ -7,8 +7,10 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.formats import date_format
 
@@ -20,7 +22,8 @@ from altegio_loyalty.admin.locations import locations_of
 from altegio_loyalty.admin.looks import Look
 from altegio_loyalty.admin.overview import tables
 from altegio_loyalty.admin.pages import Page
-from altegio_loyalty.models import Location, LoyaltyOperation
+from altegio_loyalty.exceptions import OperationNotAllowed
+from altegio_loyalty.models import BooksItem, BooksOfDay, Location, LoyaltyOperation
 from altegio_loyalty.moments import name_of
 from altegio_loyalty.querysets import by_zone
 from altegio_loyalty.states import Status
@@ -34,6 +37,8 @@ DAYS_OF_LOG = (7, 30)
 USUAL_DAYS = 30
 MOST_DAYS = 366
 EARLIEST = datetime.date(2000, 1, 1)
+#: So many rows of the books' days, and so many items, are shown.
+MOST_ROWS = 200
 
 
 class PeriodForm(forms.Form):
@@ -120,7 +125,6 @@ class OverviewPage(Page):
         self.period, self.days, self.location_id = self.form.chosen()
 
     def make_form(self) -> PeriodForm:
-        """What was chosen by the address."""
         return PeriodForm(self.request.GET, self.locations)
 
     def lift(self) -> HttpResponse:
@@ -140,7 +144,6 @@ class OverviewPage(Page):
         return self.file(name, lambda: tables.CSV[name](self.shown))
 
     def file(self, name: str, table: Callable[[], tables.Table]) -> HttpResponseBase:
-        """The table as a file."""
         if self.form.problems:
             # A file says nothing about the days it holds, so it is never of other days than those asked for.
             text = "\n".join(self.form.problems)
@@ -163,7 +166,6 @@ class OverviewPage(Page):
 
     @property
     def narrowed(self) -> Q:
-        """What the person sees, of the location that was chosen."""
         return self.seen & Q(location=self.location_id) if self.location_id else self.seen
 
     @cached_property
@@ -234,3 +236,35 @@ class OverviewPage(Page):
             return ""
         query = {"status__exact": status, "asked": self.days, "location": self.location_id}
         return self.address("loyaltyoperation_changelist", **query)
+
+
+class BooksPage(Page):
+    """The books below the overview: each location's days, and what is at odds, both sides side by side."""
+
+    def show(self) -> HttpResponse:
+        """The days, newest first, below what is at odds in any of them."""
+        days = visible_to(self.request.user, BooksOfDay.objects.order_by("-day", "location"))
+        items = visible_to(self.request.user, BooksItem.objects.filter(closed_at=None).order_by("-pk"))
+        context = {
+            "title": _("Books"),
+            "days": days.select_related("location").prefetch_related("items")[:MOST_ROWS],
+            "items": items.select_related("location", "books", "operation")[:MOST_ROWS],
+            "item_count": items.count(),
+        }
+        return self.render("overview/books.html", context)
+
+    def close(self, pk: int) -> HttpResponse:
+        """Close an item, with a reason, for whoever may decide what is in doubt."""
+        items, given = visible_to(self.request.user, BooksItem.objects.filter(pk=pk)), self.request.POST
+        get_object_or_404(items)
+        try:
+            # As the person saw it: what has changed since, nobody agreed to.
+            item = items.get(by_log=given.get("by_log", ""), by_altegio=given.get("by_altegio", ""))
+            services.close_books_item(item, reason=given.get("reason", ""), by=self.request.user)
+            messages.success(self.request, _("Closed: %(item)s.") % {"item": item})
+        except ValidationError as error:
+            messages.error(self.request, " ".join(error.messages))
+        except (BooksItem.DoesNotExist, OperationNotAllowed):
+            text = _("There is nothing to close, or it changed meanwhile; look at it again.")
+            messages.error(self.request, text)
+        return HttpResponseRedirect(self.address("loyaltyoperation_books"))
