@@ -45,7 +45,7 @@ def _most_memory() -> float:
 def main(count: int) -> None:
     from django.core.management import call_command
 
-    from altegio_loyalty.admin.csv_files import as_csv
+    from altegio_loyalty.admin.files import as_csv
     from altegio_loyalty.admin.log.export import log_table
     from altegio_loyalty.models import LoyaltyOperation
 

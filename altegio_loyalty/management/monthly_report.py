@@ -13,7 +13,7 @@ from django.utils import timezone, translation
 from django.utils.formats import date_format, get_format
 
 from altegio_loyalty import database, watch
-from altegio_loyalty.admin import csv_files, xlsx_files
+from altegio_loyalty.admin import files
 from altegio_loyalty.admin.overview.tables import Shown, amounts_of
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.models import Location, WatchEntry
@@ -109,8 +109,8 @@ def _sums(shown: Shown, before: Shown) -> Iterator[tuple[str, list[Any]]]:
 
 def _file(name: str, header: Sequence[Any], *rows: Sequence[Any]) -> tuple[str, bytes, str]:
     """Name, content and type: XLSX, or without XlsxWriter CSV with the decimal mark of the language."""
-    if xlsx_files.xlsx_is_offered():
-        parts = xlsx_files.as_xlsx(header, [rows], currency_at=len(header) - 1)
-        return f"{name}.xlsx", b"".join(parts), xlsx_files.CONTENT_TYPE
-    text = "".join(csv_files.as_csv(header, [rows], comma=get_format("DECIMAL_SEPARATOR") == ","))
+    if files.xlsx_is_offered():
+        parts = files.as_xlsx(header, [rows], currency_at=len(header) - 1)
+        return f"{name}.xlsx", b"".join(parts), files.CONTENT_TYPE
+    text = "".join(files.as_csv(header, [rows], comma=get_format("DECIMAL_SEPARATOR") == ","))
     return f"{name}.csv", text.encode(), "text/csv"

@@ -10,8 +10,8 @@ from django.utils.safestring import mark_safe
 
 from altegio_loyalty import conf, services, texts, watch
 from altegio_loyalty.access import sees_no_location, visible_to
+from altegio_loyalty.admin.files import xlsx_is_offered
 from altegio_loyalty.admin.looks import asked_of, look_of, short_time, status_badge
-from altegio_loyalty.admin.xlsx_files import xlsx_is_offered
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.wording import decimals_of, exact_time, isolated, points, reason, zone_note
 

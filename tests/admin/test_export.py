@@ -19,7 +19,7 @@ from django.test import AsyncRequestFactory, Client
 from django.urls import reverse
 from django.utils import timezone
 
-from altegio_loyalty.admin.csv_files import as_csv, safe_cell, table_response
+from altegio_loyalty.admin.files import as_csv, safe_cell, table_response
 from altegio_loyalty.admin.log import export as log_export
 from altegio_loyalty.admin.log.export import log_table
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, Visit

@@ -17,10 +17,9 @@ from django.test import AsyncRequestFactory, Client, RequestFactory
 from django.urls import reverse
 from openpyxl import load_workbook
 
-from altegio_loyalty.admin import xlsx_files
-from altegio_loyalty.admin.csv_files import table_response
+from altegio_loyalty.admin import files
+from altegio_loyalty.admin.files import as_xlsx, table_response
 from altegio_loyalty.admin.overview import tables
-from altegio_loyalty.admin.xlsx_files import as_xlsx
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, Visit
 from tests.admin.test_export import EXPORT, FORMULA, log, manager, run_apart
 from tests.admin.test_operations import Log
@@ -150,7 +149,7 @@ def test_more_rows_than_are_made__are_refused_in_words(
     log: Log, manager: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page that says so, and no download that fails; CSV has them all."""
-    monkeypatch.setattr(xlsx_files, "MOST_ROWS", 2)
+    monkeypatch.setattr(files, "MOST_ROWS", 2)
     for count, status in ((1, 200), (2, 200), (3, 400)):
         log.add(DONE, applied_amount=5)
         response: Any = manager.get(reverse(EXPORT), {"xlsx": 1})
@@ -163,7 +162,7 @@ def test_more_rows_than_are_made__are_refused_in_words(
 def test_a_table_of_the_overview_with_more_rows__is_refused_too(
     log: Log, manager: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(xlsx_files, "MOST_ROWS", 2)
+    monkeypatch.setattr(files, "MOST_ROWS", 2)
     assert manager.get(figure_url("times"), {"xlsx": 1}).status_code == 400
 
 
@@ -224,7 +223,7 @@ def test_a_hostile_name_of_the_log__is_text(log: Log, manager: Client) -> None:
 
 def test_the_logs_file__is_named_and_typed(log: Log, manager: Client) -> None:
     response: Any = manager.get(reverse(EXPORT), {"xlsx": 1})
-    assert response["Content-Type"] == xlsx_files.CONTENT_TYPE
+    assert response["Content-Type"] == files.CONTENT_TYPE
     assert response["Content-Disposition"].endswith('.xlsx"')
 
 

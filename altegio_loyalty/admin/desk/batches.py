@@ -14,8 +14,8 @@ from altegio_loyalty import database
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin import kinds
 from altegio_loyalty.admin.decisions import RESOLVE, carry_out, tell
-from altegio_loyalty.admin.desk import live
 from altegio_loyalty.admin.desk.confirmation import MOST_VISITS
+from altegio_loyalty.admin.desk.page import STOP, may_take_step, next_due, take_step
 from altegio_loyalty.admin.looks import look_of
 from altegio_loyalty.admin.pages import FOLDER, Page
 from altegio_loyalty.kinds import TABLE
@@ -67,8 +67,8 @@ class Batch:
             **figures,
             "summary": text % {**figures, "how": how},
             "is_open": bool(self.open),
-            "is_due": live.next_due(self.page, self.open) is not None,
-            "may_stop": any(live.STOP.is_open_to(self.page.request.user, row) for row in self.open),
+            "is_due": next_due(self.page, self.open) is not None,
+            "may_stop": any(STOP.is_open_to(self.page.request.user, row) for row in self.open),
         }
 
     def context(self) -> dict[str, Any]:
@@ -132,8 +132,8 @@ class BatchPage(Page):
         found = self._open_to_steps(batch)
         ends_at = time.monotonic() + (SECONDS_OF_STEP if self.wants_json else SECONDS_OF_LONG_STEP)
         goes_well = True
-        while goes_well and time.monotonic() < ends_at and (operation := live.next_due(self, found.open)):
-            after = live.take_step(operation)
+        while goes_well and time.monotonic() < ends_at and (operation := next_due(self, found.open)):
+            after = take_step(operation)
             # After a failure a pause does more good than the next call.
             goes_well = after is not None and not after.is_open
             found = Batch(self, batch)
@@ -143,13 +143,13 @@ class BatchPage(Page):
     def stop(self, batch: uuid.UUID) -> HttpResponse:
         """Stop what still waits; what is in doubt is looked up to the end, but never sent again."""
         found = self._open_to_steps(batch).open
-        waiting = [row for row in found if live.STOP.is_open_to(self.request.user, row)]
-        if tally := Counter(carry_out(self, live.STOP, operation) for operation in waiting):
+        waiting = [row for row in found if STOP.is_open_to(self.request.user, row)]
+        if tally := Counter(carry_out(self, STOP, operation) for operation in waiting):
             tell(self.request, tally)
         return HttpResponseRedirect(self.address("visit_batch", batch))
 
     def _open_to_steps(self, batch: uuid.UUID) -> Batch:
         found = Batch(self, batch)
-        if found.open and not any(live.may_take_step(self, operation) for operation in found.open):
+        if found.open and not any(may_take_step(self, operation) for operation in found.open):
             raise PermissionDenied
         return found

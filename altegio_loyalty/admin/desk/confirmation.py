@@ -14,8 +14,8 @@ from django.utils.text import capfirst
 
 from altegio_loyalty import exceptions, kinds
 from altegio_loyalty.admin.desk.forms import OTHER, OperationForm
-from altegio_loyalty.admin.desk.live import VisitState
 from altegio_loyalty.admin.desk.offers import OFFERS
+from altegio_loyalty.admin.desk.page import VisitState
 from altegio_loyalty.admin.kinds import TABLE, why_nothing
 from altegio_loyalty.admin.locations import currency_shown
 from altegio_loyalty.admin.pages import Page, Screens, as_id

@@ -12,7 +12,7 @@ from django.utils import timezone
 from altegio_loyalty import services
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.desk import filters
-from altegio_loyalty.admin.desk.searching import CARD_DIGITS, WHOLE_PHONE_DIGITS, Term, search
+from altegio_loyalty.admin.desk.filters import CARD_DIGITS, WHOLE_PHONE_DIGITS, Term, search
 from altegio_loyalty.admin.locations import chosen_location, locations_shown
 from altegio_loyalty.admin.looks import time_at
 from altegio_loyalty.admin.pages import Page, as_id

@@ -1,17 +1,28 @@
-"""How the list of visits is narrowed: by day, today's unless another is asked for, and by location."""
+"""How the list of visits is narrowed: by day, today's unless another is asked for, by location, and by one search.
+
+The search takes a name in any order and with typos, a phone, a card, or the visit's or appointment's number.
+"""
 
 import datetime
+import re
+from difflib import get_close_matches
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Length
+from django.db.models.lookups import GreaterThan
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.formats import date_format
 
+from altegio_loyalty.access import find_phone
 from altegio_loyalty.admin.locations import LocationFilter, locations_of, locations_shown
-from altegio_loyalty.models import Visit
+from altegio_loyalty.admin.pages import as_id
+from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.moments import start_of, today
 from altegio_loyalty.querysets import by_zone, in_each_zone
+from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy
 
 DAY, SEARCH = "day", "q"
@@ -24,6 +35,17 @@ _DAYS = {
     "tomorrow": (1, gettext_lazy("Tomorrow")),
 }
 _SEVERAL_DAYS = {"week": gettext_lazy("The last 7 days"), "all": gettext_lazy("Any day")}
+_WHAT_STANDS_IN_PHONES = re.compile(r"[\s()+.\-]")
+#: Fewer digits are no whole phone, nor enough of a card's number.
+WHOLE_PHONE_DIGITS, CARD_DIGITS = 9, 8
+#: So many digits of a phone a visit's page shows to everybody, of one that is longer than so much.
+SHOWN_DIGITS, HIDES_ENOUGH = 4, 10
+#: So many words of a search are looked at, and so many names, the latest, compared with them for typos.
+MOST_WORDS, MOST_COMPARED = 6, 2000
+#: How alike a word must be: with one letter missing, doubled, wrong or swapped in most names.
+ALIKE = 0.75
+#: Cards are kept with the visits whose page was opened; so far back they are searched.
+CARDS_SINCE = datetime.timedelta(days=7)
 
 
 def asked_day(request: HttpRequest) -> str:
@@ -119,3 +141,96 @@ def name_of_day(request: HttpRequest) -> str:
     named = dict(_DAYS.values()).get(away.pop()) if len(away) == 1 else None
     # The day of the week stands at the beginning or not at all: inside a line only some languages write it large.
     return f"{named}, {date_format(day, 'j E')}" if named else date_format(day, "l, j E")
+
+
+class Term:
+    """What was typed: words, or the digits of a number. `is_number` where a sign before it says that it is no phone."""
+
+    def __init__(self, typed: str) -> None:
+        self.typed = typed.replace("\x00", " ").strip()[:200]
+        self.text = self.typed.lstrip("#№ ")
+        bare = _WHAT_STANDS_IN_PHONES.sub("", self.text)
+        self.digits = bare if bare.isascii() and bare.isdigit() else ""
+        self.is_number = bool(self.digits) and self.text != self.typed
+        self.number = as_id(self.text)
+        self.words = [word for word in re.split(r"[\s,;]+", self.text) if word][:MOST_WORDS]
+
+
+def search(request: HttpRequest, visits: QuerySet[Visit], typed: str) -> QuerySet[Visit]:
+    """Those of the visits that it means; after `compare_names` those whose client is called like that."""
+    term = Term(typed)
+    if term.digits:
+        found = Q(pk=term.number) | Q(record_id=term.number) if term.number else Q(pk__in=[])
+        if not term.is_number:
+            found |= _by_phone(request, visits, term) | _by_card(term)
+        return visits.filter(found)
+    if is_compared(request):
+        return visits.filter(pk__in=_alike(visits, [word.casefold() for word in term.words]))
+    for word in term.words:
+        visits = visits.filter(_by_word(word))
+    return visits
+
+
+def compare_names(request: HttpRequest, typed: str) -> bool:
+    """Look for names that are like what was typed, where it is one and no name has all its words; once."""
+    if is_compared(request) or Term(typed).digits or not typed.strip():
+        return False
+    request._altegio_compared = True  # type: ignore[attr-defined]
+    return True
+
+
+def is_compared(request: HttpRequest) -> bool:
+    """Whether the search of this request makes do with names that are only like what was typed."""
+    return hasattr(request, "_altegio_compared")
+
+
+def _alike(visits: QuerySet[Visit], words: list[str]) -> list[int]:
+    latest = visits.filter(starts_at__isnull=False).order_by("-starts_at")
+    rows = latest.values_list("pk", "client_name")[:MOST_COMPARED]
+    names = {pk: set(re.split(r"[\s,;]+", name.casefold())) for pk, name in rows}
+    known = set().union(*names.values())
+    near = [
+        {*get_close_matches(word, known, 20, ALIKE), *(one for one in known if word in one)} for word in words
+    ]
+    return [pk for pk, name in names.items() if all(name & alike for alike in near)]
+
+
+def _by_card(term: Term) -> Q:
+    """By Altegio's id of it, where something was asked for with it, or by its number, where its client's page was opened."""
+    found = Q(pk__in=LoyaltyOperation.objects.filter(card_id=term.number or 0).values("visit"))
+    if len(term.digits) >= CARD_DIGITS:
+        since = timezone.now() - CARDS_SINCE
+        found |= Q(starts_at__gte=since, shown__contains=f'{term.digits}"')
+    return found
+
+
+def _by_phone(request: HttpRequest, visits: QuerySet[Visit], term: Term) -> Q:
+    """Any part of it for those who see phones. Others know the whole, or what the page shows: no more could be learnt."""
+    digits, is_whole = term.digits, len(term.digits) >= WHOLE_PHONE_DIGITS
+    if request.user.has_perm("altegio_loyalty.view_client_phone"):
+        # The country's code is written in several ways, or not at all: the last ten digits tell a phone.
+        return Q(client_phone__endswith=digits[-10:]) if is_whole else Q(client_phone__contains=digits)
+    if getattr(request.resolver_match, "url_name", None) != "altegio_loyalty_visit_changelist":
+        return Q(pk__in=[])  # the admin's autocomplete searches too
+    if len(digits) == SHOWN_DIGITS:
+        return Q(GreaterThan(Length("client_phone"), HIDES_ENOUGH), client_phone__endswith=digits)
+    if not is_whole:
+        return Q(pk__in=[])
+    known: Any = request  # a list asks several times for one request: that is one search
+    if (found := getattr(known, "_altegio_phone", ...)) is ...:
+        spellings = {term.text, digits, f"+{digits}"}
+        found = known._altegio_phone = find_phone(request.user, visits, spellings)
+    if found is None:
+        text = _(
+            "Phones are not searched: too many that were not found here were searched for in the last 24 hours."
+        )
+        messages.warning(request, text)
+    return Q(pk__in=found or [])
+
+
+def _by_word(word: str) -> Q:
+    """In any case, also where the database knows upper and lower case of Latin letters only."""
+    found = Q()
+    for spelling in {word[:100], word[:100].lower(), word[:100].upper(), word[:100].capitalize()}:
+        found |= Q(client_name__icontains=spelling)
+    return found

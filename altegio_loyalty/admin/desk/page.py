@@ -1,28 +1,178 @@
-"""The page of a visit: what Altegio shows of it, what can be done, and what was asked for so far.
+"""The page of a visit: what Altegio shows of it, what can be done, what is happening, and what was asked for so far.
 
 It comes up at once with what is known, and asks Altegio nothing; with `?read=1`, which its script asks for, it is read anew.
+The script then follows what is not finished, which is stopped and taken further from there.
 """
 
+import datetime
+import hashlib
+import logging
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
+from django.template.loader import render_to_string
+from django.utils import timezone
 from django.utils.formats import date_format
 
-from altegio_loyalty import database
-from altegio_loyalty.admin.decisions import carry_out
-from altegio_loyalty.admin.desk.live import STOP, VisitState, next_due, take_step
-from altegio_loyalty.admin.desk.offers import OFFERS, CardOffers, Offers
+from altegio_loyalty import bills, database, exceptions, kinds, services
+from altegio_loyalty.admin.decisions import DECISIONS, carry_out
+from altegio_loyalty.admin.desk.offers import OFFERS, Bill, CardOffers, Offers
 from altegio_loyalty.admin.kinds import TABLE, why_nothing
 from altegio_loyalty.admin.locations import currency_shown
-from altegio_loyalty.admin.pages import Page, as_id
-from altegio_loyalty.models import Visit
+from altegio_loyalty.admin.pages import FOLDER, Page, as_id
+from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.moments import as_local
+from altegio_loyalty.services.reading import known_for_screen, read_for_screen
+from altegio_loyalty.states import Ending, Status
 from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.wording import isolated
+from altegio_loyalty.wording import clock, isolated, points
+
+logger = logging.getLogger(__name__)
+
+#: So many of a visit's operations are shown on its page; the log has all.
+OPERATIONS_SHOWN = 20
+#: So long the last result stays at the top of the page, in seconds; later it only stands in the list below.
+RESULT_SECONDS = 900
+#: What of an operation the page shows that can change.
+_FACTS = attrgetter(
+    *("pk", "status", "fence", "is_stopping", "discrepancy", "undone_at", "is_looked_up_now"),
+    *("location.is_paused", "location.is_active"),
+)
+STOP, RETRY = DECISIONS["stop"], DECISIONS["retry"]
+
+
+def may_take_step(page: Page, operation: LoyaltyOperation) -> bool:
+    """Whether the person's page may take the operation a step further: as much as trying it again now."""
+    return operation.is_open and RETRY.is_allowed(page.request.user, operation.kind)
+
+
+def next_due(page: Page, operations: list[LoyaltyOperation]) -> LoyaltyOperation | None:
+    """What this person's page may take a step further, the longest waiting first."""
+    due = [row for row in operations if row.is_due and may_take_step(page, row)]
+    return min(due, key=lambda row: (row.next_attempt_at, row.pk), default=None)
+
+
+def take_step(operation: LoyaltyOperation) -> LoyaltyOperation | None:
+    """One step of delivery for a person who is looking; None where this site's transactions or database do not allow it."""
+    try:
+        return services.deliver_now(operation.pk)
+    except exceptions.TransactionOpen:
+        return None
+    except (DatabaseError, InterfaceError):
+        # The row says what is known, and whoever comes when its lease is over goes on from there.
+        logger.exception("A step of operation %s could not be written down.", operation.pk)
+        database.reconnect()
+        return None
+
+
+class VisitState:
+    """The operations of a visit, newest first, as its page and the script that follows it show them."""
+
+    def __init__(self, page: Page, visit: Visit) -> None:
+        self.page = page
+        self.visit = visit
+        rows = database.operations().filter(visit=visit).with_last_event().order_by("-pk")
+        self.operations = list(rows.select_related("location")[:OPERATIONS_SHOWN])
+        self.open = [operation for operation in self.operations if operation.is_open]
+
+    def read(
+        self, within: datetime.timedelta = bills.READING_IS_FRESH, *, must_know: bool = False
+    ) -> tuple[services.VisitReading, services.CardsReading, bool]:
+        """The visit and its cards as last shown, and whether that is as good as a reading now, or what Altegio shows now.
+
+        Altegio is asked where the address says so, and where nothing is known though the page `must_know`.
+        """
+        details, cards, is_fresh = known_for_screen(self.visit, within)
+        if "read" not in self.page.request.GET and not (must_know and details.details is None):
+            return details, cards, is_fresh
+        details, cards = read_for_screen(self.visit, by=self.page.request.user)
+        # What a newer release's kind explains, nobody here can say.
+        if details.details and not details.error and all(kinds.is_known(row.kind) for row in self.operations):
+            services.judge_reading(self.visit.pk, details.details, self.operations, details.read_at)
+        return details, cards, not details.error
+
+    @property
+    def shown_results(self) -> list[LoyaltyOperation]:
+        """Those with a result at the top of the page: what is not finished, and what has just ended."""
+        since = timezone.now() - datetime.timedelta(seconds=RESULT_SECONDS)
+        newest = [row for row in self.operations[:1] if row.finished_at is None or row.finished_at > since]
+        return [*newest, *(operation for operation in self.open if operation not in newest)]
+
+    @property
+    def version(self) -> str:
+        """Changes when anything changes that the page shows."""
+        facts = [*map(_FACTS, self.operations)]
+        return hashlib.sha256(repr((facts, self.visit.read_at)).encode()).hexdigest()[:16]
+
+    def context(self) -> dict[str, Any]:
+        return {
+            "visit": self.visit,
+            "verdicts": [
+                {"row": row, "before": self._done_before(row), "till": self._till(row)}
+                for row in self.shown_results
+            ],
+            "waiting": [self._waiting(row) for row in self.open if kinds.is_known(row.kind)],
+            "operations": [{"row": row, "before": self._done_before(row)} for row in self.operations],
+            "is_open": bool(self.open),
+            "version": self.version,
+            "open_ids": ",".join(str(operation.pk) for operation in self.open),
+        }
+
+    def _waiting(self, operation: LoyaltyOperation) -> dict[str, Any]:
+        """With the seconds until something is due; without, where it is on its way or depends on more than time."""
+        waits = operation.status in (Status.PENDING, Status.UNCONFIRMED) and not operation.is_looked_up_now
+        seconds = None
+        if waits and operation.location.is_working and operation.next_attempt_at is not None:
+            seconds = max(0, round((operation.next_attempt_at - timezone.now()).total_seconds()))
+        return {
+            "row": operation,
+            "seconds": seconds,
+            "clock": "" if seconds is None else f"{seconds // 60}:{seconds % 60:02d}",
+            "may_stop": STOP.is_open_to(self.page.request.user, operation),
+        }
+
+    def _till(self, operation: Any) -> str:
+        """What is left to pay and on the card, where Altegio was read after all that was done for the operation."""
+        shown = bills.last_shown(self.visit)
+        if shown is None or operation.is_open or not 0 < operation.last_event <= shown.after:
+            return ""
+        bill = Bill(shown.details)
+        balance = next((card.balance for card in shown.cards.cards if card.id == operation.card_id), None)
+        if bill.range is None or balance is None:
+            return ""
+        figures = {"card": points(balance), "time": clock(shown.read_at, operation.location.zone)}
+        text = _("%(left)s is left to pay, %(card)s points are on the card, as of %(time)s.")
+        return text % {"left": bill, **figures}
+
+    def _done_before(self, operation: LoyaltyOperation) -> LoyaltyOperation | None:
+        """What did it, from here, where the visit showed it already."""
+        if operation.ending != Ending.ALREADY_THERE:
+            return None
+        mine = (operation.card_id, operation.program_id, operation.kind)
+        seen_at = operation.finished_at or operation.created_at
+        done = (row for row in self.operations if row.pk < operation.pk and row.status == Status.SUCCEEDED)
+        there = (row for row in done if row.undone_at is None or row.undone_at > seen_at)
+        return next((row for row in there if (row.card_id, row.program_id, row.kind) == mine), None)
+
+    def as_json(self, seen: str) -> dict[str, Any]:
+        """For the script; texts only where they are other than those it has seen."""
+        state: dict[str, Any] = {
+            "version": self.version,
+            "open": [operation.pk for operation in self.open],
+            "is_due": next_due(self.page, self.open) is not None,
+        }
+        if seen != self.version:
+            context = self.context()
+            for part in ("verdicts", "waiting", "history"):
+                template = f"{FOLDER}/visit/{part}.html"
+                state[part] = render_to_string(template, context, self.page.request)
+        return state
 
 
 class VisitPage(Page):

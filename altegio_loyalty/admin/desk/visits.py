@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET
 from altegio_loyalty import bills, watch
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin import pages
-from altegio_loyalty.admin.desk import filters, searching
+from altegio_loyalty.admin.desk import filters
 from altegio_loyalty.admin.desk.batches import BatchPage
 from altegio_loyalty.admin.desk.confirmation import MOST_VISITS, OneVisit
 from altegio_loyalty.admin.desk.day_panel import DayPanel, only_one
@@ -79,7 +79,7 @@ class VisitList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        if not self.result_count and searching.compare_names(request, self.query):
+        if not self.result_count and filters.compare_names(request, self.query):
             # More than a page of them would help nobody, so they are not counted either.
             self.result_list = list(self.get_queryset(request)[: self.list_per_page])
             self.result_count = len(self.result_list)
@@ -130,7 +130,7 @@ class VisitAdmin(pages.Unchangeable, pages.Screens):
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         queryset = queryset.defer("shown")
-        return searching.search(request, queryset, search_term) if search_term.strip() else queryset, False
+        return filters.search(request, queryset, search_term) if search_term.strip() else queryset, False
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
         """Only what the filters offer: a masked phone must not be guessed letter by letter through the address."""
@@ -161,7 +161,7 @@ class VisitAdmin(pages.Unchangeable, pages.Screens):
         context = getattr(response, "context_data", None) or {}
         if (changelist := context.get("cl")) is not None:
             visits = list(changelist.result_list)
-            is_alike = searching.is_compared(request)
+            is_alike = filters.is_compared(request)
             if is_entered and not is_alike and (only := only_one(visits)):
                 return HttpResponseRedirect(self.address("visit_change", only.pk))
             changelist.result_list = visits

@@ -15,9 +15,8 @@ from django.utils.text import capfirst
 from django.utils.translation import get_language, override
 
 from altegio_loyalty.access import visible_to
-from altegio_loyalty.admin.csv_files import FORMATS, table_response
+from altegio_loyalty.admin.files import FORMATS, MOST_ROWS, table_response
 from altegio_loyalty.admin.pages import Page
-from altegio_loyalty.admin.xlsx_files import MOST_ROWS
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.moments import as_local, name_of, today, zone_of
 from altegio_loyalty.redaction import redact, without_people

@@ -16,8 +16,8 @@ from django.utils.formats import date_format
 
 from altegio_loyalty import services, statistics, watch
 from altegio_loyalty.access import visible_to
-from altegio_loyalty.admin.csv_files import table_response
 from altegio_loyalty.admin.decisions import RESOLVE
+from altegio_loyalty.admin.files import table_response
 from altegio_loyalty.admin.locations import locations_of
 from altegio_loyalty.admin.looks import Look
 from altegio_loyalty.admin.overview import tables
