@@ -104,12 +104,8 @@ def log_in(page: Page) -> HttpResponse:
         if found.user_token:
             titles = {str(each.id): clean(each.title, 200) for each in found.companies}
             stored = [each.going_to(KEPT).to_stored() for each in (token, found.user_token)]
-            request.session[KEPT] = {
-                "id": uuid.uuid4().hex,
-                "tokens": stored,
-                "titles": titles,
-                "at": time.time(),
-            }
+            kept = {"id": uuid.uuid4().hex, "tokens": stored, "titles": titles, "at": time.time()}
+            request.session[KEPT] = kept
             if found.error:
                 messages.warning(request, found.error)
             return HttpResponseRedirect(page.address("location_choose"))
@@ -163,9 +159,8 @@ def _problem(page: Page, rows: list[dict[str, Any]], typed: str, login_id: str) 
     if typed and number is None:
         return _("“%(text)s” is no location's number.") % {"text": typed[:30]}
     if number and not page.may("change_location") and Location.objects.filter(pk=number).exists():
-        return _("Location %(number)s is here already, and you may not replace its tokens.") % {
-            "number": number
-        }
+        text = _("Location %(number)s is here already, and you may not replace its tokens.")
+        return text % {"number": number}
     is_any = number or any(row["is_ticked"] for row in rows)
     return "" if is_any else _("Tick a location, or type the number of one.")
 

@@ -186,10 +186,8 @@ class _Sheet:
 
     def _write(self, column: int, value: Any, is_bold: bool) -> None:
         if isinstance(value, datetime.date):
-            name, write = (
-                "moment" if isinstance(value, datetime.datetime) else "day",
-                self.sheet.write_datetime,
-            )
+            name = "moment" if isinstance(value, datetime.datetime) else "day"
+            write = self.sheet.write_datetime
         elif isinstance(value, Decimal) and abs(value) < _LARGEST / 100:
             name, write = "amount", self.sheet.write_number
         elif isinstance(value, int) and abs(value) < _LARGEST:

@@ -100,9 +100,8 @@ class LocationForm(forms.ModelForm):  # type: ignore[type-arg]
         kept = _("One is stored, and it is not shown. Leave this empty to keep it.")
         for name in set(TOKENS) & set(self.fields):
             token = getattr(self.instance, name)
-            self.fields[name].help_text = (
-                (why_unreadable(token) or kept) if token else _("None is stored yet.")
-            )
+            told = (why_unreadable(token) or kept) if token else _("None is stored yet.")
+            self.fields[name].help_text = told
 
 
 @admin.register(Location)
@@ -114,9 +113,6 @@ class LocationAdmin(pages.Screens):
     search_help_text = gettext_lazy("Title or location number")
     actions = ("test_connections",)
     formfield_overrides = {EncryptedTextField: {"form_class": TokenField}}
-
-    class Media:
-        css = {"all": [pages.STYLESHEET]}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Location]:
         return visible_to(request.user, super().get_queryset(request))

@@ -88,9 +88,8 @@ def asked_of(operation: LoyaltyOperation) -> str:
 
 def in_lines(first: object, *more: object) -> SafeString:
     """One cell of a list in several lines, those below the first in small letters; what is empty takes none."""
-    below = format_html_join(
-        "", '<br><span class="altegio-small">{}</span>', ((text,) for text in more if text)
-    )
+    small = ((text,) for text in more if text)
+    below = format_html_join("", '<br><span class="altegio-small">{}</span>', small)
     return format_html("{}{}", first, below)
 
 

@@ -26,8 +26,6 @@ from altegio_loyalty.texts import gettext as _
 View = TypeVar("View", bound=Callable[..., Any])
 
 FOLDER = "admin/altegio_loyalty"
-#: The stylesheet of all screens, below the static files.
-STYLESHEET = "altegio_loyalty/altegio_loyalty.css"
 
 
 def outside_transactions(view: View) -> View:
@@ -53,32 +51,6 @@ class Page:
         self.admin = admin
         self.request = request
         request.current_app = admin.admin_site.name  # where the addresses in templates lead
-
-    @classmethod
-    def at(
-        cls,
-        admin: Screens,
-        route: str,
-        name: str,
-        view: Callable[..., HttpResponseBase],
-        *decorators: Callable[[Any], Any],
-    ) -> URLPattern:
-        """The pattern for a page of this class. `view` gets the page, where Django's own views get a request."""
-
-        @wraps(view)
-        def respond(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
-            if not admin.has_view_permission(request):
-                raise PermissionDenied
-            page = cls(admin, request)
-            try:
-                return view(page, **arguments)
-            except TransactionOpen:
-                return page.tell_transaction()
-
-        decorated: Callable[..., Any] = respond
-        for decorator in decorators:
-            decorated = decorator(decorated)
-        return path(route, admin.admin_site.admin_view(decorated), name=f"altegio_loyalty_{name}")
 
     def address(self, name: str, *args: Any, **query: Any) -> str:
         """The address of a page of the app on this site, or empty; see `Screens.address`."""
@@ -135,12 +107,18 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
         return int(rows.order_by()[: self.most_rows].count())
 
 
+#: A view gets the page, where Django's own views get a request.
+Responder = Callable[..., HttpResponseBase]
+Decorators = Iterable[Callable[[Any], Any]]
 #: Pages below a model's admin: class, route, the end of the name, view and decorators of each.
-Pages = Iterable[tuple[type[Page], str, str, Callable[..., HttpResponseBase], Iterable[Callable[[Any], Any]]]]
+Pages = Iterable[tuple[type[Page], str, str, Responder, Decorators]]
 
 
 class Screens(admin.ModelAdmin):  # type: ignore[type-arg]
     """The admin of a model with pages of its own, and with actions that call Altegio or decide."""
+
+    class Media:
+        css = {"all": ["altegio_loyalty/altegio_loyalty.css"]}
 
     def address(self, name: str, *args: Any, **query: Any) -> str:
         """The address of a page of the app on this site; empty where it has no such page, so that its text stands alone.
@@ -165,12 +143,26 @@ class Screens(admin.ModelAdmin):  # type: ignore[type-arg]
         return True
 
     def get_urls(self) -> list[URLPattern]:
-        name = self.opts.model_name
-        own = [
-            page.at(self, route, f"{name}_{end}", view, *how)
-            for page, route, end, view, how in self.own_pages()
-        ]
-        return [*own, *super().get_urls()]
+        return [*(self._pattern(*row) for row in self.own_pages()), *super().get_urls()]
+
+    def _pattern(
+        self, page_class: type[Page], route: str, name: str, view: Responder, decorators: Decorators
+    ) -> URLPattern:
+        @wraps(view)
+        def respond(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
+            if not self.has_view_permission(request):
+                raise PermissionDenied
+            page = page_class(self, request)
+            try:
+                return view(page, **arguments)
+            except TransactionOpen:
+                return page.tell_transaction()
+
+        decorated: Callable[..., Any] = respond
+        for decorator in decorators:
+            decorated = decorator(decorated)
+        name = f"altegio_loyalty_{self.opts.model_name}_{name}"
+        return path(route, self.admin_site.admin_view(decorated), name=name)
 
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
         # Only newer Djangos know several places of actions.

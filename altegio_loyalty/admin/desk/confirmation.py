@@ -23,7 +23,7 @@ from altegio_loyalty.bills import READING_IS_RECENT
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy
-from altegio_loyalty.wording import clock, isolated, reason
+from altegio_loyalty.wording import clock, reason
 
 #: So many visits can be chosen at once.
 MOST_VISITS = 100
@@ -145,7 +145,6 @@ class OneVisit(Confirmation):
                 *offers.warnings(form.chosen),
                 *(reason(row.discrepancy) for row in odd if row.is_flagged),
             ],
-            "client_before": isolated(getattr(visit, "client_before", "")),
             "token": token.hex,
             "other_value": OTHER,
             "is_typing": form.types_ids or (offers.error and not offers.all) or "typed" in given,

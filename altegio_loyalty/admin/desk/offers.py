@@ -122,11 +122,6 @@ class Offers:
             return [(offer.value, offer) for offer in best_first]
         return [(f"{one.value}|{one.most}|{self._payable(one.balance)}", one) for one in best_first]
 
-    @property
-    def best(self) -> Offer | None:
-        """Of cards, the one that covers most of the bill."""
-        return next((offer for _value, offer in self.choices), None)
-
     def parts(self, offer: Offer) -> list[Part]:
         """Amounts to choose from, for a kind that takes one."""
         return []

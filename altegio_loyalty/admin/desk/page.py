@@ -31,7 +31,7 @@ from altegio_loyalty.moments import as_local
 from altegio_loyalty.services.reading import known_for_screen, read_for_screen
 from altegio_loyalty.states import Ending, Status
 from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.wording import clock, isolated, points
+from altegio_loyalty.wording import clock, points
 
 logger = logging.getLogger(__name__)
 
@@ -98,24 +98,20 @@ class VisitState:
         return details, cards, not details.error
 
     @property
-    def shown_results(self) -> list[LoyaltyOperation]:
-        """Those with a result at the top of the page: what is not finished, and what has just ended."""
-        since = timezone.now() - datetime.timedelta(seconds=RESULT_SECONDS)
-        newest = [row for row in self.operations[:1] if row.finished_at is None or row.finished_at > since]
-        return [*newest, *(operation for operation in self.open if operation not in newest)]
-
-    @property
     def version(self) -> str:
         """Changes when anything changes that the page shows."""
         facts = [*map(_FACTS, self.operations)]
         return hashlib.sha256(repr((facts, self.visit.read_at)).encode()).hexdigest()[:16]
 
     def context(self) -> dict[str, Any]:
+        # With a result at the top of the page: what is not finished, and what has just ended.
+        since = timezone.now() - datetime.timedelta(seconds=RESULT_SECONDS)
+        newest = [row for row in self.operations[:1] if row.finished_at is None or row.finished_at > since]
         return {
             "visit": self.visit,
             "verdicts": [
                 {"row": row, "before": self._done_before(row), "till": self._till(row)}
-                for row in self.shown_results
+                for row in [*newest, *(row for row in self.open if row not in newest)]
             ],
             "waiting": [self._waiting(row) for row in self.open if kinds.is_known(row.kind)],
             "operations": [{"row": row, "before": self._done_before(row)} for row in self.operations],
@@ -248,16 +244,12 @@ class VisitPage(Page):
         more = [offers for offers in all_offers if offers.kind.is_apply and offers != of_cards]
         typed = {kind: self._operate_url(visit, kind, typed=1) for kind in TABLE}
         return {
-            "reading": details,
-            "of_cards": cards,
-            "details": details.details,
             "is_fresh": is_fresh,
             "to_read": not is_fresh and not details.error,
-            "bill": of_cards.bill,
             "no_cards": why_nothing(of_cards.kind, has_client=visit.client_id is not None),
             "of_bill": of_cards,
-            "warnings": of_cards.warnings(of_cards.best),
-            "client_before": isolated(getattr(visit, "client_before", "")),
+            # Of cards, the one that covers most of the bill.
+            "warnings": of_cards.warnings(next((offer for _value, offer in of_cards.choices), None)),
             "applied": self._choices(visit, [offers for offers in all_offers if not offers.kind.is_apply]),
             "cards": self._choices(visit, [of_cards]),
             "programs": self._choices(visit, more),
@@ -279,6 +271,6 @@ class VisitPage(Page):
 
 def _title(visit: Visit) -> str:
     title, starts_at = visit.client_shown or _("Visit %(id)s") % {"id": visit.pk}, visit.starts_at
-    return (
-        f"{title}, {date_format(as_local(starts_at, visit.location.zone), 'j E H:i')}" if starts_at else title
-    )
+    if starts_at is None:
+        return title
+    return f"{title}, {date_format(as_local(starts_at, visit.location.zone), 'j E H:i')}"

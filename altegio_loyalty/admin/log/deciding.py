@@ -47,6 +47,37 @@ def _age_of(operation: LoyaltyOperation) -> str:
 
 
 class DecisionPage(Page):
+    def inbox(self) -> HttpResponse:
+        """What needs a person: each thing with its age and cause, what the app still does about it, and what can be done."""
+        rows: Any = self.admin.get_queryset(self.request)
+        # In this order the index leads to them on every database.
+        needing = list(rows.needing_attention().order_by("attention", "pk")[:MOST_SHOWN])
+        locations: Any = locations_of(self.request, **watch.facts(), unknown_count=UNKNOWN)
+        ends = WORKS & Q(status=Status.PENDING)
+        soon = Q(expires_at__lte=timezone.now() + SOON)
+        queue = rows.queue(
+            oldest=Min("created_at", filter=WORKS & Q(status__in=OPEN)),
+            ending=Count("expires_at", filter=ends),
+            ending_soon=Count("expires_at", filter=ends & soon),
+            first_end=Min("expires_at", filter=ends),
+            last_end=Max("expires_at", filter=ends),
+        )
+        if off := [row for row in locations if not row.is_active]:
+            waits = rows.filter(attention__gt=0, status__in=OPEN, location__in=off)
+            held = set(waits.order_by().values_list("location", flat=True).distinct())
+            off = [row for row in off if row.pk in held]
+        context = {
+            "notices": watch.notices(known=next(map(vars, locations), None)),
+            "title": _("What needs a person"),
+            "rows": self.rows(needing),
+            "queue": queue,
+            "unknown_count": sum(row.unknown_count for row in locations),
+            "paused": [row for row in locations if row.is_active and row.is_paused],
+            "off": off,
+            "decide_url": self.decide_url,
+        }
+        return self.render("loyaltyoperation/inbox.html", context)
+
     def post(self) -> HttpResponse:
         decision = DECISIONS.get(self.request.POST.get("decision", ""))
         ids = [as_id(value) or 0 for value in self.request.POST.getlist("operation")]
@@ -146,37 +177,3 @@ class DecisionPage(Page):
     def _keeping_filters(self, url: str) -> str:
         filters = self.admin.get_preserved_filters(self.request)
         return add_preserved_filters({"preserved_filters": filters, "opts": self.admin.opts}, url)
-
-
-class InboxPage(DecisionPage):
-    """What needs a person: each thing with its age and cause, what the app still does about it, and what can be done."""
-
-    def show(self) -> HttpResponse:
-        rows: Any = self.admin.get_queryset(self.request)
-        # In this order the index leads to them on every database.
-        needing = list(rows.needing_attention().order_by("attention", "pk")[:MOST_SHOWN])
-        locations: Any = locations_of(self.request, **watch.facts(), unknown_count=UNKNOWN)
-        ends = WORKS & Q(status=Status.PENDING)
-        soon = Q(expires_at__lte=timezone.now() + SOON)
-        queue = rows.queue(
-            oldest=Min("created_at", filter=WORKS & Q(status__in=OPEN)),
-            ending=Count("expires_at", filter=ends),
-            ending_soon=Count("expires_at", filter=ends & soon),
-            first_end=Min("expires_at", filter=ends),
-            last_end=Max("expires_at", filter=ends),
-        )
-        if off := [row for row in locations if not row.is_active]:
-            waits = rows.filter(attention__gt=0, status__in=OPEN, location__in=off)
-            held = set(waits.order_by().values_list("location", flat=True).distinct())
-            off = [row for row in off if row.pk in held]
-        context = {
-            "notices": watch.notices(known=next(map(vars, locations), None)),
-            "title": _("What needs a person"),
-            "rows": self.rows(needing),
-            "queue": queue,
-            "unknown_count": sum(row.unknown_count for row in locations),
-            "paused": [row for row in locations if row.is_active and row.is_paused],
-            "off": off,
-            "decide_url": self.decide_url,
-        }
-        return self.render("loyaltyoperation/inbox.html", context)

@@ -17,7 +17,7 @@ from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin import pages
 from altegio_loyalty.admin.decisions import DECISIONS, RESOLVE, Decision
 from altegio_loyalty.admin.locations import LocationFilter, tell_apart
-from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE, Answer, DecisionPage, InboxPage
+from altegio_loyalty.admin.log.deciding import MOST_AT_ONCE, Answer, DecisionPage
 from altegio_loyalty.admin.log.export import export, timeline
 from altegio_loyalty.admin.log.filters import AskedFilter, AttentionFilter, ReportFilter
 from altegio_loyalty.admin.looks import asked_of, in_lines, short_time, status_badge, time_at
@@ -36,6 +36,7 @@ MOST_VISITS_FOUND = 200
 #: So many attempts of an operation are shown, the newest; one in doubt is looked up for days.
 ATTEMPTS_SHOWN = 100
 _MOMENTS = ("created_at", "sent_at", "unanswered_at", "expires_at", "finished_at")
+_WITHOUT_LINKS = {"visit_link": "visit_name", "place_link": "place_name"}
 #: The sections of an operation's page, with their lines.
 SECTIONS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
     (None, (
@@ -105,9 +106,6 @@ class LoyaltyOperationAdmin(pages.ReadOnly, pages.Screens):
     actions = tuple(_as_action(decision) for decision in DECISIONS.values())
     inlines = (AttemptInline,)
 
-    class Media:
-        css = {"all": [pages.STYLESHEET]}
-
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
         """Only what the filters offer: anything else would let a crafted address scan a table of any size."""
         choices = {"status__exact": Status.values, "kind__exact": Kind.values}
@@ -147,11 +145,8 @@ class LoyaltyOperationAdmin(pages.ReadOnly, pages.Screens):
 
     def _for_person(self, request: HttpRequest, names: tuple[str, ...]) -> tuple[str, ...]:
         """The columns, without a link to where the person may not go."""
-        if Page(self, request).sees_visits:
-            return names
-        return tuple(
-            name.replace("_link", "_name") if name in ("visit_link", "place_link") else name for name in names
-        )
+        others = {} if Page(self, request).sees_visits else _WITHOUT_LINKS
+        return tuple(others.get(name, name) for name in names)
 
     def may_act(self, request: HttpRequest, action: str) -> bool:
         return action not in DECISIONS or DECISIONS[action].may_be_made_by(request.user)
@@ -264,7 +259,7 @@ class LoyaltyOperationAdmin(pages.ReadOnly, pages.Screens):
         decides = (permission_required(RESOLVE, raise_exception=True), *ACTS)
         return (
             (DecisionPage, "decide/", "decide", DecisionPage.post, ACTS),
-            (InboxPage, "inbox/", "inbox", InboxPage.show, READS),
+            (DecisionPage, "inbox/", "inbox", DecisionPage.inbox, READS),
             (OverviewPage, "overview/", "overview", OverviewPage.show, READS),
             (OverviewPage, "overview/lift/", "lift", OverviewPage.lift, decides),
             (ReportsPage, "overview/reports/", "reports", ReportsPage.show, READS),
