@@ -16,10 +16,9 @@ from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.wording import decimals_of, exact_time, isolated, points, reason, zone_note
 
 register = template.Library()
-for shown in (
-    *(asked_of, decimals_of, exact_time, isolated, look_of, points, reason),
-    *(sees_no_location, short_time, status_badge, zone_note),
-):
+_OF_OPERATIONS = (asked_of, look_of, status_badge)
+_OF_FIGURES = (decimals_of, exact_time, isolated, points, reason, sees_no_location, short_time, zone_note)
+for shown in (*_OF_OPERATIONS, *_OF_FIGURES):
     register.filter(shown)
 register.simple_tag(services.find_blocks)
 register.simple_tag(xlsx_is_offered)
