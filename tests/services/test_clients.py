@@ -25,7 +25,15 @@ from altegio_loyalty import bills, database, retention, services, statistics
 from altegio_loyalty.client import VisitDetails
 from altegio_loyalty.client.types import Card, Cards
 from altegio_loyalty.exceptions import OperationNotAllowed
-from altegio_loyalty.models import BooksItem, BooksOfDay, Location, LoyaltyOperation, OperationAttempt, Visit
+from altegio_loyalty.models import (
+    ANONYMISED,
+    BooksItem,
+    BooksOfDay,
+    Location,
+    LoyaltyOperation,
+    OperationAttempt,
+    Visit,
+)
 from altegio_loyalty.moments import today
 from altegio_loyalty.reasons import Reason
 from altegio_loyalty.services import clients, visit_rows
@@ -118,6 +126,11 @@ def found(client: int | None = 77, visit: int | None = None, location: int | Non
 
 
 def command(*arguments: str) -> str:
+    """Where nobody is to be asked."""
+    return typed(*arguments, "--no-input")
+
+
+def typed(*arguments: str) -> str:
     out = StringIO()
     call_command("altegio_client", *arguments, stdout=out)
     return out.getvalue()
@@ -450,6 +463,40 @@ def test_command__refuses_with_the_sentence(house: House) -> None:
     add(house.here, Status.PENDING, visit=house.visits[0])
     with pytest.raises(CommandError, match="Nothing was made anonymous"):
         command("77", "--anonymise")
+
+
+@pytest.mark.parametrize("answer", ["", "n", "no", "yess"])
+def test_command__changes_nothing_before_a_yes(
+    house: House, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda _asked: answer)
+    with pytest.raises(CommandError, match="Nothing was changed"):
+        typed("77", "--anonymise")
+    assert not Visit.objects.filter(client_id=ANONYMISED).exists()
+
+
+def test_command__says_before_the_yes_what_it_is_about(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def yes(text: str) -> str:
+        asked.append(text)
+        return "y"
+
+    monkeypatch.setattr("builtins.input", yes)
+    assert typed("77", "--anonymise").startswith("3 visits with 3 operations are anonymous now")
+    assert asked == ["3 visits with 3 operations become anonymous, for good. Go on? [y/N] "]
+
+
+def test_command__says_how_to_go_on_where_nobody_can_be_asked(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(_text: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", nobody)
+    with pytest.raises(CommandError, match="--no-input"):
+        typed("77", "--anonymise")
+    assert not Visit.objects.filter(client_id=ANONYMISED).exists()
 
 
 def test_ctrl_c__ends_between_two_batches_and_says_so(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,8 +30,9 @@ class Command(BaseCommand):
         )
         what.add_argument("--anonymise", action="store_true", help="for good: nothing brings it back")
         parser.add_argument("--dry-run", action="store_true", help="only count what would be made anonymous")
+        parser.add_argument("--no-input", action="store_false", dest="asks", help="ask nothing before that")
 
-    def handle(self, *args: Any, export: bool, dry_run: bool, **options: Any) -> None:
+    def handle(self, *args: Any, export: bool, dry_run: bool, asks: bool, **options: Any) -> None:
         visits = visits_of(options["client"], options["visit"], options["location"])
         if not visits.exists():
             raise CommandError("No visit of such a client is kept here.")
@@ -42,13 +43,29 @@ class Command(BaseCommand):
             self.stdout.write("\n]")
             return
         done = 0, 0
-        with endings_noted() as asked:
-            try:
+        try:
+            if asks and not dry_run:
+                *_batches, counted = anonymise(visits, dry_run=True)
+                _make_sure(*counted)
+            with endings_noted() as asked:
                 for done in anonymise(visits, dry_run=dry_run):  # noqa: B007 - told below
                     if asked.is_set():
                         break
-            except OperationNotAllowed as error:
-                raise CommandError(str(error)) from None
+        except OperationNotAllowed as error:
+            raise CommandError(str(error)) from None
         said = "would be made anonymous" if dry_run else "are anonymous now"
         early = "Stopped early, call it again: " if asked.is_set() else ""
         self.stdout.write(f"{early}{done[0]} visits with {done[1]} operations {said}. {_AFTERWARDS}")
+
+
+def _make_sure(visit_count: int, operation_count: int) -> None:
+    """Raises `CommandError` unless whoever typed the command says yes."""
+    asked = (
+        f"{visit_count} visits with {operation_count} operations become anonymous, for good. Go on? [y/N] "
+    )
+    try:
+        answer = input(asked)
+    except EOFError:
+        raise CommandError("Nobody is there to be asked. Say --no-input to go on without.") from None
+    if answer.strip().lower() not in ("y", "yes"):
+        raise CommandError("Nothing was changed.")
