@@ -171,7 +171,7 @@ def test_reason_with_somebodys_name_or_number__is_kept_without(
     from altegio_loyalty.sandbox import FAULTS
     from altegio_loyalty.sandbox.wire import failure
 
-    said = failure(422, "Jane Doe, +13155550175, has no card 0001450719210520.")
+    said = vars(failure(422, "Jane Doe, +13155550175, has no card 0001450719210520."))
     monkeypatch.setitem(FAULTS, "status_422", replace(FAULTS["status_422"], instead=said))
     salon.fail("status_422", path="client_cards")
     run()

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from altegio_loyalty.sandbox import statefile
-from altegio_loyalty.sandbox.access import Access
 from altegio_loyalty.sandbox.api import Api, operation_name
 from altegio_loyalty.sandbox.books import Effect
-from altegio_loyalty.sandbox.faults import FAULTS, Fault, FaultBoard
+from altegio_loyalty.sandbox.callers import Access, RateLimit
+from altegio_loyalty.sandbox.faults import Fault, FaultBoard
 from altegio_loyalty.sandbox.ledger import Ledger
-from altegio_loyalty.sandbox.limits import RateLimit
-from altegio_loyalty.sandbox.requestlog import ReceivedRequest
-from altegio_loyalty.sandbox.wire import PREFIX, Answer, Request, failure, put_in_envelope
+from altegio_loyalty.sandbox.wire import PREFIX, Answer, ReceivedRequest, Request, failure, put_in_envelope
 
 KEPT_REQUESTS = 50_000
 
@@ -102,28 +100,10 @@ class Altegio:
 
     # Trouble
 
-    def fail(
-        self,
-        name: str,
-        *,
-        path: str = "",
-        times: int | None = None,
-        probability: float = 1.0,
-        seed: int | None = None,
-        effect: bool | None = None,
-        **parameters: Any,
-    ) -> Fault:
-        """Switches a fault on (see FAULTS) for requests whose method, path or operation holds `path`.
-
-        `times` None means until healed; `effect` overrides whether the request is carried out all the same.
-        Raises ValueError for an unknown name or parameter.
-        """
-        fault = Fault(name, parameters, path, times, probability, seed, effect)
+    def fail(self, name: str, **options: Any) -> Fault:
+        """Switches a fault on for requests whose method, path or operation holds `path`: see Fault for the options."""
+        fault = Fault(name, **options)
         if name == "refuse_connections":
-            if path or times is not None or probability != 1:
-                raise ValueError(
-                    "refuse_connections is the whole server; it takes no path, times or probability."
-                )
             self._refuse_connections()
         return self.faults.switch_on(fault)
 
@@ -183,7 +163,7 @@ class Altegio:
             entry.fault = "down"
             return Outcome(entry)
         if self.limit and not self.limit.allows(request.ip):
-            return Outcome(entry, FAULTS["rate_limited"].instead)
+            return Outcome(entry, Fault("rate_limited").instead)
         fault = self.faults.pick(f"{request.method} {request.path} {entry.operation}")
         if fault is None:
             return Outcome(entry, self._finished(self._carry_out(request), request))
@@ -192,15 +172,15 @@ class Altegio:
 
     def _spoilt(self, fault: Fault, request: Request) -> Answer | None:
         if fault.name == "late_effect":
-            self._later(fault.seconds, request)
+            self._later(fault.parameters["seconds"], request)
             return None
         if fault.name == "hang":
-            self.faults.sleep(fault.seconds)
+            self.faults.sleep(fault.parameters["seconds"])
             if self.is_stopping or not fault.effect:
                 return None
         real = self._carry_out(request) if fault.effect else None
         if fault.name == "hang_after":
-            self.faults.sleep(fault.seconds)
+            self.faults.sleep(fault.parameters["seconds"])
         if real is None or fault.instead or fault.name in ("cut_before", "cut_after", "hang_after"):
             return fault.instead
         return fault.spoil(real if fault.name == "bare" else self._finished(real, request))

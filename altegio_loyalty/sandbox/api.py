@@ -9,8 +9,8 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from altegio_loyalty.sandbox import answers
-from altegio_loyalty.sandbox.access import Access
 from altegio_loyalty.sandbox.books import Location, Visit
+from altegio_loyalty.sandbox.callers import Access
 from altegio_loyalty.sandbox.ledger import API, Ledger, NotInBooks, RefusedRepeat
 from altegio_loyalty.sandbox.wire import FORBIDDEN, NOT_FOUND, Answer, Request, failure, invalid, success
 

@@ -38,10 +38,15 @@ FIRST_IDS = {
 """Where each kind of id starts: far apart, so that who confuses two kinds gets a 404 and not another row."""
 
 CENT = Decimal("0.01")
+DEFAULT_CHAIN = 145071
 
 IN_FORCE = 1
 UNDONE = 2
 """Of the statuses of a row only 1 is documented; this one stands for any other."""
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 def money(value: Decimal | int | str) -> Decimal:
@@ -57,8 +62,8 @@ def total_of(rows: Iterable[Row | Payment]) -> Decimal:
 @dataclass
 class Location:
     id: int
-    title: str
-    chain_id: int
+    title: str = "Salon"
+    chain_id: int = DEFAULT_CHAIN
     timezone: str = "UTC"
     currency: str = "EUR"
     is_visible: bool = True
@@ -73,25 +78,25 @@ class Location:
 @dataclass
 class Client:
     id: int
-    name: str
-    phone: str
+    name: str = "Jane Doe"
+    phone: str = "+13155550175"
 
 
 @dataclass
 class Program:
     id: int
-    title: str
-    percent: Decimal
-    chain_id: int
+    title: str = "Birthday"
+    percent: Decimal = Decimal(10)
+    chain_id: int = DEFAULT_CHAIN
 
 
 @dataclass
 class Card:
     id: int
     client_id: int
-    chain_id: int
-    title: str
-    balance: Decimal
+    chain_id: int = DEFAULT_CHAIN
+    title: str = "Gold"
+    balance: Decimal = Decimal()
     program_ids: list[int] = field(default_factory=list)
     type_id: int = 10992
 
@@ -137,7 +142,7 @@ class Row:
     sale_id: int = 0
     by: str = ""
     status_id: int = IN_FORCE
-    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    created_at: datetime = field(default_factory=now)
 
     @property
     def title(self) -> str:
@@ -156,7 +161,7 @@ class Row:
 class Payment:
     id: int
     amount: Decimal
-    at: datetime
+    at: datetime = field(default_factory=now)
 
 
 @dataclass
@@ -219,8 +224,8 @@ class Effect:
     card_id: int
     program_id: int
     amount: Decimal
-    at: datetime
     by: str
+    at: datetime = field(default_factory=now)
 
 
 @dataclass

@@ -64,7 +64,7 @@ class Connection(BaseHTTPRequestHandler):
             # Before the bytes leave: whoever has the answer may look into the log at once.
             entry.status = answer.status
             self._send(answer)
-        elif self._drip(answer, fault.seconds):
+        elif self._drip(answer, fault.parameters["seconds"]):
             entry.status = answer.status
 
     def _drip(self, answer: Answer, seconds: float) -> bool:

@@ -11,10 +11,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from altegio_loyalty.sandbox.altegio import Altegio
-from altegio_loyalty.sandbox.faults import FAULTS
 from altegio_loyalty.sandbox.ledger import NotInBooks, RefusedRepeat
-from altegio_loyalty.sandbox.page import POLICY, render
-from altegio_loyalty.sandbox.snapshot import Json, fault_state, snapshot
+from altegio_loyalty.sandbox.page import POLICY, Json, render, snapshot
 from altegio_loyalty.sandbox.wire import HTML, Answer, Request, failure
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -86,15 +84,11 @@ class Console:
 
     def _do_faults(self, fields: Json) -> Json:
         given = {name: value for name, value in fields.items() if value not in ("", None)}
-        name = str(given.pop("name", ""))
-        if name == "refuse_connections":
+        if given.get("name") == "refuse_connections":
             raise ValueError(
                 "refuse_connections would close this page too; switch it on from Python, or use down."
             )
-        own = FAULTS[name].parameters if name in FAULTS else {}
-        readers = _READERS | {key: type(usual) for key, usual in own.items() if usual is not None}
-        options = {key: readers.get(key, lambda value: value)(value) for key, value in given.items()}
-        return fault_state(self._altegio.fail(name, **options))
+        return self._altegio.fail(**{"name": "", **given}).state
 
     def _do_heal(self, fields: Json) -> Json:
         self._altegio.heal(fields.get("name") or None)
@@ -159,6 +153,3 @@ def _argument(fields: Json, name: str) -> Any:
 
 def _yes(value: Any) -> bool:
     return value if isinstance(value, bool) else str(value).lower() in ("1", "true", "yes", "on")
-
-
-_READERS: dict[str, Callable[[Any], Any]] = {"times": int, "probability": float, "seed": int, "effect": _yes}

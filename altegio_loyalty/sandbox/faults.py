@@ -7,17 +7,16 @@ that were switched on one after another, each with `times=1`, play one after ano
 import itertools
 import json
 import random
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from altegio_loyalty.sandbox.wire import Answer, Literal, encode
+from altegio_loyalty.sandbox.wire import Answer, encode
 
-NASTY = "\u0000\ud800<script>alert(1)</script>"
-_HEADERS = {"retry_after": "Retry-After", "location": "Location"}
+NASTY = rb"\u0000\ud800<script>alert(1)</script>"
 
 
 @dataclass(frozen=True)
@@ -31,100 +30,95 @@ class FaultKind:
     """What else `fail` takes for this fault, with the values used when it is not given."""
     can_choose: bool = True
     """False where the answer is made from the real one, so that there must be a real one."""
-    instead: Answer | None = None
-    """What is answered whatever the books say."""
-
-
-def _kind_of(description: str, effect: bool, *, instead: Any = None, **more: Any) -> FaultKind:
-    if instead and isinstance(instead["body"], str):
-        instead = {**instead, "body": instead["body"].encode()}
-    return FaultKind(description, effect, instead=instead and Answer(**instead), **more)
+    instead: Mapping[str, Any] | None = None
+    """What is answered whatever the books say. A header's value is the parameter of that name, where it is given."""
 
 
 _ROWS: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("faults.json").read_bytes())
-FAULTS = {name: _kind_of(**row) for name, row in _ROWS.items()}
+FAULTS = {name: FaultKind(**row) for name, row in _ROWS.items()}
 """Every fault by name."""
 
 
-def _huge(body: Any, megabytes: float) -> Any:
-    padding = "x" * int(float(megabytes) * 1024 * 1024)
-    return {**body, "padding": padding} if isinstance(body, dict) else [*body, padding]
+def _deep(body: bytes, levels: int) -> bytes:
+    nested = b"[" * levels + b"]" * levels
+    is_wrapped = body.startswith(b'{"success":true')
+    return b'{"success":true,"data":%b,"meta":[]}' % nested if is_wrapped else nested
 
 
-def _deep(body: Any, levels: int) -> Any:
-    data = Literal("[" * int(levels) + "]" * int(levels))
-    return {**body, "data": data} if isinstance(body, dict) and body.get("success") else data
+def _nan(body: bytes) -> bytes:
+    absurd = itertools.cycle((b"NaN", b"1e999", b"Infinity", b"-Infinity"))
+    return re.sub(rb'("(?:amount|balance)":)[^,}]+', lambda found: found[1] + next(absurd), body)
 
 
-def _nan(body: Any) -> Any:
-    absurd = itertools.cycle(map(Literal, ("NaN", "1e999", "Infinity", "-Infinity")))
-    return _changed(body, lambda key, value: next(absurd) if key in ("amount", "balance") else value)
+def _nul_text(body: bytes) -> bytes:
+    """Each text but for the names of fields, which end in a colon."""
+    texts = rb'("(?:[^"\\]|\\.)*)(":?)'
+    return re.sub(texts, lambda found: found[1] + NASTY * (found[2] == b'"') + found[2], body)
 
 
-def _as_text(key: str, value: Any) -> Any:
-    is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
-    wanted = key.endswith(("_id", "_access")) or key in ("id", "amount", "balance", "cost")
-    return str(value) if is_number and wanted else value
-
-
-def _changed(value: Any, change: Callable[[str, Any], Any], key: str = "") -> Any:
-    """The same JSON with every plain value passed through `change`, together with the key it stands under."""
-    if isinstance(value, dict):
-        return {name: _changed(item, change, name) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_changed(item, change, key) for item in value]
-    return change(key, value)
-
-
-_CHANGES: dict[str, Callable[..., Any]] = {
-    "truncated_json": lambda body: encode(body)[: len(encode(body)) // 2],
-    "huge": _huge,
+_CHANGES: dict[str, Callable[..., bytes]] = {
+    "truncated_json": lambda body: body[: len(body) // 2],
+    "huge": lambda body, megabytes: body + b" " * int(megabytes * 1024 * 1024),
     "deep": _deep,
     "nan": _nan,
-    "string_ids": lambda body: _changed(body, _as_text),
-    "nul_text": lambda body: _changed(
-        body, lambda key, text: text + NASTY if isinstance(text, str) else text
+    "string_ids": lambda body: re.sub(
+        rb'("(?:\w+_id|id|amount|balance|cost)":)(-?[0-9.]+)', rb'\1"\2"', body
     ),
+    "nul_text": _nul_text,
 }
-"""Another body instead of the real one, an error of the books' own as well; called with the fault's parameters."""
+"""Other bytes instead of the real ones, an error of the books' own as well; called with the fault's parameters."""
 
 
-@dataclass
 class Fault:
-    """A fault that is switched on. Raises ValueError for an unknown name or parameter, or a senseless number."""
+    """A fault that is switched on. Raises ValueError for an unknown name or parameter, or a senseless number.
 
-    name: str
-    parameters: dict[str, Any] = field(default_factory=dict)
-    path: str = ""
-    times: int | None = None
-    probability: float = 1.0
-    seed: int | None = None
-    effect: bool | None = None
-    hits: int = 0
-    """How many requests have met it."""
+    `times` None means until healed; `effect` overrides whether the request is carried out all the same.
+    """
 
-    def __post_init__(self) -> None:
-        kind = _kind(self.name)
-        if unknown := sorted(set(self.parameters) - set(kind.parameters)):
+    def __init__(
+        self,
+        name: str,
+        *,
+        path: str = "",
+        times: int | None = None,
+        probability: float = 1.0,
+        seed: int | None = None,
+        effect: bool | None = None,
+        **parameters: Any,
+    ) -> None:
+        kind = _kind(name)
+        if unknown := sorted(set(parameters) - set(kind.parameters)):
             takes = ", ".join(kind.parameters) or "none of its own"
-            raise ValueError(f"The fault {self.name} takes no {', '.join(unknown)}; it takes {takes}.")
-        if self.effect not in (None, kind.effect) and not kind.can_choose:
-            raise ValueError(f"The fault {self.name} cannot choose its effect.")
+            raise ValueError(f"The fault {name} takes no {', '.join(unknown)}; it takes {takes}.")
+        if effect not in (None, kind.effect) and not kind.can_choose:
+            raise ValueError(f"The fault {name} cannot choose its effect.")
+        # A form sends texts.
+        self.times, self.probability = times if times is None else int(times), float(probability)
         if self.times is not None and self.times < 1:
             raise ValueError("times must be at least 1, or None for until it is healed.")
         if not 0 <= self.probability <= 1:
             raise ValueError("probability must be between 0 and 1.")
-        self.effect = kind.effect if self.effect is None else self.effect
-        self.parameters = {**kind.parameters, **self.parameters}
-        self._dice = random.Random(self.seed)
+        if name == "refuse_connections" and (path or times is not None or self.probability != 1):
+            raise ValueError(
+                "refuse_connections is the whole server; it takes no path, times or probability."
+            )
+        self.name, self.path = name, path
+        self.effect = kind.effect if effect is None else effect
+        usual = kind.parameters
+        self.parameters = {key: type(usual[key])(parameters.get(key, usual[key])) for key in usual}
+        self.hits = 0
+        """How many requests have met it."""
+        self._dice = random.Random(seed)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """As plain values."""
+        shown = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return shown | {"times_left": self.times_left}
 
     @property
     def times_left(self) -> int | None:
         return None if self.times is None else self.times - self.hits
-
-    @property
-    def seconds(self) -> float:
-        return float(self.parameters["seconds"])
 
     def meets(self, subject: str) -> bool:
         return self.times_left != 0 and self.path in subject and self._dice.random() < self.probability
@@ -132,15 +126,19 @@ class Fault:
     @property
     def instead(self) -> Answer | None:
         """The answer that it gives whatever the books say; None when it spoils the real one."""
-        answer = FAULTS[self.name].instead
-        given = {_HEADERS.get(name): value for name, value in self.parameters.items()}
-        headers = {name: str(value) for name, value in given.items() if name and value is not None}
-        return answer and replace(answer, headers=headers)
+        if (shown := FAULTS[self.name].instead) is None:
+            return None
+        given = {header: self.parameters[name] for header, name in shown.get("headers", {}).items()}
+        body = shown["body"].encode() if isinstance(shown["body"], str) else shown["body"]
+        return Answer(
+            **{**shown, "body": body, "headers": {name: given[name] for name in given if given[name]}}
+        )
 
     def spoil(self, answer: Answer) -> Answer:
         """The real answer, spoilt; an error of the books' own (404, 422, …) as well."""
-        change = _CHANGES.get(self.name)
-        return replace(answer, body=change(answer.body, **self.parameters)) if change else answer
+        if change := _CHANGES.get(self.name):
+            return replace(answer, body=change(encode(answer.body, float_noise=False), **self.parameters))
+        return answer
 
 
 class FaultBoard:
@@ -167,11 +165,10 @@ class FaultBoard:
     def pick(self, subject: str) -> Fault | None:
         """The fault that this request meets, counted as a hit."""
         with self._lock:
-            for fault in self._faults:
-                if fault.meets(subject):
-                    fault.hits += 1
-                    return fault
-        return None
+            fault = next((fault for fault in self._faults if fault.meets(subject)), None)
+            if fault is not None:
+                fault.hits += 1
+            return fault
 
     @property
     def switched_on(self) -> list[Fault]:

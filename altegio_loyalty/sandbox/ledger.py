@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from altegio_loyalty.sandbox import books
@@ -17,7 +17,6 @@ from altegio_loyalty.sandbox.books import Card, Client, Line, Location, Program,
 
 SCREEN = "altegio screen"
 API = "api"
-DEFAULT_CHAIN = 145071
 
 Amount = Decimal | int | str
 LineSpec = tuple[str, Amount] | tuple[str, Amount, str]
@@ -61,57 +60,24 @@ class Ledger:
 
     # Filling the books
 
-    def add_location(
-        self,
-        *,
-        title: str = "Salon",
-        id: int | None = None,
-        chain_id: int = DEFAULT_CHAIN,
-        timezone: str = "UTC",
-        currency: str = "EUR",
-    ) -> Location:
-        with self.change():
-            new_id = self._new_id("location", id, self.books.locations)
-            ZoneInfo(timezone)  # an unknown one must fail here and not in the first answer
-            location = Location(new_id, title, chain_id, timezone, currency)
-            return self.books.locations.setdefault(new_id, location)
+    def add_location(self, **fields: Any) -> Location:
+        """What is not named, here and below, is as the books' own record has it; an `id` is made up."""
+        ZoneInfo(fields.get("timezone", "UTC"))  # an unknown one must fail here and not in the first answer
+        return self._add("location", Location, **fields)
 
-    def add_client(
-        self, *, name: str = "Jane Doe", phone: str = "+13155550175", id: int | None = None
-    ) -> Client:
-        with self.change():
-            new_id = self._new_id("client", id, self.books.clients)
-            return self.books.clients.setdefault(new_id, Client(new_id, name, phone))
+    def add_client(self, **fields: Any) -> Client:
+        return self._add("client", Client, **fields)
 
-    def add_program(
-        self,
-        *,
-        title: str = "Birthday",
-        percent: Amount = 10,
-        id: int | None = None,
-        chain_id: int = DEFAULT_CHAIN,
-    ) -> Program:
-        with self.change():
-            new_id = self._new_id("program", id, self.books.programs)
-            program = Program(new_id, title, Decimal(percent), chain_id)
-            return self.books.programs.setdefault(new_id, program)
+    def add_program(self, *, percent: Amount = 10, **fields: Any) -> Program:
+        return self._add("program", Program, percent=Decimal(percent), **fields)
 
     def add_card(
-        self,
-        client: AnyClient,
-        *,
-        balance: Amount = 0,
-        title: str = "Gold",
-        programs: Iterable[AnyProgram] = (),
-        id: int | None = None,
-        chain_id: int = DEFAULT_CHAIN,
+        self, client: AnyClient, *, balance: Amount = 0, programs: Iterable[AnyProgram] = (), **fields: Any
     ) -> Card:
         with self.change():
-            owner = self.client(client).id
             linked = [self._program(program).id for program in programs]
-            new_id = self._new_id("card", id, self.books.cards)
-            card = Card(new_id, owner, chain_id, title, money(balance), linked)
-            return self.books.cards.setdefault(new_id, card)
+            fields |= {"client_id": self.client(client).id, "balance": money(balance), "program_ids": linked}
+            return self._add("card", Card, **fields)
 
     def add_visit(
         self,
@@ -235,8 +201,7 @@ class Ledger:
     def pay(self, visit: AnyVisit, amount: Amount) -> None:
         """The client pays part of the visit in money, which leaves less to pay with points."""
         with self.change():
-            payment = books.Payment(self._new_id("payment"), money(amount), datetime.now(UTC))
-            self.visit(visit).payments.append(payment)
+            self.visit(visit).payments.append(books.Payment(self._new_id("payment"), money(amount)))
 
     def set_balance(self, card: AnyCard, balance: Amount) -> None:
         """The balance changes in a way that no visit shows: a manual transaction, points that ran out."""
@@ -330,9 +295,15 @@ class Ledger:
         """What came of rows of one card, and of one promotion or none. Says how much they are."""
         amount = total_of(rows)
         for row in rows[:1]:
-            of = (visit.id, row.card_id, row.program_id)
-            self.books.effects.append(books.Effect(kind, *of, amount, datetime.now(UTC), by))
+            effect = books.Effect(kind, visit.id, row.card_id, row.program_id, amount, by)
+            self.books.effects.append(effect)
         return amount
+
+    def _add(self, kind: str, make: Callable[..., T], *, id: int | None = None, **fields: Any) -> T:
+        table: dict[int, T] = getattr(self.books, f"{kind}s")
+        with self.change():
+            new_id = self._new_id(kind, id, table)
+            return table.setdefault(new_id, make(new_id, **fields))
 
     def _new_id(self, kind: str, wanted: int | None = None, taken: Iterable[int] = ()) -> int:
         new_id = self.books.next_ids[kind] if wanted is None else wanted

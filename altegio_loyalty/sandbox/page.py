@@ -1,20 +1,30 @@
-"""The page in the browser: books, last requests, the faults' switches. Its markup is console.html, filled as Mustache is."""
+"""Everything there is to see in a sandbox at one moment: as plain values, and as the page that shows them in the browser.
+
+The page's markup is console.html, filled as Mustache is.
+"""
 
 import base64
 import hashlib
+import json
 import re
+from dataclasses import asdict
+from datetime import datetime
+from decimal import Decimal
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from altegio_loyalty.sandbox.altegio import Altegio
+from altegio_loyalty.sandbox.books import Books, Card, Location, Visit
 from altegio_loyalty.sandbox.faults import FAULTS
+
+SHOWN = 50
+SHOWN_VISITS = 30
 
 Json = dict[str, Any]
 
-_TAG = re.compile(r"\{\{([#^])(\w+)\}\}(.*?)\{\{/\2\}\}|\{\{(\w+)(?:\[(\d+):(-?\d+)\])?\}\}", re.DOTALL)
-
-
 _PAGE = Path(__file__).with_name("console.html").read_text(encoding="utf-8")
+_TAG = re.compile(r"\{\{([#^])(\w+)\}\}(.*?)\{\{/\2\}\}|\{\{(\w+)(?:\[(\d+):(-?\d+)\])?\}\}", re.DOTALL)
 
 
 def _digest(tag: str) -> str:
@@ -27,6 +37,23 @@ POLICY = (
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 """The Content-Security-Policy: the page's own style and script, and nothing from elsewhere."""
+
+
+def snapshot(altegio: Altegio) -> Json:
+    """Amounts are texts, so that no cent is lost on the way. The newest requests and effects come first."""
+    names = ("platform", "url", "partner_token", "user_token", "is_down")
+    with altegio.ledger.lock:
+        books = altegio.ledger.books
+        seen = {name: getattr(altegio, name) for name in names} | {
+            "has_rate_limit": altegio.limit is not None,
+            "locations": [_location(books, location) for location in books.locations.values()],
+            "cards": [_card(books, card) for card in books.cards.values()],
+            "effects": books.effects[: -SHOWN - 1 : -1],
+            "faults": [fault.state for fault in altegio.faults.switched_on],
+            "requests": altegio.requests[: -SHOWN - 1 : -1],
+        }
+        plain: Json = json.loads(json.dumps(seen, default=_value))
+        return plain
 
 
 def render(state: Json, problem: str = "") -> str:
@@ -54,7 +81,44 @@ def _fill(text: str, fields: Json) -> str:
 
 
 def _fault(name: str, switched_on: list[Json]) -> Json:
-    kind, here = FAULTS[name], [fault for fault in switched_on if fault["name"] == name]
-    own = [{"key": key, "usual": "" if usual is None else usual} for key, usual in kind.parameters.items()]
-    shown = {"name": name, "description": kind.description, "parameters": own}
+    own = [{"key": key, "usual": usual} for key, usual in FAULTS[name].parameters.items()]
+    here = [fault for fault in switched_on if fault["name"] == name]
+    shown = {"name": name, "description": FAULTS[name].description, "parameters": own}
     return shown | {"switched_on": here, "is_on": bool(here)}
+
+
+def _location(books: Books, location: Location) -> Json:
+    visits = [visit for visit in books.visits.values() if visit.location_id == location.id]
+    visits.sort(key=lambda visit: (visit.starts_at, visit.id))
+    return vars(location) | {"visits": [_visit(books, location, each) for each in visits[-SHOWN_VISITS:]]}
+
+
+def _visit(books: Books, location: Location, visit: Visit) -> Json:
+    client = books.clients.get(visit.client_id or 0)
+    cards = [_card(books, card) for card in books.cards.values() if card.client_id == visit.client_id]
+    programs = {program.id: program for card in cards for program in card["programs"]}
+    titles = {program.id: program.title for program in books.programs.values()}
+    rows = [(row, titles.get(row.program_id, "")) for row in visit.in_force]
+    return vars(visit) | {
+        "visit_id": visit.id,
+        "starts_at": location.local(visit.starts_at),
+        "client": client.name if client else "",
+        "rows": [{**vars(row), "type": row.title, "program": program} for row, program in rows],
+        "cost": visit.cost,
+        "left_to_pay": visit.left_to_pay,
+        "cards": cards,
+        "programs": list(programs.values()),
+        "has_cards": bool(cards),
+        "has_programs": bool(programs),
+    }
+
+
+def _card(books: Books, card: Card) -> Json:
+    programs = [books.programs[program_id] for program_id in card.program_ids]
+    return vars(card) | {"client": books.clients[card.client_id].name, "programs": programs}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    return str(value) if isinstance(value, Decimal) else asdict(value)

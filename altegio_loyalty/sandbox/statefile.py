@@ -1,20 +1,16 @@
 """The books and the tokens on disk, so that a sandbox that is started again goes on where it stopped."""
 
 import dataclasses
-import functools
 import json
-import os
-import tempfile
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from altegio_loyalty.sandbox.access import Access
 from altegio_loyalty.sandbox.books import FIRST_IDS, Books
+from altegio_loyalty.sandbox.callers import Access
 
 TABLES = ("locations", "clients", "cards", "programs", "visits")
-_types = functools.cache(get_type_hints)
 
 
 class StateFileError(ValueError):
@@ -53,16 +49,13 @@ def save(path: Path, access: Access, books: Books) -> None:
     plain = dataclasses.asdict(books)
     plain |= {name: list(plain[name].values()) for name in TABLES}
     state = {"tokens": access.tokens, "token_pairs": access.pairs, "books": plain}
+    draft = path.with_name(f".{path.name}.new")
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(state, file, default=str)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink()
-            raise
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump(state, file, default=str)
+        draft.replace(path)
     except OSError as error:
+        draft.unlink(missing_ok=True)
         raise StateFileError(f"The state file {path} cannot be written: {error}.") from error
 
 
@@ -73,7 +66,8 @@ def _read(kind: Any, plain: Any) -> Any:
     if kind is Decimal:
         return Decimal(plain)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return kind(**{name: _read(_types(kind)[name], plain[name]) for name in plain})
+        types = get_type_hints(kind)
+        return kind(**{name: _read(types[name], plain[name]) for name in plain})
     inside = get_args(kind)[-1:]
     if inside and dataclasses.is_dataclass(inside[0]):
         rows = [_read(inside[0], row) for row in plain]

@@ -1,8 +1,12 @@
-"""Requests and answers as they cross the wire: the envelope, the error bodies, and JSON as PHP writes it."""
+"""Requests and answers as they cross the wire and are kept: the envelope, the error bodies, and JSON as PHP writes it."""
+
+from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -12,12 +16,9 @@ PREFIX = "/api/v1"
 V2_MEDIA_TYPES = ("vnd.api.v2+json", "vnd.yclients.v2+json")
 HTML = "text/html; charset=utf-8"
 
-
-@dataclass(frozen=True)
-class Literal:
-    """A piece of JSON written as it stands."""
-
-    text: str
+_MASKED = dict.fromkeys(("authorization", "proxy-authorization", "cookie", "password"), "***")
+#: A text, so that no number is seen inside one; or a number with a fraction.
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9]+\.[0-9]+')
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,41 @@ class Request:
         return json.loads(self.body.decode("utf-8"), parse_float=Decimal, parse_constant=_refuse_constant)
 
 
+@dataclass
+class ReceivedRequest:
+    """A request in the log, without anybody's tokens or passwords."""
+
+    method: str
+    path: str
+    operation: str
+    """The contract's name for it (`apply_card_withdrawal`, `visit_details`, …); "" for an unknown path."""
+    query: dict[str, str]
+    headers: dict[str, str]
+    """Names in lower case."""
+    body: Any
+    """The JSON, or the text where it is none; None for an empty body."""
+    ip: str
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    status: int | None = None
+    """None while it is not answered, and for ever when the connection was cut."""
+    fault: str = ""
+    """The fault that it met."""
+
+    @classmethod
+    def of(cls, request: Request, operation: str) -> ReceivedRequest:
+        text = request.body.decode("utf-8", errors="replace")
+        try:
+            body = json.loads(text, object_hook=_without_secrets)
+        except (ValueError, RecursionError):
+            body = text or None
+        asked = (request.method, request.path, operation, request.query)
+        return cls(*asked, _without_secrets(request.headers), body, request.ip)
+
+
+def _without_secrets(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _MASKED.get(name, value) for name, value in fields.items()}
+
+
 @dataclass(frozen=True)
 class Answer:
     status: int
@@ -109,28 +145,19 @@ def put_in_envelope(answer: Answer) -> Answer:
 
 
 def encode(body: Any, *, float_noise: bool = True) -> bytes:
-    """The body as it is sent."""
-    return body if isinstance(body, bytes) else _json(body, float_noise).encode("ascii")
+    """The body as it is sent. The noise is that of PHP, which writes seventeen digits: 99.340000000000003."""
+    if isinstance(body, bytes):
+        return body
+    text = json.dumps(body, default=_number, separators=(",", ":"))
+    return (_TOKEN.sub(_noisy, text) if float_noise else text).encode("ascii")
 
 
-def _json(value: Any, noise: bool) -> str:
-    if isinstance(value, dict):
-        pairs = (f"{json.dumps(str(key))}:{_json(item, noise)}" for key, item in value.items())
-        return "{" + ",".join(pairs) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(_json(item, noise) for item in value) + "]"
-    if isinstance(value, Decimal):
-        return _number(value, noise)
-    if isinstance(value, Literal):
-        return value.text
-    return json.dumps(value)
+def _number(value: Decimal) -> int | float:
+    return int(value) if value == value.to_integral_value() else float(value)
 
 
-def _number(value: Decimal, noise: bool) -> str:
-    """Seventeen digits, as PHP writes floats: 99.34 becomes 99.340000000000003, 100.00 becomes 100."""
-    if value == value.to_integral_value():
-        return str(int(value))
-    return f"{float(value):.17g}" if noise else str(value.normalize())
+def _noisy(token: re.Match[str]) -> str:
+    return token[0] if token[0].startswith('"') else f"{float(token[0]):.17g}"
 
 
 def _refuse_constant(name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from altegio_loyalty.sandbox.requestlog import ReceivedRequest
+from altegio_loyalty.sandbox.wire import ReceivedRequest
 
 #: Seconds, and how many requests an address may send in them.
 LIMITS = {1: 5, 60: 200}

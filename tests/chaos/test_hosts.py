@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from altegio_loyalty.sandbox.requestlog import ReceivedRequest
+from altegio_loyalty.sandbox.wire import ReceivedRequest
 from tests.chaos import budget
 from tests.chaos.programs import Program
 from tests.reachable import AS_ROOT, REPOSITORY

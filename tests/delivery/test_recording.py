@@ -194,9 +194,8 @@ def execute(statement: str) -> None:
 
 def altegio_says(text: str) -> Any:
     """In the fault `success_false`."""
-    return mock.patch.dict(
-        FAULTS, {"success_false": replace(FAULTS["success_false"], instead=failure(200, text))}
-    )
+    said = vars(failure(200, text))
+    return mock.patch.dict(FAULTS, {"success_false": replace(FAULTS["success_false"], instead=said)})
 
 
 @pytest.mark.mariadb

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from altegio_loyalty.sandbox.altegio import Altegio
-from altegio_loyalty.sandbox.limits import RateLimit
+from altegio_loyalty.sandbox.callers import RateLimit
 from altegio_loyalty.sandbox.wire import Answer, Request
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from altegio_loyalty.sandbox import Sandbox
-from altegio_loyalty.sandbox.limits import RateLimit
+from altegio_loyalty.sandbox.callers import RateLimit
 from tests.sandbox.scene import Caller, Scene
 
 

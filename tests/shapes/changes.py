@@ -6,6 +6,7 @@ A change is plain data, so that a failure reads as a list of them; they are appl
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,7 +15,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from altegio_loyalty.sandbox.wire import HTML, Answer, Literal
+from altegio_loyalty.sandbox.wire import HTML, Answer, encode
 
 #: Stands for a field, or a row, that is not there.
 MISSING = object()
@@ -22,6 +23,16 @@ MISSING = object()
 UNNAMED = ["deleted", "goods_transactions", "cost_to_pay", "last_change_date", "errors", "message"]
 #: Every place of that name, and not only the first, the second, ….
 EVERYWHERE = -1
+
+
+def number_written(text: str) -> str:
+    """Stands for the number, to be written as it stands: no number of Python's says how."""
+    return f"<number {text}>"
+
+
+def written(body: Any) -> bytes:
+    """The body as it is sent."""
+    return re.sub(rb'"<number ([^>]*)>"', rb"\1", encode(body))
 
 
 def _as_text(value: Any) -> Any:
@@ -60,9 +71,9 @@ HONEST: dict[str, Callable[[Any], Any]] = {
     "a text": _as_text,
     "a padded text": lambda value: f" {_as_text(value)} " if isinstance(value, int | Decimal) else value,
     "a number": _as_number,
-    "with decimals": partial(_if_number, change=lambda number: Literal(f"{float(number):.2f}")),
-    "with noise": partial(_if_number, change=lambda number: Literal(f"{float(number):.13f}1")),
-    "huge": partial(_if_number, change=lambda number: Literal("1e999999")),
+    "with decimals": partial(_if_number, change=lambda number: number_written(f"{float(number):.2f}")),
+    "with noise": partial(_if_number, change=lambda number: number_written(f"{float(number):.13f}1")),
+    "huge": partial(_if_number, change=lambda number: number_written("1e999999")),
     "a list of it": lambda value: [value],
     "wrapped": lambda value: {"data": value},
     "an object of it": lambda value: {"value": value},
@@ -144,7 +155,7 @@ class Spoiling:
             body = change.applied_to(body)
         return dataclasses.replace(
             answer,
-            body=body if self.instead is None else self.instead,
+            body=written(body) if self.instead is None else self.instead,
             status=self.status or answer.status,
             content_type=answer.content_type if self.content_type is None else self.content_type,
         )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from altegio_loyalty import exceptions, kinds, policy
 from altegio_loyalty.client import AltegioClient, Credentials, Order, Transport
-from altegio_loyalty.sandbox.wire import Answer, encode
+from altegio_loyalty.sandbox.wire import Answer
 from altegio_loyalty.wording import in_words
 from tests.delivery.rawserver import RawServer
 from tests.shapes import contract
@@ -57,7 +57,7 @@ class Served:
 
     def serve(self, body: Any, spoiling: Spoiling) -> None:
         answer = spoiling.applied_to(Answer(200, body))
-        content = b"" if answer.status in (204, 304) else encode(answer.body)
+        content = b"" if answer.status in (204, 304) else answer.body
         head = f"HTTP/1.1 {answer.status} X\r\nContent-Length: {len(content)}\r\n"
         kind = f"Content-Type: {answer.content_type}\r\n" if answer.content_type else ""
         self.answer = f"{head}{kind}\r\n".encode() + content

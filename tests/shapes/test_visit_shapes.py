@@ -15,8 +15,7 @@ from altegio_loyalty.client import Order, VisitDetails
 from altegio_loyalty.client.types import Malformed
 from altegio_loyalty.sandbox import answers
 from altegio_loyalty.sandbox.ledger import Ledger
-from altegio_loyalty.sandbox.wire import encode
-from tests.shapes.changes import CHANGES_OF_A_VISIT, Change, tells_rows_apart
+from tests.shapes.changes import CHANGES_OF_A_VISIT, Change, tells_rows_apart, written
 from tests.shapes.searching import TIMEOUT, examples
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
@@ -36,7 +35,7 @@ DETAILS = answers.visit_details(ledger.books, visit)
 
 
 def read(body: Any) -> VisitDetails:
-    return VisitDetails.parse(json.loads(encode(body), parse_float=Decimal))
+    return VisitDetails.parse(json.loads(written(body), parse_float=Decimal))
 
 
 ORDERS = [

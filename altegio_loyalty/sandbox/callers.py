@@ -1,6 +1,10 @@
-"""Who may call: one partner and one user, whose tokens can be replaced at any time."""
+"""Who may call, and how often: one partner and one user, whose tokens can be replaced; so many requests an address."""
 
 import re
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
 
 _HEADER = re.compile(r"Bearer ([^\s,]+)(?:,\s*User (\S+))?")
 
@@ -28,3 +32,25 @@ class Access:
         match = _HEADER.fullmatch(authorization.strip())
         count = 2 if needs_user else 1
         return match is not None and match.groups()[:count] == self.tokens[:count]
+
+
+class RateLimit:
+    """Sliding windows of each address. A refused request does not count against the next ones."""
+
+    def __init__(
+        self, per_second: int = 5, per_minute: int = 200, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._per_second, self._per_minute, self._clock = per_second, per_minute, clock
+        self._lock = threading.Lock()
+        self._taken: defaultdict[str, list[float]] = defaultdict(list)
+
+    def allows(self, ip: str) -> bool:
+        """Takes one request from the address's budget, or says no."""
+        with self._lock:
+            now = self._clock()
+            taken = self._taken[ip] = [at for at in self._taken[ip] if at > now - 60]
+            this_second = sum(at > now - 1 for at in taken)
+            is_allowed = this_second < self._per_second and len(taken) < self._per_minute
+            if is_allowed:
+                taken.append(now)
+            return is_allowed
