@@ -14,7 +14,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from altegio_loyalty import exceptions
-from altegio_loyalty.client.types import Malformed, to_id, to_money
+from altegio_loyalty.client.types import Malformed, sum_of, to_id, to_known
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import Location, LoyaltyOperation
@@ -139,12 +139,14 @@ def _cost(bill: Row, line: Row) -> str:
     """Whether the line's cost is the one before or after its promotions; empty where it has none, or does not say."""
     its_own, rows = (1, number(line, "item_id")), objects(bill.get("loyalty_transactions"))
     cuts = [row.get("amount") for row in rows if (number(row, "type_id"), number(row, "item_id")) == its_own]
-    try:
-        cut = sum(map(to_money, cuts))
-        first, cost = (to_money(line.get(name)) for name in ("first_cost", "cost"))
-    except Malformed:
+    cut, first, cost = (
+        sum_of(map(to_known, cuts)),
+        to_known(line.get("first_cost")),
+        to_known(line.get("cost")),
+    )
+    if not cut or first is None or cost is None:
         return ""
-    return {first: "before", first - cut: "after"}.get(cost, "neither") if cut else ""
+    return {first: "before", first - cut: "after"}.get(cost, "neither")
 
 
 def _shown(row: Row) -> Row:

@@ -38,20 +38,22 @@ def visit_details(books: Books, visit: Visit, *, is_net: bool = False) -> Json:
         "visit_details",
         payments=[_payment(books, visit, payment) for payment in visit.payments],
         rows=[_transaction(books, row, visit) for row in visit.rows],
-        items=[_item(line, _discount(visit, line) if is_net else Decimal()) for line in visit.lines],
+        items=[_item(visit, line, is_net=is_net) for line in visit.lines],
     )
 
 
 def loyalty_transactions(books: Books, visit: Visit) -> list[Json]:
     """The rows alone, sorted by id, each with its program (`[]` for a withdrawal, which has none)."""
+    programs: dict[int, Json | list[Any]] = {
+        program.id: shaped("row_program", program) for program in books.programs.values()
+    }
     rows = sorted(visit.rows, key=lambda row: row.id)
-    return [{**_transaction(books, row, visit), "program": _row_program(books, row)} for row in rows]
+    return [{**_transaction(books, row, visit), "program": programs.get(row.program_id, [])} for row in rows]
 
 
 def chain_transaction(books: Books, row: Row, visit: Visit) -> Json:
     """A row of the chain's list, which names the visit, and neither the location nor a time."""
-    others = dict.fromkeys(("services_transaction_id", "certificate_id", "abonement_id"), 0)
-    return {**_transaction(books, row, visit), "visit_id": visit.id, **others}
+    return _transaction(books, row, visit) | shaped("of_chain", visit)
 
 
 def card(books: Books, item: Card) -> Json:
@@ -63,14 +65,13 @@ def card(books: Books, item: Card) -> Json:
 
 def record(books: Books, visit: Visit, record_id: int) -> Json:
     starts_at = books.locations[visit.location_id].local(visit.starts_at)
-    services = [line for line in visit.lines if line.record_id == record_id]
     # Products belong to the visit; they are shown with its first appointment.
     goods = [line for line in visit.lines if line.is_product and record_id == visit.record_id]
     return shaped(
         "record",
         visit,
         record_id=record_id,
-        services=[_service(visit, line) for line in services],
+        services=[_service(visit, line) for line in visit.lines if line.record_id == record_id],
         goods=[shaped("sale", line) for line in goods],
         client=_client(books, visit),
         date=f"{starts_at:%Y-%m-%d %H:%M:%S}",
@@ -81,9 +82,8 @@ def record(books: Books, visit: Visit, record_id: int) -> Json:
 
 
 def visit(books: Books, item: Visit) -> Json:
-    starts_at = books.locations[item.location_id].local(item.starts_at)
     records = [record(books, item, record_id) for record_id in item.record_ids]
-    return shaped("visit", item, datetime=starts_at.isoformat(timespec="seconds"), records=records)
+    return shaped("visit", item, datetime=records[0]["datetime"], records=records)
 
 
 def location(item: Location) -> Json:
@@ -96,21 +96,12 @@ def _transaction(books: Books, row: Row, visit: Visit) -> Json:
     return shaped("transaction", row, chain_id=books.locations[visit.location_id].chain_id)
 
 
-def _item(line: Line, discount: Decimal) -> Json:
-    return shaped(
-        "item",
-        line,
-        net_cost=line.cost - discount,
-        # The vendor's own samples repeat the record's id here for a service.
-        master_id=SHAPES["record"]["staff_id"] if line.is_product else line.record_id,
-        good_id=line.item_id if line.is_product else 0,
-        service_id=0 if line.is_product else line.item_id,
-        is_service=not line.is_product,
-    )
-
-
-def _discount(visit: Visit, line: Line) -> Decimal:
-    return total_of(row for row in visit.in_force if row.is_discount and row.item_id == line.item_id)
+def _item(visit: Visit, line: Line, *, is_net: bool) -> Json:
+    discounts = [row for row in visit.in_force if row.is_discount and row.item_id == line.item_id]
+    net_cost = line.cost - total_of(discounts) if is_net else line.cost
+    # The vendor's own samples repeat the record's id as the master's for a service.
+    of = "item_product" if line.is_product else "item_service"
+    return shaped("item", line, net_cost=net_cost) | shaped(of, line)
 
 
 def _service(visit: Visit, line: Line) -> Json:
@@ -120,21 +111,8 @@ def _service(visit: Visit, line: Line) -> Json:
 
 def _payment(books: Books, visit: Visit, payment: Payment) -> Json:
     paid_at = books.locations[visit.location_id].local(payment.at)
-    return shaped(
-        "payment",
-        payment,
-        date=f"{paid_at:%Y-%m-%d %H:%M:%S}",
-        client_id=visit.client_id or 0,
-        record_id=visit.record_id,
-        client=_client(books, visit) or [],
-    )
-
-
-def _row_program(books: Books, row: Row) -> Json | list[Any]:
-    if row.program_id not in books.programs:
-        return []
-    program = shaped("program", books.programs[row.program_id])
-    return {name: program[name] for name in program if name not in ("loyalty_type", "rules")}
+    known = {"client_id": visit.client_id or 0, "client": _client(books, visit) or []}
+    return shaped("payment", payment, date=f"{paid_at:%Y-%m-%d %H:%M:%S}", record_id=visit.record_id, **known)
 
 
 def _client(books: Books, visit: Visit) -> Json | None:

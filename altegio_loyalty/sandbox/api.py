@@ -14,13 +14,14 @@ from altegio_loyalty.sandbox.callers import Access
 from altegio_loyalty.sandbox.ledger import API, Ledger, NotInBooks, RefusedRepeat
 from altegio_loyalty.sandbox.wire import FORBIDDEN, NOT_FOUND, Answer, Request, failure, invalid, success
 
-Ids = dict[str, int]
-Operation = Callable[["Api", Ids, Request], Answer]
+Operation = Callable[..., Answer]
+Fields = dict[str, Any]
 
 T = TypeVar("T")
 
 LARGEST_PAGE_SIZE = 300
 ALL_TYPES = range(1, 12)
+_POSITIVE = re.compile("0*[1-9][0-9]{0,99}")
 
 ROUTES: list[tuple[str, re.Pattern[str], Operation]] = []
 """Method, path and operation of all that can be asked."""
@@ -35,6 +36,7 @@ class Refusal(Exception):
 
 
 def route(method: str, path: str) -> Callable[[Operation], Operation]:
+    """The operation is called with the request, and by name with the ids of the path."""
     pattern = re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[0-9]{1,18})", path))
 
     def put(operation: Operation) -> Operation:
@@ -55,20 +57,17 @@ class Api:
         """Carries the request out. All of it is one look at, or one change of, the books."""
         try:
             operation, ids = find(request)
-            self._check_tokens(operation, request)
+            needs_user = operation is not Api.auth and not self.is_open(operation, request)
+            if not self.access.knows(request.headers.get("authorization", ""), needs_user=needs_user):
+                return failure(401, "Authentication needed.")
             with self.ledger.lock:
-                return operation(self, ids, request)
+                return operation(self, request, **ids)
         except Refusal as refusal:
             return refusal.answer
         except NotInBooks:
             return NOT_FOUND
         except RefusedRepeat as error:
             return invalid({"record_id": [str(error)]})
-
-    def _check_tokens(self, operation: Operation, request: Request) -> None:
-        needs_user = operation is not Api.auth and not self.is_open(operation, request)
-        if not self.access.knows(request.headers.get("authorization", ""), needs_user=needs_user):
-            raise Refusal(failure(401, "Authentication needed."))
 
     def is_open(self, operation: Operation, request: Request) -> bool:
         """Whether anybody with a partner token is shown any location."""
@@ -87,87 +86,89 @@ class Api:
             raise Refusal(NOT_FOUND)
         return visit
 
-    def visit_at(self, ids: Ids) -> Visit:
-        visit = self.ledger.visit(ids["visit_id"])
-        if visit.location_id != ids["location_id"] or ids["record_id"] not in visit.record_ids:
+    def visit_at(self, location_id: int, record_id: int, visit_id: int) -> Visit:
+        visit = self.ledger.visit(visit_id)
+        if visit.location_id != location_id or record_id not in visit.record_ids:
             raise Refusal(NOT_FOUND)
         return visit
 
     # The operations
 
     @route("POST", "/visit/loyalty/apply_card_withdrawal/{location_id}/{card_id}")
-    def apply_card_withdrawal(self, ids: Ids, request: Request) -> Answer:
+    def apply_card_withdrawal(self, request: Request, location_id: int, card_id: int) -> Answer:
         fields = _fields(request, "amount")
-        return self._change(ids | fields, self.ledger.withdraw, fields["amount"])
+        return self._change(location_id, fields, self.ledger.withdraw, card_id, fields["amount"])
 
     @route("POST", "/visit/loyalty/cancel_card_withdrawal/{location_id}/{card_id}")
-    def cancel_card_withdrawal(self, ids: Ids, request: Request) -> Answer:
-        return self._change(ids | _fields(request), self.ledger.cancel_withdrawal)
+    def cancel_card_withdrawal(self, request: Request, location_id: int, card_id: int) -> Answer:
+        return self._change(location_id, _fields(request), self.ledger.cancel_withdrawal, card_id)
 
     @route("POST", "/visit/loyalty/apply_discount_program/{location_id}/{card_id}/{program_id}")
-    def apply_discount_program(self, ids: Ids, request: Request) -> Answer:
-        return self._change(ids | _fields(request), self.ledger.apply_program, ids["program_id"])
+    def apply_discount_program(self, request: Request, location_id: int, **ids: int) -> Answer:
+        return self._change(location_id, _fields(request), self.ledger.apply_program, *ids.values())
 
     @route("POST", "/visit/loyalty/cancel_discount_program/{location_id}/{card_id}/{program_id}")
-    def cancel_discount_program(self, ids: Ids, request: Request) -> Answer:
-        return self._change(ids | _fields(request), self.ledger.cancel_program, ids["program_id"])
+    def cancel_discount_program(self, request: Request, location_id: int, **ids: int) -> Answer:
+        return self._change(location_id, _fields(request), self.ledger.cancel_program, *ids.values())
 
     @route("GET", "/visit/details/{location_id}/{record_id}/{visit_id}")
-    def visit_details(self, ids: Ids, request: Request) -> Answer:
-        self.visible_location(ids["location_id"])
-        return self._details(self.visit_at(ids))
+    def visit_details(self, request: Request, location_id: int, record_id: int, visit_id: int) -> Answer:
+        self.visible_location(location_id)
+        return self._details(self.visit_at(location_id, record_id, visit_id))
 
     @route("GET", "/visit/loyalty/transactions/{visit_id}")
-    def loyalty_transactions(self, ids: Ids, request: Request) -> Answer:
-        visit = self.visible_visit(ids["visit_id"])
+    def loyalty_transactions(self, request: Request, visit_id: int) -> Answer:
+        visit = self.visible_visit(visit_id)
         return success(answers.loyalty_transactions(self.ledger.books, visit))
 
     @route("GET", "/loyalty/client_cards/{client_id}")
-    def client_cards(self, ids: Ids, request: Request) -> Answer:
-        client, books = self.ledger.client(ids["client_id"]), self.ledger.books
+    def client_cards(self, request: Request, client_id: int) -> Answer:
+        client, books = self.ledger.client(client_id), self.ledger.books
         held = [card for card in books.cards.values() if card.client_id == client.id]
         return success([answers.card(books, card) for card in held])
 
     @route("GET", "/visits/{visit_id}")
-    def visit(self, ids: Ids, request: Request) -> Answer:
-        return success(answers.visit(self.ledger.books, self.visible_visit(ids["visit_id"])))
+    def visit(self, request: Request, visit_id: int) -> Answer:
+        return success(answers.visit(self.ledger.books, self.visible_visit(visit_id)))
 
     @route("GET", "/records/{location_id}")
-    def records(self, ids: Ids, request: Request) -> Answer:
+    def records(self, request: Request, location_id: int) -> Answer:
         """The location's appointments, by time; the dates are the location's own days, both inclusive."""
-        location = self.visible_location(ids["location_id"])
+        location = self.visible_location(location_id)
         first, last = _day(request, "start_date", date.min), _day(request, "end_date", date.max)
-        here = [visit for visit in self.ledger.books.visits.values() if visit.location_id == location.id]
-        if of_clients := _numbers(request, "client_id", ()):
-            here = [visit for visit in here if visit.client_id in of_clients]
-        visits = [visit for visit in here if first <= location.local(visit.starts_at).date() <= last]
-        visits.sort(key=lambda visit: (visit.starts_at, visit.id))
-        found = [(visit, record_id) for visit in visits for record_id in visit.record_ids]
+        of_clients = _numbers(request, "client_id", ())
+        found = [
+            (visit, record_id)
+            for visit in self.ledger.books.visits_at(location)
+            if first <= location.local(visit.starts_at).date() <= last
+            and (not of_clients or visit.client_id in of_clients)
+            for record_id in visit.record_ids
+        ]
         data = [answers.record(self.ledger.books, *each) for each in _page(request, found)]
         return success(data, meta={"page": _positive(request, "page", 1), "total_count": len(found)})
 
     @route("GET", "/company/{location_id}")
-    def location(self, ids: Ids, request: Request) -> Answer:
+    def location(self, request: Request, location_id: int) -> Answer:
         look_up = self.ledger.location if self.is_open(Api.location, request) else self.visible_location
-        return success(answers.location(look_up(ids["location_id"])))
+        return success(answers.location(look_up(location_id)))
 
     @route("GET", "/companies")
-    def companies(self, ids: Ids, request: Request) -> Answer:
+    def companies(self, request: Request) -> Answer:
         is_open, there = self.is_open(Api.companies, request), self.ledger.books.locations.values()
         return success([answers.location(item) for item in there if is_open or item.is_visible])
 
     @route("GET", "/user/permissions/{location_id}")
-    def permissions(self, ids: Ids, request: Request) -> Answer:
+    def permissions(self, request: Request, location_id: int) -> Answer:
         """The user's rights in a location; only the loyalty ones can be switched."""
-        rights = answers.shaped("permissions", self.visible_location(ids["location_id"]))
+        rights = answers.shaped("permissions", self.visible_location(location_id))
         wanted = request.listed("group_permissions") or rights
         return success({name: rights[name] for name in rights if name in wanted})
 
     @route("GET", "/chain/{chain_id}/loyalty/transactions")
-    def chain_loyalty_transactions(self, ids: Ids, request: Request) -> Answer:
+    def chain_loyalty_transactions(self, request: Request, chain_id: int) -> Answer:
         """The rows of the chain's visits; the dates, which are needed, are days of UTC, both inclusive."""
         books = self.ledger.books
-        here = [place for place in books.locations.values() if place.chain_id == ids["chain_id"]]
+        here = [place for place in books.locations.values() if place.chain_id == chain_id]
         if not here:
             return NOT_FOUND
         has_right = any(place.is_visible and place.loyalty_access for place in here)
@@ -191,9 +192,9 @@ class Api:
         return success(_page(request, sorted(rows, key=itemgetter("id"))), meta={"count": len(rows)})
 
     @route("GET", "/clients/{location_id}")
-    def clients(self, ids: Ids, request: Request) -> Answer:
+    def clients(self, request: Request, location_id: int) -> Answer:
         """By parts of name, phone and a card's number. Deprecated, and the only way to a client by the latter."""
-        self.visible_location(ids["location_id"])
+        self.visible_location(location_id)
         books = self.ledger.books
         card, phone, name = (request.query.get(key, "").casefold() for key in ("card", "phone", "fullname"))
         holders = {each.client_id for each in books.cards.values() if card in each.number}
@@ -203,9 +204,9 @@ class Api:
         return success(_page(request, found, 20), meta={"total_count": len(found)})
 
     @route("POST", "/company/{location_id}/clients/search")
-    def clients_search(self, ids: Ids, request: Request) -> Answer:
+    def clients_search(self, request: Request, location_id: int) -> Answer:
         """By a part of name or phone; each row is an id alone unless `fields` names more."""
-        self.visible_location(ids["location_id"])
+        self.visible_location(location_id)
         body = {"page": 1, "page_size": 25, "fields": [], "filters": [], **_object(request)}
         page, size, fields, filters = (body[name] for name in ("page", "page_size", "fields", "filters"))
         are_lists = isinstance(fields, list) and isinstance(filters, list)
@@ -220,7 +221,7 @@ class Api:
         return success(data, meta={"total_count": len(found)})
 
     @route("POST", "/auth")
-    def auth(self, ids: Ids, request: Request) -> Answer:
+    def auth(self, request: Request) -> Answer:
         body, access = _object(request), self.access
         missing = [name for name in ("login", "password") if not isinstance(body.get(name), str)]
         if missing:
@@ -231,11 +232,13 @@ class Api:
             return success({"uuid": "6f9619ff-8b86-d011-b42d-00c04fc964ff"})
         return success(answers.shaped("user", login=access.login, user_token=access.tokens[1]), status=201)
 
-    def _change(self, ids: dict[str, Any], verb: Callable[..., Decimal], *arguments: Decimal | int) -> Answer:
-        if not self.visible_location(ids["location_id"]).loyalty_access:
+    def _change(
+        self, location_id: int, fields: Fields, verb: Callable[..., Decimal], *arguments: Decimal | int
+    ) -> Answer:
+        if not self.visible_location(location_id).loyalty_access:
             raise Refusal(FORBIDDEN)
-        visit = self.visit_at(ids)
-        verb(visit, ids["card_id"], *arguments, by=API)
+        visit = self.visit_at(location_id, fields["record_id"], fields["visit_id"])
+        verb(visit, *arguments, by=API)
         return self._details(visit)
 
     def _details(self, visit: Visit) -> Answer:
@@ -251,7 +254,7 @@ def operation_name(request: Request) -> str:
         return ""
 
 
-def find(request: Request) -> tuple[Operation, Ids]:
+def find(request: Request) -> tuple[Operation, dict[str, int]]:
     """The operation and the ids of a path. Raises Refusal: no such path (404) or method (405)."""
     matches = [(route, match) for route in ROUTES if (match := route[1].fullmatch(request.api_path))]
     for (method, _, operation), match in matches:
@@ -260,7 +263,7 @@ def find(request: Request) -> tuple[Operation, Ids]:
     raise Refusal(failure(405, "MethodNotAllowed") if matches else failure(404, "An error occurred"))
 
 
-def _fields(request: Request, *more: str) -> dict[str, Any]:
+def _fields(request: Request, *more: str) -> Fields:
     """The body's numbers. Raises Refusal with a map of what is wrong: missing, not a number, or not known."""
     body, names = _object(request), ("record_id", "visit_id", *more)
     errors = {name: ["Unknown field."] for name in body if name not in names}
@@ -278,7 +281,7 @@ def _fields(request: Request, *more: str) -> dict[str, Any]:
     return body
 
 
-def _object(request: Request) -> dict[str, Any]:
+def _object(request: Request) -> Fields:
     try:
         body = request.json()
     except (ValueError, RecursionError):
@@ -295,7 +298,7 @@ def _page(request: Request, rows: list[T], usual: int = 50) -> list[T]:
 
 def _positive(request: Request, name: str, default: int) -> int:
     text = request.query.get(name, str(default))
-    if not re.fullmatch("0*[1-9][0-9]{0,99}", text):
+    if not _POSITIVE.fullmatch(text):
         raise _unreadable(name, "Must be a positive number.")
     return int(text)
 
@@ -303,7 +306,7 @@ def _positive(request: Request, name: str, default: int) -> int:
 def _numbers(request: Request, name: str, all_of_them: Iterable[int]) -> set[int]:
     """What a list in the query names; without one, all there are."""
     texts = request.listed(name)
-    if not all(re.fullmatch("0*[1-9][0-9]{0,99}", text) for text in texts):
+    if not all(map(_POSITIVE.fullmatch, texts)):
         raise Refusal(invalid({name: ["Must hold positive numbers."]}))
     return {int(text) for text in texts} or set(all_of_them)
 

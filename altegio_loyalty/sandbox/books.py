@@ -238,6 +238,11 @@ class Books:
     effects: list[Effect] = field(default_factory=list)
     next_ids: dict[str, int] = field(default_factory=lambda: dict(FIRST_IDS))
 
+    def visits_at(self, location: Location) -> list[Visit]:
+        """By time."""
+        here = [visit for visit in self.visits.values() if visit.location_id == location.id]
+        return sorted(here, key=lambda visit: (visit.starts_at, visit.id))
+
 
 @dataclass
 class Rules:

@@ -49,8 +49,7 @@ class RateLimit:
         with self._lock:
             now = self._clock()
             taken = self._taken[ip] = [at for at in self._taken[ip] if at > now - 60]
-            this_second = sum(at > now - 1 for at in taken)
-            is_allowed = this_second < self._per_second and len(taken) < self._per_minute
-            if is_allowed:
-                taken.append(now)
-            return is_allowed
+            if sum(at > now - 1 for at in taken) >= self._per_second or len(taken) >= self._per_minute:
+                return False
+            taken.append(now)
+            return True

@@ -4,8 +4,10 @@ Only for this machine: the caller's own address must be a loopback one and the H
 browser says came from another site is refused, since any web page could otherwise post to localhost.
 """
 
+import inspect
 import ipaddress
 import json
+import secrets
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -17,20 +19,9 @@ from altegio_loyalty.sandbox.wire import HTML, Answer, Request, failure
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-SCREEN: dict[str, tuple[str, ...]] = {
-    "withdraw": ("visit_id", "card_id", "amount"),
-    "cancel_withdrawal": ("visit_id", "card_id"),
-    "apply_program": ("visit_id", "card_id", "program_id"),
-    "cancel_program": ("visit_id", "card_id", "program_id"),
-    "undo_row": ("visit_id", "row_id"),
-    "swap_line": ("visit_id", "item_id", "title", "cost"),
-    "change_price": ("visit_id", "item_id", "cost"),
-    "change_client": ("visit_id", "client_id"),
-    "accrue": ("visit_id", "card_id", "amount"),
-    "pay": ("visit_id", "amount"),
-    "set_balance": ("card_id", "balance"),
-}
-"""What can be clicked in Altegio's own screen: verbs of the ledger, with what they take, in that order."""
+ON_CARDS = ("withdraw", "cancel_withdrawal", "apply_program", "cancel_program", "accrue", "set_balance")
+SCREEN = (*ON_CARDS, "undo_row", "swap_line", "change_price", "change_client", "pay")
+"""What can be clicked in Altegio's own screen: verbs of the ledger, with what they take by name."""
 
 SEEN_AT = {"faults": "#faults", "screen": "#books", "rights": "#books"}
 """Where on the page the result of a form is seen."""
@@ -56,15 +47,20 @@ class Console:
         return failure(404, "There is no such page.")
 
     def _page(self, problem: str = "") -> Answer:
-        html = render(snapshot(self._altegio), problem).encode("utf-8", errors="replace")
-        headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"}
+        nonce = secrets.token_urlsafe()
+        html = render(snapshot(self._altegio), nonce=nonce, problem=problem).encode("utf-8", errors="replace")
+        headers = {"Content-Security-Policy": POLICY.format(nonce), "X-Content-Type-Options": "nosniff"}
         headers["Cache-Control"] = "no-store"
         return Answer(400 if problem else 200, html, headers=headers, content_type=HTML)
 
     def _acted(self, request: Request, act: Callable[[Json], Json], seen_at: str) -> Answer:
         is_form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
         try:
-            result = act(_form(request) if is_form else _object(request))
+            text = request.body.decode("utf-8")
+            fields = dict(parse_qsl(text, keep_blank_values=True)) if is_form else json.loads(text or "{}")
+            if not isinstance(fields, dict):
+                raise ValueError("Send a JSON object.")
+            result = act(fields)
         except (ValueError, TypeError, ArithmeticError, NotInBooks, RefusedRepeat) as error:
             problem = str(error) or type(error).__name__
             return self._page(problem) if is_form else failure(400, problem)
@@ -107,18 +103,20 @@ class Console:
 
     def _do_rights(self, fields: Json) -> Json:
         with self._altegio.ledger.change():
-            location = self._altegio.ledger.location(_argument(fields, "location_id"))
-            for name in ("is_visible", "loyalty_access"):
-                setattr(location, name, _yes(fields.get(name, getattr(location, name))))
-            return {"is_visible": location.is_visible, "loyalty_access": location.loyalty_access}
+            location = self._altegio.ledger.location(_number(fields, "location_id"))
+            rights: Json = {name: getattr(location, name) for name in ("is_visible", "loyalty_access")}
+            rights |= {name: _yes(fields[name]) for name in rights if name in fields}
+            vars(location).update(rights)
+            return rights
 
     def _do_screen(self, fields: Json) -> Json:
         """Somebody clicks in Altegio's own screen."""
         action = str(fields.get("action"))
         if action not in SCREEN:
             raise ValueError(f"The action is one of {', '.join(SCREEN)}.")
-        given = [_argument(fields, name) for name in SCREEN[action]]
-        return {"amount": str(getattr(self._altegio.ledger, action)(*given) or 0)}
+        verb = getattr(self._altegio.ledger, action)
+        given = [_argument(fields, name) for name in inspect.signature(verb).parameters if name != "by"]
+        return {"amount": str(verb(*given) or 0)}
 
 
 def _is_loopback(ip: str) -> bool:
@@ -130,26 +128,18 @@ def _is_loopback(ip: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-def _form(request: Request) -> Json:
-    return dict(parse_qsl(request.body.decode("utf-8"), keep_blank_values=True))
-
-
-def _object(request: Request) -> Json:
-    body = json.loads(request.body or b"{}")
-    if not isinstance(body, dict):
-        raise ValueError("Send a JSON object.")
-    return body
+def _yes(value: Any) -> bool:
+    return value if isinstance(value, bool) else str(value).lower() in ("1", "true", "yes", "on")
 
 
 def _argument(fields: Json, name: str) -> Any:
-    """A number for an id, else a text. Raises ValueError."""
-    if not name.endswith("_id"):
-        return str(fields.get(name, ""))
+    if name in ("visit", "client", "card", "program"):
+        name += "_id"
+    return _number(fields, name) if name.endswith("_id") else str(fields.get(name, ""))
+
+
+def _number(fields: Json, name: str) -> int:
     try:
         return int(fields[name])
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{name} must be a number.") from None
-
-
-def _yes(value: Any) -> bool:
-    return value if isinstance(value, bool) else str(value).lower() in ("1", "true", "yes", "on")

@@ -3,8 +3,6 @@
 The page's markup is console.html, filled as Mustache is.
 """
 
-import base64
-import hashlib
 import json
 import re
 from dataclasses import asdict
@@ -27,16 +25,11 @@ _PAGE = Path(__file__).with_name("console.html").read_text(encoding="utf-8")
 _TAG = re.compile(r"\{\{([#^])(\w+)\}\}(.*?)\{\{/\2\}\}|\{\{(\w+)(?:\[(\d+):(-?\d+)\])?\}\}", re.DOTALL)
 
 
-def _digest(tag: str) -> str:
-    text = _PAGE.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
-    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
-
-
 POLICY = (
-    f"default-src 'none'; style-src {_digest('style')}; script-src {_digest('script')}; connect-src 'self'; "
+    "default-src 'none'; style-src 'nonce-{0}'; script-src 'nonce-{0}'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-"""The Content-Security-Policy: the page's own style and script, and nothing from elsewhere."""
+"""The Content-Security-Policy, of the nonce: the page's own style and script, and nothing from elsewhere."""
 
 
 def snapshot(altegio: Altegio) -> Json:
@@ -56,11 +49,11 @@ def snapshot(altegio: Altegio) -> Json:
         return plain
 
 
-def render(state: Json, problem: str = "") -> str:
-    """The page for a `snapshot`."""
+def render(state: Json, **more: str) -> str:
+    """The page for a `snapshot`; takes the `nonce` of its style and script, and a `problem` to tell."""
     requests = [{**entry, "body": str(entry["body"] or "")} for entry in state["requests"]]
     faults = [_fault(name, state["faults"]) for name in FAULTS if name != "refuse_connections"]
-    return _fill(_PAGE, {**state, "requests": requests, "faults": faults, "problem": problem})
+    return _fill(_PAGE, {**state, **more, "requests": requests, "faults": faults})
 
 
 def _fill(text: str, fields: Json) -> str:
@@ -88,9 +81,8 @@ def _fault(name: str, switched_on: list[Json]) -> Json:
 
 
 def _location(books: Books, location: Location) -> Json:
-    visits = [visit for visit in books.visits.values() if visit.location_id == location.id]
-    visits.sort(key=lambda visit: (visit.starts_at, visit.id))
-    return vars(location) | {"visits": [_visit(books, location, each) for each in visits[-SHOWN_VISITS:]]}
+    visits = books.visits_at(location)[-SHOWN_VISITS:]
+    return vars(location) | {"visits": [_visit(books, location, visit) for visit in visits]}
 
 
 def _visit(books: Books, location: Location, visit: Visit) -> Json:

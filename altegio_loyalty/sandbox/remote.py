@@ -16,11 +16,11 @@ class SandboxRemote:
 
     def state(self) -> dict[str, Any]:
         """The books, the faults, the last requests and effects."""
-        return self._call("state")
+        return dict(self._call("state"))
 
     def fail(self, name: str, **options: Any) -> dict[str, Any]:
         """As `Sandbox.fail`. Raises ValueError for what the sandbox does not understand."""
-        return self._call("faults", {"name": name, **options})
+        return dict(self._call("faults", {"name": name, **options}))
 
     def heal(self, name: str | None = None) -> None:
         self._call("heal", {"name": name})
@@ -48,14 +48,15 @@ class SandboxRemote:
         """As `Sandbox.advance`; whether more late effects are to come."""
         return bool(self._call("time", {"seconds": seconds})["has_late_effects"])
 
-    def _call(self, what: str, fields: dict[str, Any] | None = None) -> dict[str, Any]:
-        body = None if fields is None else json.dumps(fields).encode()
-        address, headers = f"{self.address}/_sandbox/{what}", {"Content-Type": "application/json"}
-        request = urllib.request.Request(address, body, headers)
+    def _call(self, what: str, fields: dict[str, Any] | None = None) -> Any:
+        body, address = (
+            None if fields is None else json.dumps(fields).encode(),
+            f"{self.address}/_sandbox/{what}",
+        )
+        request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
         try:
             with self._opener.open(request, timeout=10) as answer:
-                result: dict[str, Any] = json.load(answer)
-                return result
+                return json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
                 raise ValueError(json.load(error)["meta"]["message"]) from None

@@ -14,7 +14,7 @@ FIRST_RECORD = 140_000_000
 
 
 def demo_books(today: date) -> dict[str, Any]:
-    """Plain values: `locations`, `programs`, `clients` (with `cards`) and today's `visits`.
+    """Plain values: `locations`, `programs`, `clients`, their `cards`, and today's `visits`.
 
     Times are UTC. The third visit of each location has no client: a walk-in, who has no card to pay with.
     """
@@ -30,27 +30,18 @@ def demo_books(today: date) -> dict[str, Any]:
 
 def fill(ledger: Ledger, today: date) -> int:
     """Adds what is not there yet: all of it at first, a new day's visits later. Says how many visits."""
-    seed, books = demo_books(today), ledger.books
     with ledger.change():
-        for location in _new(seed["locations"], books.locations):
-            ledger.add_location(**location)
-        for program in _new(seed["programs"], books.programs):
-            ledger.add_program(**program)
-        for client in seed["clients"]:
-            cards = client.pop("cards")
-            for new in _new([client], books.clients):
-                ledger.add_client(**new)
-            for card in _new(cards, books.cards):
-                ledger.add_card(client["id"], **card)
-        visits = _new(seed["visits"], books.visits)
-        for visit in visits:
+        new = {
+            name: [row for row in rows if row["id"] not in getattr(ledger.books, name)]
+            for name, rows in demo_books(today).items()
+        }
+        for kind in ("location", "program", "client", "card"):
+            for row in new[f"{kind}s"]:
+                getattr(ledger, f"add_{kind}")(**row)
+        for visit in new["visits"]:
             more = {name: visit[name] for name in ("id", "record_id", "starts_at", "lines")}
             ledger.add_visit(visit["location_id"], visit["client_id"], **more)
-        return len(visits)
-
-
-def _new(rows: list[dict[str, Any]], known: dict[int, Any]) -> list[dict[str, Any]]:
-    return [row for row in rows if row["id"] not in known]
+        return len(new["visits"])
 
 
 def _visit(today: date, place: int, turn: int, clients: list[dict[str, Any]]) -> dict[str, Any]:

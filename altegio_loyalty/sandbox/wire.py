@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cached_property
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
@@ -21,7 +20,7 @@ _MASKED = dict.fromkeys(("authorization", "proxy-authorization", "cookie", "pass
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9]+\.[0-9]+')
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
     method: str
     target: str
@@ -30,29 +29,19 @@ class Request:
     body: bytes = b""
     ip: str = "127.0.0.1"
 
-    @property
-    def path(self) -> str:
+    def __post_init__(self) -> None:
+        try:
+            parts = urlsplit(self.target)
+        except ValueError:
+            parts = SplitResult("", "", self.target, "", "")
+        self.path = parts.path
         """The path alone. A target that names a host as well, as sent to a proxy, works too."""
-        return self._parts.path
-
-    @property
-    def query(self) -> dict[str, str]:
-        return dict(self._pairs)
+        self._pairs = parse_qsl(parts.query, keep_blank_values=True)
+        self.query = dict(self._pairs)
 
     def listed(self, name: str) -> list[str]:
         """The values of a list, whose name may end in `[]`."""
         return [value for key, value in self._pairs if key in (name, f"{name}[]")]
-
-    @cached_property
-    def _parts(self) -> SplitResult:
-        try:
-            return urlsplit(self.target)
-        except ValueError:
-            return SplitResult("", "", self.target, "", "")
-
-    @cached_property
-    def _pairs(self) -> list[tuple[str, str]]:
-        return parse_qsl(self._parts.query, keep_blank_values=True)
 
     @property
     def is_api(self) -> bool:

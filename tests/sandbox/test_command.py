@@ -101,7 +101,7 @@ def test_taken_port_says_what_to_do() -> None:
 
 @pytest.mark.parametrize("port", [-1, 65536])
 def test_port_that_is_none_says_what_to_do(port: int) -> None:
-    with pytest.raises(CommandError, match="--port a number"):
+    with pytest.raises(CommandError, match="--port: a number"):
         call_command("altegio_sandbox", port=port)
 
 

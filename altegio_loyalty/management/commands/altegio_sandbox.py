@@ -1,7 +1,6 @@
 """Runs a local Altegio to try things against."""
 
 import argparse
-import threading
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,36 +30,24 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            with endings_noted() as stopped:
-                self._run(stopped, options)
+            with endings_noted() as stopped, self._started(options) as sandbox:
+                self._seed(sandbox, options)
+                self._introduce(sandbox)
+                while not stopped.wait(SECONDS_BETWEEN_LOOKS_AT_THE_DATE):
+                    self._seed(sandbox, options)
         except StateFileError as error:
             raise CommandError(str(error)) from error
-
-    def _run(self, stopped: threading.Event, options: dict[str, Any]) -> None:
-        with self._started(options) as sandbox:
-            self._seed(sandbox, options)
-            self._introduce(sandbox)
-            while not stopped.wait(SECONDS_BETWEEN_LOOKS_AT_THE_DATE):
-                self._seed(sandbox, options)
         self.stdout.write("Stopped.")
 
     def _started(self, options: dict[str, Any]) -> Sandbox:
-        host, port = options["host"], options["port"]
-        if not 0 <= port <= 65535:
-            raise CommandError(f"{port} is no port: give --port a number up to 65535, or 0 for any free one.")
+        where: dict[str, Any] = {"host": options["host"], "port": options["port"]}
+        limit, platform = not options["no_rate_limit"], get_settings().platform_name
         try:
-            sandbox = Sandbox(
-                host=host,
-                port=port,
-                state_file=options["state"],
-                rate_limit=not options["no_rate_limit"],
-                platform=get_settings().platform_name,
-            )
-            return sandbox.start()
-        except OSError as error:
+            return Sandbox(**where, state_file=options["state"], rate_limit=limit, platform=platform).start()
+        except (OSError, OverflowError) as error:
             raise CommandError(
-                f"Cannot listen on {host}:{port} ({error.strerror or error}). "
-                "Stop what runs there, or choose another port with --port; --port 0 takes any free one."
+                f"Cannot listen on {where['host']}:{where['port']} ({getattr(error, 'strerror', None) or error}). "
+                "Stop what runs there, or choose another port with --port: a number up to 65535, or 0 for any free one."
             ) from error
 
     def _seed(self, sandbox: Sandbox, options: dict[str, Any]) -> None:
@@ -69,10 +56,12 @@ class Command(BaseCommand):
             seed.fill(sandbox.ledger, timezone.localdate(datetime.now(UTC)))
 
     def _introduce(self, sandbox: Sandbox) -> None:
-        self.stdout.write(f"A local {sandbox.platform} is running.")
-        self.stdout.write(f"  API URL        {sandbox.url}")
-        self.stdout.write(f"  Partner token  {sandbox.partner_token}")
-        self.stdout.write(f"  User token     {sandbox.user_token}")
-        self.stdout.write(f"  Page           {sandbox.address}/")
-        self.stdout.write("Stop it with Ctrl-C.")
+        self.stdout.write(
+            f"A local {sandbox.platform} is running.\n"
+            f"  API URL        {sandbox.url}\n"
+            f"  Partner token  {sandbox.partner_token}\n"
+            f"  User token     {sandbox.user_token}\n"
+            f"  Page           {sandbox.address}/\n"
+            "Stop it with Ctrl-C."
+        )
         self.stdout.flush()
