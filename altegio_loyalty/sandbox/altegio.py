@@ -102,10 +102,7 @@ class Altegio:
 
     def fail(self, name: str, **options: Any) -> Fault:
         """Switches a fault on for requests whose method, path or operation holds `path`: see Fault for the options."""
-        fault = Fault(name, **options)
-        if name == "refuse_connections":
-            self._refuse_connections()
-        return self.faults.switch_on(fault)
+        return self.faults.switch_on(Fault(name, **options))
 
     def heal(self, name: str | None = None) -> None:
         """Switches one fault off, or everything: faults, `down`, refused connections."""
@@ -137,13 +134,6 @@ class Altegio:
         """New partner and user tokens; the old ones answer 401 from now on."""
         with self.ledger.change():
             return self.access.rotate()
-
-    def _refuse_connections(self) -> None:
-        """For whoever listens."""
-
-    def _open(self) -> None:
-        self.is_stopping = False
-        self.faults.wake()
 
     def _close(self) -> None:
         """Cuts what hangs, and forgets what was still to come."""

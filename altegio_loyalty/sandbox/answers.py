@@ -111,7 +111,7 @@ def _service(visit: Visit, line: Line) -> Json:
 
 def _payment(books: Books, visit: Visit, payment: Payment) -> Json:
     paid_at = books.locations[visit.location_id].local(payment.at)
-    known = {"client_id": visit.client_id or 0, "client": _client(books, visit) or []}
+    known: Json = {"client_id": visit.client_id or 0, "client": _client(books, visit) or []}
     return shaped("payment", payment, date=f"{paid_at:%Y-%m-%d %H:%M:%S}", record_id=visit.record_id, **known)
 
 

@@ -104,8 +104,8 @@ class Fault:
             )
         self.name, self.path = name, path
         self.effect = kind.effect if effect is None else effect
-        usual = kind.parameters
-        self.parameters = {key: type(usual[key])(parameters.get(key, usual[key])) for key in usual}
+        given = {key: value for key, value in parameters.items() if value is not None}
+        self.parameters = {key: type(usual)(given.get(key, usual)) for key, usual in kind.parameters.items()}
         self.hits = 0
         """How many requests have met it."""
         self._dice = random.Random(seed)

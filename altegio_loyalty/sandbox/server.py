@@ -7,18 +7,16 @@ import selectors
 import socket
 import threading
 import weakref
-from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 from altegio_loyalty.sandbox.altegio import Altegio
 from altegio_loyalty.sandbox.connection import Connection
+from altegio_loyalty.sandbox.faults import Fault
 
 BACKLOG = 256
 JOIN_SECONDS = 5.0
 #: Below those from which systems give ports to outgoing connections.
 QUIET_PORTS = range(20_000, 32_768)
-
-Serve = Callable[[socket.socket, tuple[str, int]], None]
 
 
 class Sandbox(Altegio):
@@ -37,9 +35,10 @@ class Sandbox(Altegio):
             if self._listener is None:
                 self._is_refusing = False
                 self.faults.switch_off("refuse_connections")
-                self._open()
+                self.is_stopping = False
+                self.faults.wake()
                 bound, self._held_port = self._held_port or bound_socket(self.host, self.port), None
-                self._listener = Listener(bound, self._serve)
+                self._listener = Listener(bound, self)
                 self.port = self._listener.port
         return self
 
@@ -74,25 +73,25 @@ class Sandbox(Altegio):
     def is_running(self) -> bool:
         return self._listener is not None
 
+    def fail(self, name: str, **options: Any) -> Fault:
+        fault = super().fail(name, **options)
+        if name == "refuse_connections":
+            with self._switch:
+                self.stop()
+                self._is_refusing = True
+        return fault
+
     def heal(self, name: str | None = None) -> None:
         super().heal(name)
         if name in (None, "refuse_connections") and self._is_refusing:
             self.start()
 
-    def _serve(self, sock: socket.socket, address: tuple[str, int]) -> None:
-        Connection(sock, address, self)
-
-    def _refuse_connections(self) -> None:
-        with self._switch:
-            self.stop()
-            self._is_refusing = True
-
 
 class Listener:
     """Accepts connections on one address, each served in a thread, until it is closed."""
 
-    def __init__(self, bound: socket.socket, serve: Serve) -> None:
-        self._serve, self._socket = serve, bound
+    def __init__(self, bound: socket.socket, altegio: Altegio) -> None:
+        self._altegio, self._socket = altegio, bound
         try:
             bound.listen(BACKLOG)
         except OSError:
@@ -133,7 +132,7 @@ class Listener:
     def _run(self, sock: socket.socket, address: tuple[str, int]) -> None:
         try:
             with contextlib.suppress(OSError):
-                self._serve(sock, address)
+                Connection(sock, address, self._altegio)
         finally:
             sock.close()
             self._open.pop(threading.current_thread(), None)

@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from altegio_loyalty.sandbox import FAULTS, SandboxRemote
+from altegio_loyalty.sandbox.connection import Connection
 from tests.sandbox.scene import TIMEOUT, Scene
 
 
@@ -171,7 +172,7 @@ def status_for(scene: Scene, address: str, path: str) -> int:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-        scene.sandbox._serve(ours, (address, 40_000))
+        Connection(ours, (address, 40_000), scene.sandbox)
         return int(theirs.recv(65_536).split()[1])
 
 
