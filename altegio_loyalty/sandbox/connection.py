@@ -4,6 +4,7 @@ import socket
 import struct
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
+from typing import NoReturn
 
 from altegio_loyalty.sandbox.altegio import Altegio
 from altegio_loyalty.sandbox.console import Console
@@ -41,16 +42,22 @@ class Connection(BaseHTTPRequestHandler):
     def _read(self) -> Request:
         """The whole request. Raises ConnectionError when the caller was sent away, or has left."""
         length = self.headers.get("Content-Length", "0")
-        problem = _unreadable(length, chunked="Transfer-Encoding" in self.headers)
-        if problem is not None:
-            self.close_connection = True
-            self._send(problem)
-            raise ConnectionError
+        if "Transfer-Encoding" in self.headers:
+            self._send_away(411, "Send a Content-Length.")
+        if not (length.isascii() and length.isdigit()):
+            self._send_away(400, "The Content-Length is not a number.")
+        if int(length) > LARGEST_BODY:
+            self._send_away(413, "The body is too large.")
         body = self.rfile.read(int(length))
         if len(body) < int(length):
             raise ConnectionError("Nobody carries out half a request.")
         headers = {name.lower(): value for name, value in self.headers.items()}
         return Request(self.command, self.path, headers, body, str(self.client_address[0]))
+
+    def _send_away(self, status: int, why: str) -> NoReturn:
+        self.close_connection = True
+        self._send(failure(status, why))
+        raise ConnectionError
 
     def _serve_api(self, request: Request) -> None:
         entry, answer, fault = self.altegio.receive(request)
@@ -102,13 +109,3 @@ class Connection(BaseHTTPRequestHandler):
 
     def log_message(self, *args: object) -> None:
         """Silent: the sandbox keeps its own log."""
-
-
-def _unreadable(length: str, *, chunked: bool) -> Answer | None:
-    if chunked:
-        return failure(411, "Send a Content-Length.")
-    if not (length.isascii() and length.isdigit()):
-        return failure(400, "The Content-Length is not a number.")
-    if int(length) > LARGEST_BODY:
-        return failure(413, "The body is too large.")
-    return None
