@@ -98,7 +98,6 @@ class Card:
     title: str = "Gold"
     balance: Decimal = Decimal()
     program_ids: list[int] = field(default_factory=list)
-    type_id: int = 10992
 
     @property
     def number(self) -> str:
@@ -174,7 +173,6 @@ class Visit:
     lines: list[Line] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     payments: list[Payment] = field(default_factory=list)
-    attendance: int = 1
 
     @property
     def record_id(self) -> int:

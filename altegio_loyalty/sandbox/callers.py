@@ -2,9 +2,8 @@
 
 import re
 import threading
-import time
 from collections import defaultdict
-from collections.abc import Callable
+from time import monotonic
 
 _HEADER = re.compile(r"Bearer ([^\s,]+)(?:,\s*User (\S+))?")
 
@@ -37,19 +36,18 @@ class Access:
 class RateLimit:
     """Sliding windows of each address. A refused request does not count against the next ones."""
 
-    def __init__(
-        self, per_second: int = 5, per_minute: int = 200, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._per_second, self._per_minute, self._clock = per_second, per_minute, clock
+    per_second, per_minute = 5, 200
+
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._taken: defaultdict[str, list[float]] = defaultdict(list)
 
     def allows(self, ip: str) -> bool:
         """Takes one request from the address's budget, or says no."""
         with self._lock:
-            now = self._clock()
+            now = monotonic()
             taken = self._taken[ip] = [at for at in self._taken[ip] if at > now - 60]
-            if sum(at > now - 1 for at in taken) >= self._per_second or len(taken) >= self._per_minute:
+            if sum(at > now - 1 for at in taken) >= self.per_second or len(taken) >= self.per_minute:
                 return False
             taken.append(now)
             return True

@@ -88,7 +88,6 @@ class Ledger:
         starts_at: datetime | None = None,
         id: int | None = None,
         record_id: int | None = None,
-        attendance: int = 1,
     ) -> Visit:
         """A visit with one appointment. A line is (title, cost), a service, or (title, cost, "product")."""
         starts_at = starts_at or datetime.now(UTC)
@@ -97,7 +96,7 @@ class Ledger:
         with self.change():
             place, owner = self.location(location).id, None if client is None else self.client(client).id
             new_id = self._new_id("visit", id, self.books.visits)
-            visit = Visit(new_id, place, owner, [], starts_at, attendance=attendance)
+            visit = Visit(new_id, place, owner, [], starts_at)
             self.add_record(visit, lines=lines, id=record_id)
             return self.books.visits.setdefault(new_id, visit)
 

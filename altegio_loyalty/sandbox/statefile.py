@@ -67,7 +67,7 @@ def _read(kind: Any, plain: Any) -> Any:
         return Decimal(plain)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         types = get_type_hints(kind)
-        return kind(**{name: _read(types[name], plain[name]) for name in plain})
+        return kind(**{name: _read(types[name], plain[name]) for name in types if name in plain})
     inside = get_args(kind)[-1:]
     if inside and dataclasses.is_dataclass(inside[0]):
         rows = [_read(inside[0], row) for row in plain]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import re
 import socket
 from decimal import Decimal
 from typing import Any
@@ -81,6 +82,15 @@ def test_page_allows_nothing_from_elsewhere(scene: Scene) -> None:
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
     assert "https://" not in page(scene).text
+
+
+def test_page_lets_its_own_style_and_script_through__by_a_nonce_of_this_answer_alone(scene: Scene) -> None:
+    first, second = page(scene), page(scene)
+    nonces = [
+        re.findall("'nonce-(.+?)'", answer.headers["Content-Security-Policy"]) for answer in (first, second)
+    ]
+    assert nonces[0] == re.findall('<(?:style|script) nonce="(.+?)">', first.text)
+    assert len({*nonces[0], *nonces[1]}) == 2
 
 
 def test_page_survives_texts_that_are_no_unicode(scene: Scene) -> None:

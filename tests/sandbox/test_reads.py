@@ -227,7 +227,9 @@ def test_second_factor__is_asked_for_instead_of_a_token(scene: Scene) -> None:
     assert "user_token" not in answer.json()["data"]
 
 
-def test_books_of_an_earlier_release__have_only_rows_in_force(tmp_path: Path) -> None:
+def test_books_of_an_earlier_release__have_only_rows_in_force__and_fields_that_are_gone(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "books.json"
     with Sandbox(state_file=file) as sandbox:
         client = sandbox.ledger.add_client()
@@ -238,6 +240,7 @@ def test_books_of_an_earlier_release__have_only_rows_in_force(tmp_path: Path) ->
     for name in ("status_id", "created_at"):
         del state["books"]["visits"][0]["rows"][0][name]
     del state["books"]["locations"][0]["currency"]
+    state["books"]["visits"][0]["attendance"] = 1
     file.write_text(json.dumps(state))
     with Sandbox(state_file=file) as sandbox:
         assert sandbox.ledger.withdrawn(visit.id, card.id) == 4
