@@ -21,6 +21,8 @@ pytest_plugins = ["altegio_loyalty.sandbox.pytest_plugin", "tests.skips", "tests
 
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 ONE_DATABASE_IS_ENOUGH = {"one_database", "redis", "rabbitmq", "browser", "contract", "axe"}
+#: Far above what a busy machine needs: a page that is as expected ends the wait at once.
+PATIENCE_MS = 60_000
 MARKER_OF_ENGINE = {"postgresql": "postgres", "mysql": "mariadb", "sqlite3": "sqlite"}
 
 
@@ -98,7 +100,9 @@ def the_language_of_the_site() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """A headless Chromium. Mark the test with `browser`."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=PATIENCE_MS)
 
     # Playwright runs an event loop in this thread, which Django takes for a reason to refuse the database.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -120,6 +124,6 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """A new window without cookies, wide as a desk's screen."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE_MS)
     yield context.new_page()
     context.close()

@@ -40,7 +40,7 @@ def test_an_answer_that_is_lost_is_told_and_then_cleared_up(
     expect(verdict(page)).to_contain_text("Altegio did not answer; we are checking, do not repeat it.")
     is_same = stay_here(page)
     picture("in-doubt", everywhere=True)
-    expect(verdict(page)).to_contain_text("Done: 50 points taken.", timeout=15_000)
+    expect(verdict(page)).to_contain_text("Done: 50 points taken.")
     expect(page.locator("#altegio-live").get_by_text("450 points")).to_be_visible()
     expect(verdict(page)).to_contain_text("270 is left to pay, 450 points are on the card, as of")
     assert is_same()
@@ -66,7 +66,7 @@ def test_altegio_goes_down_in_the_middle_and_the_page_shows_the_end_by_itself(
     is_same = stay_here(page)
     picture("down", everywhere=True)
     desk.sandbox.start()
-    expect(verdict(page)).to_contain_text("Done: 80 points taken.", timeout=30_000)
+    expect(verdict(page)).to_contain_text("Done: 80 points taken.")
     expect(page.locator("#altegio-live").get_by_text("420 points")).to_be_visible()
     expect(page.locator("#altegio-waiting button")).to_have_count(0)
     assert is_same()
@@ -89,9 +89,9 @@ def test_the_next_try_is_counted_down(desk: Any, log_in: Any) -> None:
     page = log_in()
     waiting_for_a_minute(desk, page)
     clock = page.get_by_role("timer")
-    expect(clock).to_have_text(re.compile("^(1:00|0:5[0-9])$"))
+    expect(clock).to_have_text(re.compile("^(1:00|0:[0-5][0-9])$"))
     first = clock.inner_text()
-    page.wait_for_timeout(2200)
+    expect(clock).not_to_have_text(first)
     assert clock.inner_text() < first
 
 
@@ -130,18 +130,16 @@ def test_a_page_that_follows_says_when_the_site_is_away(desk: Any, log_in: Any) 
     page = log_in()
     waiting_for_a_minute(desk, page)
     page.route("**/state/**", lambda route: route.abort())
-    expect(page.locator("#altegio-trouble")).to_contain_text(
-        "connection to this site is lost", timeout=10_000
-    )
+    expect(page.locator("#altegio-trouble")).to_contain_text("connection to this site is lost")
     page.unroute("**/state/**")
-    expect(page.locator("#altegio-trouble")).to_be_hidden(timeout=20_000)
+    expect(page.locator("#altegio-trouble")).to_be_hidden()
 
 
 def test_a_page_that_follows_says_when_its_person_is_signed_out(desk: Any, log_in: Any) -> None:
     page = log_in()
     waiting_for_a_minute(desk, page)
     page.context.clear_cookies()
-    expect(page.locator("#altegio-trouble")).to_contain_text("You are signed out", timeout=10_000)
+    expect(page.locator("#altegio-trouble")).to_contain_text("You are signed out")
 
 
 def test_without_scripts_the_page_looks_again_by_itself(desk: Any, log_in: Any, browser: Any) -> None:
@@ -157,7 +155,7 @@ def test_without_scripts_the_page_looks_again_by_itself(desk: Any, log_in: Any, 
     page.get_by_role("button", name="Withdraw points", exact=True).click()
     expect(verdict(page)).to_contain_text("do not repeat it")
     delivery.run_due()
-    expect(verdict(page)).to_contain_text("Done: 320 points taken.", timeout=15_000)
+    expect(verdict(page)).to_contain_text("Done: 320 points taken.")
     context.close()
     assert len(desk.sandbox.effects) == 1
 
@@ -186,7 +184,7 @@ def test_a_page_that_looks_again_shows_what_a_colleague_asked_for(desk: Any, log
         desk.location, visit_id=visit.id, record_id=visit.record_id, card_id=desk.card.id, amount=40
     )
     page.get_by_role("link", name="Look again").click()
-    expect(page.locator("#altegio-history")).to_contain_text("40", timeout=10_000)
+    expect(page.locator("#altegio-history")).to_contain_text("40")
 
 
 def test_a_reading_that_fails_is_told_and_repeated_ever_more_rarely(desk: Any, log_in: Any) -> None:
@@ -216,4 +214,4 @@ def test_a_visit_that_is_gone_is_not_told_as_signed_out(desk: Any, log_in: Any) 
     page = log_in()
     waiting_for_a_minute(desk, page)
     get_user_model().objects.get(username="reception").user_permissions.clear()
-    expect(page.locator("#altegio-trouble")).to_contain_text("Reload it to see why", timeout=10_000)
+    expect(page.locator("#altegio-trouble")).to_contain_text("Reload it to see why")

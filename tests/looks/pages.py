@@ -242,7 +242,7 @@ def several_unread(desk: Any, page: Any) -> None:
 def batch(desk: Any, page: Any) -> None:
     several_promotions(desk, page)
     page.get_by_role("button", name="Apply a promotion").click()
-    expect(page.locator("#altegio-summary")).to_contain_text("4 of 4 finished", timeout=20_000)
+    expect(page.locator("#altegio-summary")).to_contain_text("4 of 4 finished")
 
 
 @_page

@@ -131,7 +131,7 @@ def test_escape_leaves_no_page_while_something_is_sent(desk: Any, manager: Any) 
     manager.keyboard.press("Enter")
     expect(manager.locator("form[aria-busy]")).to_have_count(1)
     manager.keyboard.press("Escape")
-    expect(manager.locator("#altegio-verdicts")).to_contain_text("Done: 320 points taken.", timeout=20_000)
+    expect(manager.locator("#altegio-verdicts")).to_contain_text("Done: 320 points taken.")
 
 
 def test_several_visits_from_the_list(desk: Any, manager: Any) -> None:
@@ -152,7 +152,7 @@ def test_several_visits_from_the_list(desk: Any, manager: Any) -> None:
     manager.keyboard.press("Enter")
     manager.wait_for_url("**/operate/**")
     press(manager, "Apply a promotion", "button")
-    expect(manager.locator("#altegio-summary")).to_contain_text("2 of 2 finished: 2 done.", timeout=20_000)
+    expect(manager.locator("#altegio-summary")).to_contain_text("2 of 2 finished: 2 done.")
 
 
 def test_a_visit_is_found_in_altegio(desk: Any, manager: Any) -> None:
