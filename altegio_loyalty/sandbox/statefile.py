@@ -44,13 +44,15 @@ def load(path: Path, access: Access) -> Books | None:
 def save(path: Path, access: Access, books: Books) -> None:
     """Replaces the file in one step: a crash leaves the old books or the new, never half. Amounts and times become texts.
 
-    Raises StateFileError.
+    Nobody else may read the tokens in it. Raises StateFileError.
     """
     plain = dataclasses.asdict(books)
     plain |= {name: list(plain[name].values()) for name in TABLES}
     state = {"tokens": access.tokens, "token_pairs": access.pairs, "books": plain}
     draft = path.with_name(f".{path.name}.new")
     try:
+        draft.unlink(missing_ok=True)
+        draft.touch(mode=0o600)
         with draft.open("w", encoding="utf-8") as file:
             json.dump(state, file, default=str)
         draft.replace(path)

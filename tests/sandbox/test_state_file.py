@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from decimal import Decimal
 from pathlib import Path
 
@@ -55,6 +56,11 @@ def test_every_change_is_saved_at_once(file: Path) -> None:
 def test_saving_leaves_no_other_file(file: Path) -> None:
     Sandbox(state_file=file).ledger.add_location()
     assert list(file.parent.iterdir()) == [file]
+
+
+def test_nobody_else_may_read_the_tokens_in_it(file: Path) -> None:
+    Sandbox(state_file=file).ledger.add_location()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_failed_save_leaves_the_old_books(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
