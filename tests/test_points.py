@@ -282,7 +282,7 @@ def elsewhere(*jobs: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     return results
 
 
@@ -473,7 +473,7 @@ def in_another_process(world: World, point: str, number: int) -> None:
         if os.getpid() != parent:
             os.kill(os.getpid(), number)
         else:
-            told.wait(5)  # until the parent knows the number of its child
+            told.wait(60)  # until the parent knows the number of its child
             os.kill(worker, number)
 
     world.point, world.strike = point, strike

@@ -253,7 +253,7 @@ def test_a_call_that_is_given_up_leaves_nothing_on_its_way(answers: bool) -> Non
             client = AltegioClient(transport, TOKENS)
             with contextlib.nullcontext() if answers else pytest.raises(exceptions.NoAnswer):
                 withdraw(client)
-        assert ended.wait(3)
+        assert ended.wait(60)
     assert ending == (["closed"] if answers else ["reset"])
 
 

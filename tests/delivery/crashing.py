@@ -51,7 +51,7 @@ class Worker:
         _, status = os.waitpid(self.pid, os.WUNTRACED)
         assert os.WIFSTOPPED(status), os.waitstatus_to_exitcode(status)
 
-    def wait(self, seconds: float = 15) -> int:
+    def wait(self, seconds: float = 60) -> int:
         """The exit code; minus the signal's number for one that was killed."""
         ends_at = time.monotonic() + seconds
         while time.monotonic() < ends_at:
@@ -123,7 +123,7 @@ def on_connect_number(number: int, act: Callable[[], None]) -> None:
     sys.addaudithook(hear)
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 5) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
     ends_at = time.monotonic() + seconds
     while time.monotonic() < ends_at:
         if result := condition():

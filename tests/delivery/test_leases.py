@@ -186,7 +186,7 @@ def test_worker_past_its_lease__sends_nothing_even_if_nobody_took_over(salon: Sa
 @pytest.mark.django_db(transaction=True)
 def test_answer_that_comes_after_the_take_over__does_not_overwrite(salon: Salon) -> None:
     """A worker whose POST was slow reports to nobody: the row belongs to who took over; its calls are kept."""
-    salon.configure(READ_TIMEOUT=3, TOTAL_TIMEOUT=5, SETTLE_SECONDS=60)
+    salon.configure(READ_TIMEOUT=20, TOTAL_TIMEOUT=30, SETTLE_SECONDS=60)
     visit = salon.visit()
     operation = salon.later(visit)
     salon.fail("hang_after", path="apply_card_withdrawal", times=1, seconds=30)
@@ -199,7 +199,7 @@ def test_answer_that_comes_after_the_take_over__does_not_overwrite(salon: Salon)
     assert operation.status == Status.SUCCEEDED
     finished_at = operation.finished_at
     salon.sandbox.heal()  # now the sleeper learns that its connection is gone
-    sleeper.join(10)
+    sleeper.join(60)
     operation.refresh_from_db()
     assert (operation.status, operation.finished_at) == (Status.SUCCEEDED, finished_at)
     assert len(salon.effects(WITHDRAWAL, visit)) == 1
@@ -209,7 +209,7 @@ def test_answer_that_comes_after_the_take_over__does_not_overwrite(salon: Salon)
 @pytest.mark.django_db(transaction=True)
 def test_success_that_comes_after_the_take_over__is_found_by_a_look_up(salon: Salon) -> None:
     """A success that may no longer be recorded is not lost."""
-    salon.configure(READ_TIMEOUT=3, TOTAL_TIMEOUT=5, SETTLE_SECONDS=60)
+    salon.configure(READ_TIMEOUT=20, TOTAL_TIMEOUT=30, SETTLE_SECONDS=60)
     visit = salon.visit()
     operation = salon.later(visit)
     salon.fail("hang", path="apply_card_withdrawal", times=1, seconds=30)
@@ -221,7 +221,7 @@ def test_success_that_comes_after_the_take_over__is_found_by_a_look_up(salon: Sa
     salon.sweep(operation)
     assert operation.status == Status.UNCONFIRMED
     salon.sandbox.heal()  # carried out now, and answered with success
-    sleeper.join(10)
+    sleeper.join(60)
     operation.refresh_from_db()
     assert operation.status == Status.UNCONFIRMED
     salon.age(operation, 30)

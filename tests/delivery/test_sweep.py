@@ -327,7 +327,7 @@ def test_threads__work_at_the_same_time_each_with_a_connection_that_is_closed(
 
     def meet(operation: LoyaltyOperation) -> None:
         connections[threading.get_ident()] = connection.connection
-        together.wait(10)
+        together.wait(60)
 
     monkeypatch.setattr(sweep, "_work_on", meet)
     assert len(crowd.sweep().state_of) == 10

@@ -16,7 +16,7 @@ def in_threads(*jobs: Callable[[], Any]) -> list[Any]:
 
     def work(number: int) -> None:
         try:
-            starts_together.wait(5)
+            starts_together.wait(60)
             results[number] = jobs[number]()
         except Exception as error:  # noqa: BLE001
             results[number] = error
@@ -27,5 +27,5 @@ def in_threads(*jobs: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     return results
