@@ -72,7 +72,7 @@ class Visit(models.Model):
     id = models.PositiveBigIntegerField(_("visit ID"), primary_key=True, validators=[_positive])
     location = models.ForeignKey(Location, models.PROTECT, related_name="visits", verbose_name=_("location"))
     record_id = models.PositiveBigIntegerField(_("appointment ID"), db_index=True, validators=[_positive])
-    client_id = models.PositiveBigIntegerField(_("client ID"), null=True, blank=True)
+    client_id = models.PositiveBigIntegerField(_("client ID"), null=True, blank=True, db_index=True)
     client_name = models.CharField(_("client"), max_length=200, blank=True, default="")
     client_phone = models.CharField(_("phone"), max_length=40, blank=True, default="")
     starts_at = models.DateTimeField(_("starts at"), null=True, blank=True, db_index=True)
@@ -177,7 +177,7 @@ class LoyaltyOperation(models.Model):
     last_error = models.CharField(_("last error"), max_length=500, blank=True, default="")
     created_at = models.DateTimeField(_("asked at"), default=timezone.now, db_index=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
-    #: Whether its count and points stand in `DaySum`; the figures of every other operation are read from the log. Ask with
+    #: Whether its count and points stand in the sums; the figures of every other operation are read from the log. Ask with
     #: `is_summed__in`: the NOT that Django writes of a False finds no index in SQLite.
     is_summed = models.BooleanField(default=False, editable=False)
 
@@ -300,15 +300,11 @@ class OperationAttempt(models.Model):
         return f"{self.get_purpose_display()}: {self.get_outcome_display()}"
 
 
-class DaySum(models.Model):
-    """What a location's day adds up to: operations asked for on it, by time to done as `slot`, and points moved on it."""
+class _Points(models.Model):
+    """Points of a location's day, as `statistics.POINTS` names them."""
 
-    location = models.ForeignKey(Location, models.PROTECT, related_name="+")
+    location = models.ForeignKey(Location, models.PROTECT, related_name="+", db_index=False)
     day = models.DateField()
-    kind = models.CharField(max_length=32)
-    status = models.CharField(max_length=16)
-    slot = models.PositiveSmallIntegerField()
-    asked_count = models.PositiveIntegerField(default=0)
     taken = models.DecimalField(max_digits=18, decimal_places=2, default=0)
     given_back = models.DecimalField(max_digits=18, decimal_places=2, default=0)
     unknown_count = models.PositiveIntegerField(default=0)
@@ -316,8 +312,36 @@ class DaySum(models.Model):
     cancel_count = models.PositiveIntegerField(default=0)
 
     class Meta:
+        abstract = True
+
+
+class GroupSum(_Points):
+    """Points by one of `statistics.GROUPINGS`; written once. A key has a row from each time that `retention` added up."""
+
+    by = models.CharField(max_length=16)
+    key = models.CharField(max_length=LONGEST_LOGIN)
+    #: Of a promotion. A client's stands in the visits alone.
+    name = models.CharField(max_length=LONGEST_TITLE)
+
+    class Meta:
         default_permissions = ()
-        unique_together = [("location", "day", "kind", "status", "slot")]
+        indexes = [models.Index(fields=["by", "day"], name="altegio_groups_of_day")]
+
+    def __str__(self) -> str:
+        return f"{self.location_id}, {self.day}: {self.by}"
+
+
+class DaySum(_Points):
+    """What a location's day adds up to: operations asked for on it, by time to done as `slot`, and points moved on it."""
+
+    kind = models.CharField(max_length=32)
+    status = models.CharField(max_length=16)
+    slot = models.PositiveSmallIntegerField()
+    asked_count = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        default_permissions = ()
+        unique_together = [("day", "location", "kind", "status", "slot")]
 
     def __str__(self) -> str:
         return f"{self.location_id}, {self.day}: {self.kind}, {self.status}"

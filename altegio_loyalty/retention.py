@@ -1,6 +1,7 @@
 """What is kept of the log: sums per day for good, its rows as long as the site wants.
 
-An operation counts in `DaySum` or by its row, never both: what adds it to the sums marks the row in the same transaction.
+An operation counts in `DaySum` and `GroupSum` or by its row, never both: what adds it to the sums marks the row in the same
+transaction.
 """
 
 import contextlib
@@ -15,11 +16,11 @@ from django.utils import timezone
 
 from altegio_loyalty import database
 from altegio_loyalty.conf import FEWEST_DAYS
-from altegio_loyalty.models import DaySum, Location, Visit, WatchEntry
+from altegio_loyalty.models import DaySum, GroupSum, Location, Visit
 from altegio_loyalty.moments import as_local
 from altegio_loyalty.querysets import KNOWN_KINDS
 from altegio_loyalty.states import Status
-from altegio_loyalty.statistics import POINTS, PRUNED, SETTLED, slot_of, with_points
+from altegio_loyalty.statistics import GROUPINGS, MOVING, POINTS, SETTLED, slot_of, with_points
 
 #: So many settled operations are added up at once; fewer wait, and pages read them from the log.
 SUMMED_AT_ONCE = 1000
@@ -27,6 +28,7 @@ VISITS_AT_ONCE = 500
 #: Of an operation that is done with: nothing of it can change or arrive, and it can need nobody.
 DONE_WITH = Q(attention=None, open_key=None, kind__in=KNOWN_KINDS, status__in=(*SETTLED, Status.FAILED))
 _KEY = ("location_id", "day", "kind", "status", "slot")
+_OF_GROUP = ("location_id", "day", "by", "key", "name")
 
 
 def add_up() -> None:
@@ -43,12 +45,21 @@ def _is_added(rows: Any) -> bool:
     """Add rows, locked by the caller, to the sums of their days, and mark them; False where another adds to these days."""
     locations, table = Location.objects.using(rows.db).in_bulk(), DaySum.objects.using(rows.db)
     sums: defaultdict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
-    for row in (found := list(with_points(rows))):
+    groups: defaultdict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
+    keys = {f"by_{by}": grouping.key_text for by, grouping in GROUPINGS.items()}
+    # Asked for anew, so that the lock is on the operations alone.
+    found = database.operations().filter(pk__in=list(rows.values_list("pk", flat=True)))
+    for row in with_points(found, KNOWN_KINDS).annotate(**keys):
         zone, slot = locations[row.location_id].zone, slot_of(row.status, row.created_at, row.finished_at)
         asked, moved = (as_local(at, zone).date() for at in (row.created_at, row.moved_at))
         sums[row.location_id, asked, row.kind, row.status, slot]["asked_count"] += 1
-        if points := {name: getattr(row, name) for name in POINTS if getattr(row, name)}:
+        points = {name: getattr(row, name) for name in POINTS if getattr(row, name)}
+        if points and row.kind in MOVING:
             sums[row.location_id, moved, row.kind, row.status, slot].update(points)
+        for by, grouping in GROUPINGS.items():
+            if points and row.kind in grouping.kinds:
+                day = as_local(getattr(row, grouping.moment), zone).date()
+                groups[row.location_id, day, by, getattr(row, f"by_{by}"), row.program_title].update(points)
     days = table.filter(location_id__in={key[0] for key in sums}, day__in={key[1] for key in sums})
     with contextlib.suppress(IntegrityError), transaction.atomic(using=rows.db):
         there = {tuple(getattr(row, name) for name in _KEY): row for row in days.select_for_update()}
@@ -56,7 +67,9 @@ def _is_added(rows: Any) -> bool:
             sums[key].update({name: getattr(there[key], name) for name in ("asked_count", *POINTS)})
         table.filter(pk__in=[there[key].pk for key in sums.keys() & there.keys()]).delete()
         table.bulk_create(DaySum(**dict(zip(_KEY, key, strict=True)), **added) for key, added in sums.items())
-        database.operations().filter(pk__in=[row.pk for row in found]).update(is_summed=True)
+        told = (GroupSum(**dict(zip(_OF_GROUP, key, strict=True)), **added) for key, added in groups.items())
+        GroupSum.objects.using(rows.db).bulk_create(told)
+        found.update(is_summed=True)
         return True
     return False
 
@@ -83,15 +96,7 @@ def prune(days: int, *, dry_run: bool = False) -> Iterator[int]:
             if _is_added(rows.filter(is_summed=False)):
                 rows.update(cancels=None)  # which would keep another row from being deleted
                 count = rows.delete()[1].get(rows.model._meta.label, 0)
-                _note(before)
         yield count
-
-
-def _note(before: datetime.datetime) -> None:
-    """From when on the log is whole, for the figures that only the log can tell."""
-    table = WatchEntry.objects.using(database.alias())
-    table.get_or_create(open_key=PRUNED, defaults={"code": PRUNED, "began_at": before})
-    table.filter(open_key=PRUNED, began_at__lt=before).update(began_at=before)
 
 
 def _over(before: datetime.datetime) -> Any:

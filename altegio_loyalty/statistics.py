@@ -8,7 +8,7 @@ counts once. A day is one of the operation's location, as known when it was adde
 import datetime
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import reduce
@@ -16,30 +16,16 @@ from itertools import accumulate
 from operator import add, or_, sub
 from typing import Any, NamedTuple, Self
 
-from django.db.models import (
-    Case,
-    CharField,
-    Count,
-    DateField,
-    DateTimeField,
-    F,
-    Max,
-    Q,
-    Sum,
-    Value,
-    When,
-    Window,
-)
-from django.db.models.functions import Cast, Coalesce, Concat, RowNumber, StrIndex, Substr
+from django.db import connections
+from django.db.models import Case, CharField, Count, DateField, DateTimeField, F, Max, Q, Sum, Value, When
+from django.db.models.functions import Cast, Coalesce, Concat, StrIndex, Substr
 
 from altegio_loyalty import kinds
-from altegio_loyalty.models import DaySum, LoyaltyOperation, Visit, WatchEntry
+from altegio_loyalty.models import DaySum, GroupSum, LoyaltyOperation, Visit
 from altegio_loyalty.moments import as_local, start_of, today
 from altegio_loyalty.querysets import OperationQuerySet, by_zone, in_each_zone
 from altegio_loyalty.states import Ending, Status
 
-#: The entry that `retention` leaves.
-PRUNED = "pruned"
 #: What no state follows on, so that what such an operation adds up to stays.
 SETTLED = (Status.SUCCEEDED, Status.REJECTED, Status.ABANDONED)
 #: What `with_points` tells of an operation, and `DaySum` of a day.
@@ -117,6 +103,11 @@ class Moved(NamedTuple):
     def net(self) -> Decimal:
         return self.taken - self.given_back
 
+    @property
+    def is_known(self) -> bool:
+        """Whether any amount of it was shown."""
+        return self.unknown_count < max(self.apply_count + self.cancel_count, 1)
+
 
 class Points:
     """Points by day and location; a day or location on which none moved is left out of `cells`."""
@@ -187,7 +178,7 @@ def points_by_day(seen: Q, period: Period) -> Points:
 def _moved(sums: Sequence[Any]) -> Moved:
     """Of the sums in the order of `POINTS`."""
     # SQLite adds up in floating point, and MariaDB makes decimals of whole numbers that stand in a union.
-    taken, given_back = ((total or Decimal(0)).quantize(Decimal("0.01")) for total in sums[:2])
+    taken, given_back = (Decimal(total or 0).quantize(Decimal("0.01")) for total in sums[:2])
     return Moved(taken, given_back, *(int(count or 0) for count in sums[2:]))
 
 
@@ -237,25 +228,29 @@ def outcomes(seen: Q, period: Period) -> Outcomes:
 
 
 class Grouping(NamedTuple):
-    """What the log is told apart by: its key, and what that is called."""
+    """What is told apart: by which key of an operation of which kinds, on the day of which moment."""
 
     key: Any
-    name: Any
     kinds: tuple[str, ...] = MOVING
     moment: str = "moved_at"
+
+    @property
+    def key_text(self) -> Any:
+        """As `GroupSum` has it: empty where none is known."""
+        return Coalesce(Cast(self.key, CharField()), Value(""))
 
 
 #: `bills.titles` puts the end of the card's number behind its title.
 _NUMBER = Value(" ···")
 _CARD_TYPE = Substr("card_title", 1, StrIndex(Concat("card_title", _NUMBER), _NUMBER) - 1)
-#: What only the log tells apart, since `DaySum` does not keep it.
+#: What reports tell apart, beside what stands in `DaySum`.
 GROUPINGS = {
-    "person": Grouping(F("requested_by_login"), F("requested_by_login")),
-    "client": Grouping(F("visit__client_id"), F("visit__client_name")),
-    "card": Grouping(_CARD_TYPE, _CARD_TYPE),
-    "promotion": Grouping(F("program_id"), F("program_title"), PROMOTIONS, "created_at"),
+    "person": Grouping(F("requested_by_login")),
+    "client": Grouping(F("visit__client_id")),
+    "card": Grouping(_CARD_TYPE),
+    "promotion": Grouping(F("program_id"), PROMOTIONS, "created_at"),
 }
-_OF_SUMS = Grouping(None, None)
+_OF_SUMS = Grouping(None)
 
 
 def made_of(rows: OperationQuerySet, by: str, period: Period, weekday: int | None = None) -> Any:
@@ -265,60 +260,79 @@ def made_of(rows: OperationQuerySet, by: str, period: Period, weekday: int | Non
     return period.narrow(done, grouping.moment, weekday)
 
 
-def groups(
-    seen: Q, by: str, period: Period, *, most: int | None = None, apart: bool = False
-) -> Iterator[tuple[Any, str, str, Moved, Moved]]:
-    """The log by one of `GROUPINGS`, as far as it is kept, or the `most` first; with `apart` in each currency.
+def groups(seen: Q, by: str, period: Period, most: int | None = None) -> dict[str, list[tuple[Any, ...]]]:
+    """By currency, what `GROUPINGS[by]` tells apart: key, name, and the sums of the period and of the one before.
 
-    Key, name and currency, with the sums of the period and of the one before.
+    With `most`, at the end of each what neither is among the first so many nor waits to be added up, as one without a name.
+    All figures come from one statement; from others, before and after it, which keys are first, and how clients are called.
     """
-    grouping = GROUPINGS[by]
-    rows = made_of(LoyaltyOperation.objects.filter(seen), by, replace(period, first=period.before.first))
-    since = f"{grouping.moment}__gte"
-    now = in_each_zone(period.locations, lambda zone: Q(**{since: start_of(period.first, zone)}))
-    columns = _sums_of("now", now) | _sums_of("both", Q())
-    currency = F("location__currency") if apart else Value("")
-    found = (
-        rows.order_by()
-        .values(key=grouping.key, currency=currency)
-        .annotate(name=Max(grouping.name), **columns)
-    )
-    order = F("now_taken").desc(), F("now_apply_count").desc(), F("both_taken").desc(), F("key").asc()
-    found = found.annotate(rank=Window(RowNumber(), partition_by=F("currency"), order_by=order)).order_by(
-        "rank"
-    )
-    told = (found.filter(rank__lte=most) if most else found).values_list("key", "name", "currency", *columns)
-    for key, name, code, *sums in told:
-        now_moved, both = _moved(sums[: len(POINTS)]), _moved(sums[len(POINTS) :])
-        yield key, name, code, now_moved, both - now_moved
+    grouping, places = GROUPINGS[by], {row.pk: row for row in period.locations}
+    done = LoyaltyOperation.objects.filter(seen, _is_done(grouping.kinds), _DID, is_summed__in=[False])
+    done = with_points(done.order_by().annotate(keyed=grouping.key_text), grouping.kinds)
+    summed = GroupSum.objects.filter(seen, by=by, day__range=(period.before.first, period.last))
+    keys = set(done.values_list("keyed", flat=True)) | _first(summed, period, most) if most else set()
+    amounts = {f"sum_of_{name}": Sum(name) for name in POINTS}
+
+    def told(rows: Any, key: Any) -> Any:
+        side = Case(When(day__gte=period.first, then=0), default=1)
+        named = Cast(Max("name"), CharField())
+        sums = rows.values("location_id", keyed=Cast(key, CharField()), side=side).annotate(
+            named=named, **amounts
+        )
+        return sums.values_list("location_id", "keyed", "side", _NO_MOMENT, "named", *amounts)
+
+    columns = ("location_id", "keyed", Value(0), grouping.moment, Cast("program_title", CharField()), *POINTS)
+    parts = [told(summed.exclude(key__in=keys), Value(None)), done.values_list(*columns)]
+    # Texts as characters of the connection: see `outcomes`.
+    rows = told(summed.filter(key__in=keys) if most else summed, F("key")).union(*parts[not most :], all=True)
+    found: defaultdict[tuple[str, str | None], list[Moved]] = defaultdict(lambda: [Moved(), Moved()])
+    names: dict[str | None, str] = {}
+    for pk, key, side, moment, name, *sums in rows:
+        day = moment and as_local(moment, places[pk].zone).date()
+        if not day or day in period or day in period.before:
+            # What is done meanwhile by somebody new belongs to the others.
+            told_as = key if not (day and most) or key in keys else None
+            found[places[pk].currency, told_as][bool(side or (day and day < period.first))] += _moved(sums)
+            names[told_as] = max(name, names.get(told_as, "")) if by == "promotion" else ""
+    names |= _names_of_clients(seen, [key for key in names if key]) if by == "client" else {}
+    lines: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for (code, key), (now, before) in found.items():
+        lines[code].append((key, None if key is None else names[key], now, before))
+    for rows in lines.values():
+        rows.sort(key=lambda row: (row[1] is None, -row[2].taken, -row[2].apply_count, -row[3].taken, row[0]))
+    return lines
 
 
-def _sums_of(name: str, rows: Q) -> dict[str, Any]:
-    """In the order of `POINTS`, of operations that are done and did something."""
-    counted = Q(applied_amount=None, returned_amount=None), Q(kind__in=APPLIES), ~Q(kind__in=APPLIES)
-    amounts = (
-        Sum(column, filter=rows, default=Decimal(0)) for column in ("applied_amount", "returned_amount")
-    )
-    counts = (Count("pk", filter=rows & which) for which in counted)
-    return {f"{name}_{what}": column for what, column in zip(POINTS, (*amounts, *counts), strict=True)}
+def _first(summed: Any, period: Period, most: int) -> set[str]:
+    """The keys of each currency with most points in the period."""
+    now, found = Q(day__gte=period.first), set()
+    for code in {row.currency for row in period.locations}:
+        there = summed.filter(location__in=[row.pk for row in period.locations if row.currency == code])
+        sums = {f"now_{name}": Sum(name, filter=now, default=0) for name in ("taken", "apply_count")}
+        ranked = there.values("key").annotate(**sums).order_by(*(f"-{name}" for name in sums), "key")
+        found.update(ranked.values_list("key", flat=True)[:most])
+    return found
 
 
-def bills_by_location(seen: Q, period: Period) -> dict[int, tuple[int, int, Decimal, Decimal]]:
+def _names_of_clients(seen: Q, keys: Sequence[str]) -> dict[str | None, str]:
+    known = Visit.objects.filter(seen, client_id__isnull=False).order_by().values("client_id")
+    if len(keys) <= 2000:  # more than so many a statement may not bear
+        known = known.filter(client_id__in=[int(key) for key in keys])
+    return {str(pk): name for pk, name in known.values_list("client_id", Max("client_name"))}
+
+
+def bills_by_location(seen: Q, period: Period) -> dict[int, tuple[Any, ...]]:
     """Of the visits on which points moved, as far as the log is kept: how many they are, and of how many the bill is known.
 
     Then what these bills come to, as last read, and the points that paid of them.
     """
     moved = made_of(LoyaltyOperation.objects.filter(seen), "location", period).order_by()
-    visits = Visit.objects.filter(pk__in=moved.values("visit_id")).order_by().values("location_id")
-    known = moved.filter(visit__total_amount__gt=0).values("location_id")
-    sums = known.values_list("location_id", Sum("applied_amount"), Sum("returned_amount"))
-    paid = {pk: _moved(amounts).net for pk, *amounts in sums}
-    found = visits.values_list(
-        "location_id", Count("pk"), Count("total_amount"), Sum("total_amount", default=Decimal(0))
-    )
-    return {pk: (*bills, paid.get(pk, Decimal(0))) for pk, *bills in found}
-
-
-def whole_since() -> datetime.datetime | None:
-    """From when on the log is whole; None where none of it was ever pruned."""
-    return WatchEntry.objects.filter(open_key=PRUNED).values_list("began_at", flat=True).first()
+    visits = moved.values("location_id", "visit_id", total=F("visit__total_amount"))
+    paid = Coalesce(Sum("applied_amount"), Decimal(0)) - Coalesce(Sum("returned_amount"), Decimal(0))
+    sql, parameters = visits.annotate(paid=paid).query.get_compiler(visits.db).as_sql()
+    # The ORM cannot group what is grouped already.
+    figures = "COUNT(*), COUNT(total), SUM(total), SUM(CASE WHEN total > 0 THEN paid ELSE 0 END)"
+    sql = f"SELECT location_id, {figures} FROM ({sql}) visits GROUP BY location_id"  # noqa: S608
+    with connections[visits.db].cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return {pk: (count, known, *_moved(sums)[:2]) for pk, count, known, *sums in cursor.fetchall()}

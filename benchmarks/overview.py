@@ -1,5 +1,5 @@
 # ruff: noqa: INP001, S608, T201
-"""How fast the overview is: `python benchmarks/overview.py [operations]`, 1,000,000 by default.
+"""How fast the overview and its reports are: `python benchmarks/overview.py [operations]`, 1,000,000 by default.
 
 On DATABASE_URL, or on a file of SQLite below `var/`. What it filled once it uses again.
 """
@@ -18,7 +18,7 @@ import django
 from django.db import connection, models
 
 HERE = Path(__file__).resolve().parent.parent
-LOCATIONS, DAYS = 20, 366
+LOCATIONS, DAYS, CLIENTS = 20, 366, 79_999
 SECONDS = DAYS * 86400
 #: A moment of the period that row n of `count` has, and one that is n % 7 seconds later.
 MOMENTS = {
@@ -52,7 +52,9 @@ def fill(count: int) -> None:
     there = LoyaltyOperation.objects.count()
     if there >= count:
         return
-    visit, _made = Visit.objects.get_or_create(id=10**9, location_id=1, record_id=1)
+    visit, _made = Visit.objects.get_or_create(
+        id=10**9, location_id=1, record_id=1, defaults={"shown": "A bill as long as this. " * 60}
+    )
     row, _made = LoyaltyOperation.objects.get_or_create(
         idempotency_key="first", kind="apply_card_withdrawal", status="succeeded", location_id=1, visit=visit,
         record_id=1, card_id=1, amount=100, finished_at=visit.created_at,
@@ -61,8 +63,12 @@ def fill(count: int) -> None:
         MOMENTS[connection.vendor].format(seconds=SECONDS, count=count, later=text)
         for text in ("0", "n.n % 7")
     )
-    where = {"record_id": "n.n", "location_id": f"1 + n.n % {LOCATIONS}", "created_at": at}
-    multiply(visit, there + 1, count, id="n.n", starts_at=at, **where)
+    client, team = f"1 + n.n * 61 % {CLIENTS}", f"n.n / 10 % {LOCATIONS}"
+    where = {"record_id": "n.n", "location_id": f"1 + {team}", "created_at": at}
+    multiply(
+        visit, there + 1, count, id="n.n", starts_at=at, client_id=client, client_name=f"'Client ' || ({client})",
+        total_amount="CASE WHEN n.n % 11 > 0 THEN 1000 + n.n % 4000 END", **where,
+    )  # fmt: skip
     kind = (
         "CASE WHEN n.n % 10 < 6 THEN 'apply_card_withdrawal' WHEN n.n % 10 < 7 THEN 'cancel_card_withdrawal' "
     )
@@ -71,11 +77,15 @@ def fill(count: int) -> None:
     multiply(
         row, there + 1, count, kind=kind, status=status, visit_id="n.n", card_id="n.n", finished_at=later,
         idempotency_key="'key-' || n.n", applied_amount="CASE WHEN n.n % 10 < 6 THEN n.n % 900 END",
+        requested_by_login=f"'person-' || ({team}) || '-' || (n.n / 200 % 5)",
+        card_title="'Card ' || (n.n % 4) || ' ···' || (1000 + n.n % 9000)",
+        program_id="CASE WHEN n.n % 10 > 6 THEN 1 + n.n / 10 % 12 END",
+        program_title="CASE WHEN n.n % 10 > 6 THEN 'Promotion ' || (n.n / 10 % 12) ELSE '' END",
         returned_amount="CASE WHEN n.n % 10 = 6 THEN n.n % 900 END", closed_at=at, **where,
     )  # fmt: skip
 
 
-def measure(name: str, days: int) -> None:
+def measure(name: str, days: int, page: str = "overview", **query: Any) -> None:
     from django.contrib.auth import get_user_model
     from django.test import Client
     from django.test.utils import CaptureQueriesContext
@@ -87,8 +97,8 @@ def measure(name: str, days: int) -> None:
     )
     browser, until = Client(), timezone.now().date()
     browser.force_login(person)
-    query: Any = {"since": until - datetime.timedelta(days=days - 1), "until": until}
-    address, times = reverse("admin:altegio_loyalty_loyaltyoperation_overview"), []
+    query = {"since": until - datetime.timedelta(days=days - 1), "until": until, **query}
+    address, times = reverse(f"admin:altegio_loyalty_loyaltyoperation_{page}"), []
     used: list[float] = []
     for _ in range(6):
         began, busy = time.monotonic(), time.process_time()
@@ -101,7 +111,8 @@ def measure(name: str, days: int) -> None:
     told = ", ".join(f"{float(one['time']) * 1000:.0f} ms {len(one['sql'])} letters" for one in slowest)
     wall, cpu = statistics.median(times[1:]), statistics.median(used[1:])
     print(
-        f"{name}, {days} days: {wall:.0f} ms, {cpu:.0f} of them Python, {len(captured)} queries; slowest: {told}"
+        f"{name}, {days} days: {wall:.0f} ms, {cpu:.0f} of them Python, {len(captured)} queries; slowest: {told}; "
+        f"load {os.getloadavg()[0]:.0f}"
     )
 
 
@@ -109,7 +120,8 @@ def main(count: int) -> None:
     from django.core.management import call_command
 
     from altegio_loyalty import retention
-    from altegio_loyalty.models import DaySum, LoyaltyOperation
+    from altegio_loyalty.admin.overview.reports import REPORTS
+    from altegio_loyalty.models import DaySum, GroupSum, LoyaltyOperation
 
     retention.SUMMED_AT_ONCE = 5000
     call_command("migrate", verbosity=0)
@@ -120,12 +132,16 @@ def main(count: int) -> None:
     began, waiting = time.monotonic(), LoyaltyOperation.objects.filter(is_summed=False).count()
     for _ in range(waiting // retention.SUMMED_AT_ONCE + 1):
         retention.add_up()
-    print(f"{waiting} operations added up in {time.monotonic() - began:.0f} s, {DaySum.objects.count()} sums")
+    sums = [table.objects.count() for table in (DaySum, GroupSum)]
+    print(f"{waiting} operations added up in {time.monotonic() - began:.0f} s, {sums} sums")
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("VACUUM ANALYZE")
     for days in (30, 366):
         measure(connection.vendor, days)
+    for by in REPORTS:
+        measure(f"by {by}", 30, "reports", by=by)
+    measure("by location, with bills", 30, "reports", by="location", bills=1)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,14 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from altegio_loyalty.models import Location, LoyaltyOperation, Visit
+from altegio_loyalty.models import DaySum, GroupSum, Location, LoyaltyOperation, Visit
 
 #: In no transaction, since MariaDB ends it where it counts the rows of a table.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 #: So many rows that no database takes the whole table for the shorter way.
 ROWS = 3000
-NOW = timezone.now()
+NOW, MONTH = timezone.now(), datetime.timedelta(days=30)
 
 log = LoyaltyOperation.objects
 page_of_log = log.select_related("location", "visit").order_by("-id")
@@ -44,6 +44,20 @@ QUESTIONS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: log.filter(is_summed__in=[False], status="succeeded").order_by(),
         "altegio_op_summed_status",
     ),
+    "what points a month came to by person": (
+        lambda: GroupSum.objects.filter(by="person", day__range=(NOW.date() - MONTH, NOW.date())).values(
+            "key"
+        ),
+        "altegio_groups_of_day",
+    ),
+    "what a month came to": (
+        lambda: DaySum.objects.filter(day__range=(NOW.date() - MONTH, NOW.date())).values("kind"),
+        "_daysum_day_",
+    ),
+    "how a client is called": (
+        lambda: Visit.objects.filter(client_id__in=[7, 8]).order_by().values("client_id"),
+        "_client_id_",
+    ),
     "what a batch holds": (lambda: log.filter(batch="0" * 32).order_by("pk"), "altegio_op_batch"),
     "what undid it": (lambda: log.filter(cancels=1).order_by("pk"), "altegio_op_cancels"),
 }
@@ -54,7 +68,7 @@ def a_long_log() -> None:
     """Most of it is over, as it is in a log of any length."""
     location = Location.objects.create(id=1, title="Salon")
     Visit.objects.bulk_create(
-        Visit(id=number, location=location, record_id=number, client_name=f"Name {number}")
+        Visit(id=number, location=location, record_id=number, client_id=number, client_name=f"Name {number}")
         for number in range(1, ROWS + 1)
     )
     asked: dict[str, Any] = {"kind": "apply_card_withdrawal", "location": location, "amount": 1}
@@ -71,8 +85,16 @@ def a_long_log() -> None:
         )
         for number in range(1, ROWS + 1)
     )
+    days = [NOW.date() - datetime.timedelta(days=number) for number in range(ROWS)]
+    DaySum.objects.bulk_create(DaySum(location=location, day=day, slot=0) for day in days)
+    GroupSum.objects.bulk_create(
+        GroupSum(location=location, day=day, by=by, key=str(day))
+        for day in days
+        for by in ("person", "client")
+    )
     with connection.cursor() as cursor:
-        for table in (LoyaltyOperation._meta.db_table, Visit._meta.db_table):
+        for model in (LoyaltyOperation, Visit, DaySum, GroupSum):
+            table = model._meta.db_table
             cursor.execute(f"ANALYZE {'TABLE ' if connection.vendor == 'mysql' else ''}{table}")
 
 

@@ -10,7 +10,7 @@ from django.db.models import Model, Q, QuerySet
 
 from altegio_loyalty import bills, database
 from altegio_loyalty.exceptions import OperationNotAllowed
-from altegio_loyalty.models import ANONYMISED, BooksItem, LoyaltyOperation, OperationAttempt, Visit
+from altegio_loyalty.models import ANONYMISED, BooksItem, GroupSum, LoyaltyOperation, OperationAttempt, Visit
 from altegio_loyalty.reasons import Reason
 from altegio_loyalty.redaction import MASK
 from altegio_loyalty.retention import DONE_WITH
@@ -33,7 +33,7 @@ def visits_of(client_id: int | None, visit_id: int | None, location_id: int | No
 
 
 def kept_of(visits: QuerySet[Visit]) -> Iterator[dict[str, Any]]:
-    """Each of the visits with all that stands here of it, as it is stored, but for who of the staff did it."""
+    """Each of the visits with all that stands here of it, as stored, but for who of the staff did it; then the sums."""
     for visit in (visit for batch in _batches(visits) for visit in batch):
         asked = database.operations().filter(visit=visit).order_by("pk").prefetch_related("attempts")
         yield {
@@ -43,6 +43,16 @@ def kept_of(visits: QuerySet[Visit]) -> Iterator[dict[str, Any]]:
             "books": [*map(stored, BooksItem.objects.using(database.alias()).filter(visit_id=visit.pk))],
             "history": [*map(stored, _history_of([visit.pk], [row.pk for row in asked]))],
         }
+    if sums := [*map(stored, _sums_of(visits))]:
+        yield {"sums": sums}
+
+
+def _sums_of(visits: QuerySet[Visit]) -> QuerySet[GroupSum]:
+    """What points of their clients were added up to, where the visits are."""
+    known = visits.filter(client_id__gt=ANONYMISED).order_by()
+    keys = [str(client) for client in known.values_list("client_id", flat=True).distinct()]
+    sums = GroupSum.objects.using(database.alias()).filter(by="client", key__in=keys)
+    return sums.filter(location__in=known.values("location_id")).order_by("pk")
 
 
 def _batches(visits: QuerySet[Visit]) -> Iterator[list[Visit]]:
@@ -115,6 +125,7 @@ def _forget(ids: list[int], rows: list[LoyaltyOperation]) -> None:
     _keep_codes(BooksItem.objects.using(database.alias()).filter(visit_id__in=ids), "reason")
     if history := _history_of(ids, numbers):
         history.update(object_repr=_("Anonymised"), change_message=MASK)
+    _sums_of(visits.filter(pk__in=ids)).order_by().update(key=str(ANONYMISED))
     visits.filter(pk__in={row.visit_id for row in rows}).update(shown="")
     visits.filter(pk__in=ids).update(client_id=ANONYMISED, client_name="", client_phone="", shown="")
 

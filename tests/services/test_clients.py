@@ -29,6 +29,7 @@ from altegio_loyalty.models import (
     ANONYMISED,
     BooksItem,
     BooksOfDay,
+    GroupSum,
     Location,
     LoyaltyOperation,
     OperationAttempt,
@@ -42,7 +43,7 @@ from altegio_loyalty.services.day import find_by_client
 from altegio_loyalty.services.reading import read_for_screen
 from altegio_loyalty.statistics import Period
 from tests.delivery.salon import Salon
-from tests.test_retention import FINISHED, History, add
+from tests.test_retention import FINISHED, OLD, History, add
 
 pytestmark = pytest.mark.django_db
 
@@ -200,6 +201,30 @@ def test_one_location__leaves_the_visits_of_others(house: House) -> None:
     assert Visit.objects.get(pk=102).client_name == NAME
 
 
+def points_by_client(house: House) -> dict[Any, Any]:
+    period = Period(OLD.date() - datetime.timedelta(days=1), today(), [house.here])
+    return {name: now for _key, name, now, _before in statistics.groups(Q(), "client", period).get("", [])}
+
+
+def test_sums_of_the_client__are_those_of_nobody_known_afterwards(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after their operations were pruned; together they are as much as before."""
+    monkeypatch.setattr(retention, "SUMMED_AT_ONCE", 1)
+    for _ in range(4):
+        retention.add_up()
+    LoyaltyOperation.objects.all().delete()
+    assert {name: moved.taken for name, moved in points_by_client(house).items()} == {
+        NAME: 15,
+        "Bob Stone": 5,
+    }
+    (sums,) = [row["sums"] for row in kept_of(found()) if "sums" in row]
+    assert [(row["key"], row["taken"]) for row in sums] == [("77", 5)] * 3
+    forget()
+    assert {name: moved.taken for name, moved in points_by_client(house).items()} == {"": 15, "Bob Stone": 5}
+    assert not GroupSum.objects.filter(by="client", key="77").exists()
+
+
 # No figure changes
 
 
@@ -223,6 +248,7 @@ def test_no_other_column_and_no_sum__changes(
         "client_id",
         "client_name",
         "client_phone",
+        "key",
         "shown",
         "card_title",
         "last_error",

@@ -22,7 +22,6 @@ from altegio_loyalty.admin.overview import charts, tables
 from altegio_loyalty.admin.overview.page import OverviewPage, PeriodForm
 from altegio_loyalty.admin.pages import as_id
 from altegio_loyalty.models import ANONYMISED
-from altegio_loyalty.moments import as_local, start_of
 from altegio_loyalty.statistics import GROUPINGS, MOVING, PROMOTIONS, Moved, Period
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy
@@ -40,11 +39,15 @@ REPORTS = {
     "month": (gettext_lazy("Month"), gettext_lazy("How does each month compare with the one before it?")),
 }  # fmt: skip
 
+#: Those whose keys are Altegio's numbers.
+NUMBERED = ("location", "client", "promotion")
+
 
 class ReportForm(PeriodForm):
-    """Which report; for the log also which of its figures: of this key, weekday or currency."""
+    """Which report, and whether with bills; for the log also which of its figures: of this key, weekday or currency."""
 
     by = forms.ChoiceField(required=False)
+    bills = forms.BooleanField(required=False)
     of = forms.CharField(required=False, max_length=254, strip=False)
     weekday = forms.IntegerField(required=False, min_value=1, max_value=7)
     currency = forms.CharField(required=False, max_length=3)
@@ -98,16 +101,6 @@ class Line:
     bills: tuple[Any, ...] = ()
 
     @property
-    def is_known(self) -> bool:
-        """Whether any amount of it was shown."""
-        return _is_known(self.now)
-
-    @property
-    def was_known(self) -> bool:
-        """The same of the period before."""
-        return _is_known(self.before)
-
-    @property
     def change(self) -> str:
         """By how many percent it is more or less, about so where amounts are not known.
 
@@ -115,7 +108,7 @@ class Line:
         """
         now, before = self.now.net, self.before.net
         about = "≈ " if self.now.unknown_count or self.before.unknown_count else ""
-        if not (self.is_known and self.was_known):
+        if not (self.now.is_known and self.before.is_known):
             return "–"
         if now == before or before <= 0:
             return f"{about}0 %" if now == before and before else "–"
@@ -126,10 +119,6 @@ class Line:
     def share_of_bills(self) -> str:
         *_counts, total, paid = self.bills
         return f"{number_format(round(paid / total * 100, 1), decimal_pos=1)} %" if total else ""
-
-
-def _is_known(moved: Moved) -> bool:
-    return moved.unknown_count < max(moved.apply_count + moved.cancel_count, 1)
 
 
 def months_of(period: Period) -> list[tuple[Period, Period]]:
@@ -172,48 +161,25 @@ class ReportsPage(OverviewPage):
         )
         return tables.Shown(self.narrowed, replace(self.period, first=first), self.locations)
 
-    @cached_property
-    def whole_since(self) -> datetime.date | None:
-        """The day from which on the log is whole, where this report needs it and it is not for all its days."""
-        is_asked = self.form.report in (*GROUPINGS, "location")
-        moment = statistics.whole_since() if is_asked else None
-        if moment is None or moment <= start_of(self.period.before.first):
-            return None
-        return as_local(moment).date() + datetime.timedelta(days=1)
-
     def lines(self, most: int | None = None) -> dict[str, list[Line]]:
         """The rows by currency: no more than `most`, and one for all others, so that they add up to the total of each."""
-        found = self._of_log(most) if self.form.report in GROUPINGS else self._of_sums()
+        found = self._of_groups(most) if self.form.report in GROUPINGS else self._of_days(most)
         for lines in found.values():
             if most and len(lines) > most + 1:
                 lines[most:] = [_total(lines[most:], _("all others"))]
         return found
 
-    def _of_log(self, most: int | None) -> dict[str, list[Line]]:
-        found: defaultdict[str, list[Line]] = defaultdict(list)
-        report = self.form.report
-        is_apart, is_promotion = has_several_currencies(self.locations.values()), report == "promotion"
-        bound = None if is_promotion or not most else most + 1
-        told = statistics.groups(self.narrowed, report, self.period, most=bound, apart=is_apart)
-        for key, name, code, now, before in told:
+    def _of_groups(self, most: int | None) -> dict[str, list[Line]]:
+        found, is_apart = {}, has_several_currencies(self.locations.values())
+        for code, lines in statistics.groups(self.narrowed, self.form.report, self.period, most).items():
             currency = (code or _("Currency not known")) if is_apart else ""
-            found[currency].append(self._line(currency, key, now, before, name))
-        # The sums per day are whole, whatever was pruned.
-        for currency, points in {} if is_promotion else self.shown.by_currency().items():
-            days = points.by_day.items()
-            whole = _total(Line(day, "", *self._sides(day, moved)) for day, moved in days)
-            lines, is_cut = found[currency][:most], bool(most and len(found[currency]) > most)
-            # Where nothing was pruned, an operation was done with while both were read.
-            rest, gone = _total(lines), _("no longer in the log") if self.whole_since else _("not told apart")
-            both = _("all others, and what is no longer in the log") if self.whole_since else _("all others")
-            now, before = whole.now - rest.now, whole.before - rest.before
-            is_more = (now, before) != (Moved(), Moved())
-            more = [Line(None, both if is_cut else gone, now, before)] if is_more else []
-            found[currency] = lines + more
+            end = most or len(lines)
+            found[currency] = [self._line(currency, *line) for line in lines[:end]]
+            found[currency] += [Line(None, _("all others"), *line[2:]) for line in lines[end:]]
         return dict(sorted(found.items()))
 
-    def _of_sums(self) -> dict[str, list[Line]]:
-        """By location, weekday or month: these stand in the sums per day."""
+    def _of_days(self, most: int | None) -> dict[str, list[Line]]:
+        """By location, weekday or month."""
         report, months = self.form.report, months_of(self.period)
 
         def places(day: datetime.date, pk: int) -> list[tuple[Any, int]]:
@@ -223,22 +189,27 @@ class ReportsPage(OverviewPage):
             return [(day.isoweekday() if report == "weekday" else pk, int(day < self.period.first))]
 
         found: dict[str, list[Line]] = {}
-        bills = self.bills()
+        # Added up from the log, and slow where it is long: on the page for whoever asks.
+        has_bills = report == "location" and (most is None or self.form.cleaned_data.get("bills"))
+        bills = statistics.bills_by_location(self.narrowed, self.period) if has_bills else {}
         for currency, points in self.shown.by_currency().items():
             sums: defaultdict[Any, list[Moved]] = defaultdict(lambda: [Moved(), Moved()])
             for cell, moved in points.cells.items():
                 for key, side in places(*cell):
                     sums[key][side] += moved
-            lines = [self._line(currency, key, now, before) for key, (now, before) in sums.items()]
+            lines = [self._line(currency, key, "", now, before) for key, (now, before) in sums.items()]
             lines.sort(key=lambda line: line.key)
-            if report == "location":
+            if has_bills:
                 lines = [replace(line, bills=bills.get(line.key, (0, 0, 0, 0))) for line in lines]
+            if report == "location":
                 lines.sort(key=lambda line: -line.now.taken)
             found[currency] = lines
         return found
 
-    def _line(self, currency: str, key: Any, now: Moved, before: Moved, name: str = "") -> Line:
+    def _line(self, currency: str, key: Any, name: str | None, now: Moved, before: Moved) -> Line:
         """With the addresses of all its operations, of those that took and that gave back, and of those before."""
+        if name is None:
+            return Line(None, _("all others"), now, before)
         report, periods = self.form.report, (self.period, self.period.before)
         query = {"of": "" if key is None else key}
         if report == "month":
@@ -248,12 +219,14 @@ class ReportsPage(OverviewPage):
             name, query = capfirst(WEEKDAYS[key - 1]), {"weekday": key}
         elif report == "location":
             name, query = self.shown.title_of(key), {"location": key}
-        elif report == "client" and key == ANONYMISED:
+        elif report == "client" and key == str(ANONYMISED):
             name = _("Anonymised")
         elif key in (None, ""):
             name = _("nobody; a program asked") if report == "person" else _("not known")
         urls = self._urls(currency, periods, **query)
-        return Line(key, name or f"{REPORTS[report][0]} {key}", now, before, urls)
+        return Line(
+            key, name or (f"{REPORTS[report][0]} {key}" if report in NUMBERED else key), now, before, urls
+        )
 
     def _urls(self, currency: str, periods: tuple[Period, Period], **query: Any) -> tuple[str, ...]:
         chosen = {"by": self.form.report, "location": self.location_id, **query}
@@ -266,14 +239,6 @@ class ReportsPage(OverviewPage):
 
         kinds = PROMOTIONS if self.form.report == "promotion" else MOVING
         return url(periods[0]), *(url(periods[0], kind) for kind in kinds), url(periods[1])
-
-    def _sides(self, day: datetime.date, moved: Moved) -> tuple[Moved, Moved]:
-        return (moved, Moved()) if day >= self.period.first else (Moved(), moved)
-
-    def bills(self) -> Any:
-        """What the visits cost on which points moved, by location; asked for where locations are the rows."""
-        is_asked = self.form.report == "location"
-        return statistics.bills_by_location(self.narrowed, self.period) if is_asked else {}
 
     def show(self) -> HttpResponse:
         report, query = self.form.report, {**self.chosen_days, "location": self.location_id}
@@ -293,7 +258,7 @@ class ReportsPage(OverviewPage):
             "question": REPORTS[report][1],
             "reports": [(title, self.with_choice(by=name), name == report) for name, title in choices],
             "parts": parts,
-            "whole_since": self.whole_since,
+            "bills_url": self.with_choice(bills=1) if report == "location" else "",
             "csv": self.address("loyaltyoperation_report", **query, by=report),
         }
         return self.render("overview/reports.html", context)
@@ -302,30 +267,16 @@ class ReportsPage(OverviewPage):
         return self.file(f"{name}-{self.form.report}", self._table)
 
     def _table(self) -> tables.Table:
-        sums = (
-            _("Withdrawals"),
-            _("Cancels"),
-            _("Taken"),
-            _("Given back"),
-            _("Difference"),
-            _("Amount unknown"),
-        )
-        if self.form.report == "promotion":
-            sums = (
-                _("Applied"),
-                _("Cancelled"),
-                _("Discounts"),
-                _("Discounts taken back"),
-                _("Cost"),
-                sums[-1],
-            )
+        points = _("Withdrawals"), _("Cancels"), _("Taken"), _("Given back"), _("Difference")
+        cost = _("Applied"), _("Cancelled"), _("Discounts"), _("Discounts taken back"), _("Cost")
+        sums = *(cost if self.form.report == "promotion" else points), _("Amount unknown")
         bills = _("Visits"), _("Visits whose bill is known"), _("Their bills"), _("Points that paid of them")
         before = (_("%(figure)s before") % {"figure": figure} for figure in sums)
         more = bills if self.form.report == "location" else ()
         yield "ID", str(REPORTS[self.form.report][0]), *sums, *before, *more, _("Currency")
         for currency, lines in self.lines().items():
             for line in lines:
-                number = line.key if self.form.report in ("location", "client", "promotion") else None
+                number = int(line.key) if line.key and self.form.report in NUMBERED else None
                 yield number, line.name, *_cells(line.now), *_cells(line.before), *line.bills, currency
 
 
