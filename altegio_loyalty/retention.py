@@ -1,7 +1,6 @@
 """What is kept of the log: sums per day for good, its rows as long as the site wants.
 
-An operation counts in `DaySum` and `GroupSum` or by its row, never both: what adds it to the sums marks the row in the same
-transaction.
+An operation counts in the sums or by its row, never both: what adds it to them marks the row in the same transaction.
 """
 
 import contextlib

@@ -30,6 +30,7 @@ from altegio_loyalty.states import Ending, Status
 SETTLED = (Status.SUCCEEDED, Status.REJECTED, Status.ABANDONED)
 #: What `with_points` tells of an operation, and `DaySum` of a day.
 POINTS = ("taken", "given_back", "unknown_count", "apply_count", "cancel_count")
+_SUMS = {f"sum_of_{name}": Sum(name) for name in POINTS}
 _NO_MOMENT = Cast(Value(None), DateTimeField())
 #: The upper ends, in seconds, of the slots that times are counted in; one more slot holds what took longer.
 TIME_LIMITS = (0.5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 6 * 3600, 24 * 3600)
@@ -159,10 +160,9 @@ def with_points(rows: OperationQuerySet, names: Iterable[str] = MOVING) -> Any:
 
 def points_by_day(seen: Q, period: Period) -> Points:
     """Points that withdrawals took and that cancels gave back, of what the person may see, by the day they moved on."""
-    amounts = {f"sum_of_{name}": Sum(name) for name in POINTS}
-    summed = _sums(seen, period, "location_id", "day").annotate(**amounts)
+    summed = _sums(seen, period, "location_id", "day").annotate(**_SUMS)
     fresh = LoyaltyOperation.objects.filter(seen, _is_done(MOVING), is_summed__in=[False]).order_by()
-    found = summed.values_list("location_id", "day", _NO_MOMENT, *amounts).union(
+    found = summed.values_list("location_id", "day", _NO_MOMENT, *_SUMS).union(
         with_points(fresh).values_list("location_id", Cast(Value(None), DateField()), "moved_at", *POINTS),
         all=True,
     )
@@ -236,8 +236,7 @@ class Grouping(NamedTuple):
 
     @property
     def key_text(self) -> Any:
-        """As `GroupSum` has it: empty where none is known."""
-        return Coalesce(Cast(self.key, CharField()), Value(""))
+        return Coalesce(Cast(self.key, CharField()), Value(""))  # as `GroupSum` has it
 
 
 #: `bills.titles` puts the end of the card's number behind its title.
@@ -271,15 +270,14 @@ def groups(seen: Q, by: str, period: Period, most: int | None = None) -> dict[st
     done = with_points(done.order_by().annotate(keyed=grouping.key_text), grouping.kinds)
     summed = GroupSum.objects.filter(seen, by=by, day__range=(period.before.first, period.last))
     keys = set(done.values_list("keyed", flat=True)) | _first(summed, period, most) if most else set()
-    amounts = {f"sum_of_{name}": Sum(name) for name in POINTS}
 
     def told(rows: Any, key: Any) -> Any:
         side = Case(When(day__gte=period.first, then=0), default=1)
         named = Cast(Max("name"), CharField())
         sums = rows.values("location_id", keyed=Cast(key, CharField()), side=side).annotate(
-            named=named, **amounts
+            named=named, **_SUMS
         )
-        return sums.values_list("location_id", "keyed", "side", _NO_MOMENT, "named", *amounts)
+        return sums.values_list("location_id", "keyed", "side", _NO_MOMENT, "named", *_SUMS)
 
     columns = ("location_id", "keyed", Value(0), grouping.moment, Cast("program_title", CharField()), *POINTS)
     parts = [told(summed.exclude(key__in=keys), Value(None)), done.values_list(*columns)]

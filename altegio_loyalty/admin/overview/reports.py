@@ -189,7 +189,6 @@ class ReportsPage(OverviewPage):
             return [(day.isoweekday() if report == "weekday" else pk, int(day < self.period.first))]
 
         found: dict[str, list[Line]] = {}
-        # Added up from the log, and slow where it is long: on the page for whoever asks.
         has_bills = report == "location" and (most is None or self.form.cleaned_data.get("bills"))
         bills = statistics.bills_by_location(self.narrowed, self.period) if has_bills else {}
         for currency, points in self.shown.by_currency().items():
