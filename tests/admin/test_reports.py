@@ -185,6 +185,7 @@ def test_promotions__are_as_many_as_the_overview_counts(salons: Salons, manager:
     assert applied == outcomes.by_kind[Kind.APPLY_DISCOUNT_PROGRAM, Status.SUCCEEDED] > 0
 
 
+@pytest.mark.parametrize("salons", [0], indirect=True)  # hundreds of pages for each
 @pytest.mark.parametrize("by", REPORTS)
 def test_each_figure__leads_to_as_many_operations_in_the_log(
     salons: Salons, manager: Client, by: str
@@ -202,6 +203,7 @@ def test_each_figure__leads_to_as_many_operations_in_the_log(
             assert listed(manager, url) == count, url
 
 
+@pytest.mark.parametrize("salons", [1], indirect=True)
 @pytest.mark.parametrize("by", REPORTS)
 def test_the_operations_of_a_figure__add_up_to_it(salons: Salons, manager: Client, by: str) -> None:
     for line in rows_of(look(manager, by)):
