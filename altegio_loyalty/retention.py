@@ -42,12 +42,12 @@ def add_up() -> None:
 
 def _is_added(rows: Any) -> bool:
     """Add rows, locked by the caller, to the sums of their days, and mark them; False where another adds to these days."""
+    # The lock first, and on the operations alone: what is read behind it is as it is now, also who was made anonymous.
+    found = database.operations().filter(pk__in=list(rows.values_list("pk", flat=True)))
     locations, table = Location.objects.using(rows.db).in_bulk(), DaySum.objects.using(rows.db)
     sums: defaultdict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
     groups: defaultdict[tuple[Any, ...], Counter[str]] = defaultdict(Counter)
     keys = {f"by_{by}": grouping.key_text for by, grouping in GROUPINGS.items()}
-    # Asked for anew, so that the lock is on the operations alone.
-    found = database.operations().filter(pk__in=list(rows.values_list("pk", flat=True)))
     for row in with_points(found, KNOWN_KINDS).annotate(**keys):
         zone, slot = locations[row.location_id].zone, slot_of(row.status, row.created_at, row.finished_at)
         asked, moved = (as_local(at, zone).date() for at in (row.created_at, row.moved_at))

@@ -286,6 +286,8 @@ def groups(seen: Q, by: str, period: Period, most: int | None = None) -> dict[st
     found: defaultdict[tuple[str, str | None], list[Moved]] = defaultdict(lambda: [Moved(), Moved()])
     names: dict[str | None, str] = {}
     for pk, key, side, moment, name, *sums in rows:
+        if pk not in places:
+            continue  # one that is newer than the page
         day = moment and as_local(moment, places[pk].zone).date()
         if not day or day in period or day in period.before:
             # What is done meanwhile by somebody new belongs to the others.

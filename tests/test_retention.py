@@ -8,6 +8,7 @@ import os
 import random
 import signal
 from collections import Counter, defaultdict
+from dataclasses import replace
 from decimal import Decimal
 from io import StringIO
 from typing import Any
@@ -16,7 +17,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.core.management import call_command
+from django.db import connection as database_connection
+from django.db import transaction
 from django.db.models import PROTECT, ProtectedError, Q
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from altegio_loyalty import database, retention, services, statistics, tasks
@@ -193,6 +197,23 @@ def test_sum_that_was_rolled_back__leaves_its_operations_in_the_log(
 
 
 # Pruning
+
+
+def test_added_up__is_read_behind_the_lock(here: Location) -> None:
+    """What an older snapshot shows, such as a client made anonymous meanwhile, would be kept for good."""
+    add(here, Status.SUCCEEDED)
+    with CaptureQueriesContext(database_connection) as asked, transaction.atomic():
+        retention._is_added(LoyaltyOperation.objects.select_for_update().order_by("pk"))
+    read = [query["sql"] for query in asked.captured_queries if query["sql"].startswith("SELECT")]
+    assert LoyaltyOperation._meta.db_table in read[0]
+    assert len(read) > 1
+
+
+def test_location_newer_than_the_page__is_left_out(here: Location) -> None:
+    add(here, Status.SUCCEEDED, at=timezone.now(), applied_amount=Decimal(5))
+    period = Period.of_days(30)
+    assert statistics.groups(Q(), "person", period) == {}
+    assert len(statistics.groups(Q(), "person", replace(period, locations=[here]))[here.currency]) == 1
 
 
 def test_old_visit__goes_with_all_its_operations_and_attempts(here: Location) -> None:

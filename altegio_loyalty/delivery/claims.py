@@ -134,7 +134,7 @@ def _outcome_of(purpose: str, meaning: policy.Meaning) -> CallOutcome:
         return CallOutcome.REFUSED
     if purpose != Purpose.SEND:
         return CallOutcome.NOT_READ  # a read that failed leaves nothing unknown but what it would have shown
-    return CallOutcome.UNKNOWN if meaning is policy.Meaning.UNKNOWN else CallOutcome.NOT_DONE
+    return CallOutcome.NOT_DONE if meaning is policy.Meaning.NOT_DONE else CallOutcome.UNKNOWN
 
 
 def claim_to_send(operation: LoyaltyOperation) -> Claim | None:

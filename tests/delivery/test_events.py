@@ -10,9 +10,11 @@ from django.utils import timezone
 
 from altegio_loyalty import services
 from altegio_loyalty.client import Reply
+from altegio_loyalty.delivery import claims
 from altegio_loyalty.delivery.claims import Claim, claim_to_send
 from altegio_loyalty.exceptions import NoAnswer, OperationNotAllowed
 from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.states import CallOutcome, Purpose
 from altegio_loyalty.wording import reason
 from tests.chaos.clock import Clock
 from tests.delivery.salon import (
@@ -224,3 +226,7 @@ def test_call__is_kept_with_how_long_it_took() -> None:
     with clock.running(), pytest.raises(NoAnswer):
         claim.call("look", ask)
     assert 1_000_000 <= (claim.calls[0].duration_ms or 0) < 1_001_000
+
+
+def test_what_became_of_a_send_that_nobody_can_name__is_unknown() -> None:
+    assert claims._outcome_of(Purpose.SEND, "of a newer release") == CallOutcome.UNKNOWN  # type: ignore[arg-type]

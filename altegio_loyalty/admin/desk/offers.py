@@ -1,5 +1,6 @@
 """What can be done on a visit, as Altegio shows it now: with what it would lead to, and why not where it would fail."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
@@ -86,7 +87,7 @@ class Part:
     after: str
 
 
-class Offers:
+class Offers(ABC):
     """What can be chosen for one kind of operation on one visit. Each kind has a class of its own."""
 
     kind: ClassVar[kinds.Kind]
@@ -101,8 +102,8 @@ class Offers:
         # What can be taken back stands on the visit itself; for the rest the cards must be known.
         self.error = cards.error if self.kind.is_apply else visit.error
 
-    def _find(self) -> Iterator[Offer]:
-        raise NotImplementedError
+    @abstractmethod
+    def _find(self) -> Iterator[Offer]: ...
 
     @property
     def usable(self) -> list[Offer]:
