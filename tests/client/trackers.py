@@ -136,22 +136,40 @@ def _ending(call: Callable[[], Any], trace: Striking | None) -> Iterator[BaseExc
 
 
 @contextlib.contextmanager
-def struck_after(seconds: float, error: type[BaseException]) -> Iterator[None]:
-    """A signal's handler raises `error` in the main thread. SIGALRM belongs to the tests' own time limit."""
+def struck_in(place: str, error: type[BaseException]) -> Iterator[None]:
+    """A signal's handler raises `error` in the main thread, once that waits in the function of this qualified name.
+
+    SIGALRM belongs to the tests' own time limit.
+    """
 
     def handler(number: int, frame: object) -> None:
         raise error
 
+    main, is_over = threading.main_thread().ident or 0, threading.Event()
+
+    def strike() -> None:
+        looks_there = 0
+        while looks_there < 3:
+            if is_over.wait(0.02):
+                return
+            looks_there = looks_there + 1 if place in _names_in(sys._current_frames()[main]) else 0
+        signal.pthread_kill(main, signal.SIGUSR1)
+
     before = signal.signal(signal.SIGUSR1, handler)
-    main = threading.main_thread().ident or 0
-    timer = threading.Timer(seconds, signal.pthread_kill, (main, signal.SIGUSR1))
-    timer.start()
+    striking = threading.Thread(target=strike)
+    striking.start()
     try:
         yield
     finally:
-        timer.cancel()
-        timer.join()
+        is_over.set()
+        striking.join()
         signal.signal(signal.SIGUSR1, before)
+
+
+def _names_in(frame: FrameType | None) -> Iterator[str]:
+    while frame is not None:
+        yield frame.f_code.co_qualname
+        frame = frame.f_back
 
 
 def steps_to_strike(trail: list[str], ours: str, most_of_theirs: int) -> list[int]:
