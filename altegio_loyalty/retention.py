@@ -5,11 +5,13 @@ An operation counts in the sums or by its row, never both: what adds it to them 
 
 import contextlib
 import datetime
+import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, connections, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
@@ -20,6 +22,8 @@ from altegio_loyalty.moments import as_local
 from altegio_loyalty.querysets import KNOWN_KINDS
 from altegio_loyalty.states import Status
 from altegio_loyalty.statistics import GROUPINGS, MOVING, POINTS, SETTLED, slot_of, with_points
+
+logger = logging.getLogger(__name__)
 
 #: So many settled operations are added up at once; fewer wait, and pages read them from the log.
 SUMMED_AT_ONCE = 1000
@@ -36,8 +40,20 @@ def add_up() -> None:
     settled = database.operations().filter(is_summed__in=[False], status__in=SETTLED, kind__in=KNOWN_KINDS)
     waiting = settled.order_by("status", "pk")
     if waiting.order_by().values_list("pk")[SUMMED_AT_ONCE - 1 : SUMMED_AT_ONCE]:
+        # Whoever has one of them, such as a person who makes a client anonymous, is never waited for.
+        can_skip = connections[waiting.db].features.has_select_for_update_skip_locked
+        rows = waiting.select_for_update(skip_locked=can_skip)[:SUMMED_AT_ONCE]
+        _committed_or_left(lambda: _is_added(rows))
+
+
+def _committed_or_left(work: Callable[[], int]) -> int:
+    """What `work` returns, committed; 0 where the database undid it, since another one was at the same rows."""
+    try:
         with database.committed():
-            _is_added(waiting.select_for_update()[:SUMMED_AT_ONCE])
+            return work()
+    except OperationalError as error:
+        logger.warning("Sums of the log are left to the next run: %s", type(error).__name__)
+        return 0
 
 
 def _is_added(rows: Any) -> bool:
@@ -61,7 +77,9 @@ def _is_added(rows: Any) -> bool:
                 groups[row.location_id, day, by, getattr(row, f"by_{by}"), row.program_title].update(points)
     days = table.filter(location_id__in={key[0] for key in sums}, day__in={key[1] for key in sums})
     with contextlib.suppress(IntegrityError), transaction.atomic(using=rows.db):
-        there = {tuple(getattr(row, name) for name in _KEY): row for row in days.select_for_update()}
+        there = {
+            tuple(getattr(row, name) for name in _KEY): row for row in days.order_by("pk").select_for_update()
+        }
         for key in sums.keys() & there.keys():
             sums[key].update({name: getattr(there[key], name) for name in ("asked_count", *POINTS)})
         table.filter(pk__in=[there[key].pk for key in sums.keys() & there.keys()]).delete()
@@ -82,20 +100,20 @@ def prune(days: int, *, dry_run: bool = False) -> Iterator[int]:
     before = timezone.now() - datetime.timedelta(days=max(days, FEWEST_DAYS))
     over, last = _over(before), 0
     while visits := list(over.filter(pk__gt=last).order_by("pk")[:VISITS_AT_ONCE]):
-        rows, last, count = database.operations().filter(visit__in=visits), visits[-1], 0
-        if dry_run:
-            yield rows.count()
-            continue
-        with database.committed():
-            locked = set(rows.select_for_update().values_list("pk", flat=True))
-            # Asked again behind the lock: somebody may have tried one again meanwhile, or asked for another.
-            judged = rows.filter(visit__in=list(over.filter(pk__in=visits))).values_list("pk", "visit")
-            newer = {visit for pk, visit in judged if pk not in locked}
-            rows = database.operations().filter(pk__in=[pk for pk, visit in judged if visit not in newer])
-            if _is_added(rows.filter(is_summed=False)):
-                rows.update(cancels=None)  # which would keep another row from being deleted
-                count = rows.delete()[1].get(rows.model._meta.label, 0)
-        yield count
+        rows, last = database.operations().filter(visit__in=visits), visits[-1]
+        yield rows.count() if dry_run else _committed_or_left(partial(_delete, rows, over, visits))
+
+
+def _delete(rows: Any, over: Any, visits: list[int]) -> int:
+    locked = set(rows.select_for_update().values_list("pk", flat=True))
+    # Asked again behind the lock: somebody may have tried one again meanwhile, or asked for another.
+    judged = rows.filter(visit__in=list(over.filter(pk__in=visits))).values_list("pk", "visit")
+    newer = {visit for pk, visit in judged if pk not in locked}
+    rows = database.operations().filter(pk__in=[pk for pk, visit in judged if visit not in newer])
+    if not _is_added(rows.filter(is_summed=False)):
+        return 0
+    rows.update(cancels=None)  # which would keep another row from being deleted
+    return int(rows.delete()[1].get(rows.model._meta.label, 0))
 
 
 def _over(before: datetime.datetime) -> Any:

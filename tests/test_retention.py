@@ -7,18 +7,20 @@ import itertools
 import os
 import random
 import signal
+import threading
 from collections import Counter, defaultdict
 from dataclasses import replace
 from decimal import Decimal
 from io import StringIO
 from typing import Any
+from unittest.mock import Mock
 from zoneinfo import ZoneInfo
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.core.management import call_command
+from django.db import OperationalError, transaction
 from django.db import connection as database_connection
-from django.db import transaction
 from django.db.models import PROTECT, ProtectedError, Q
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -27,6 +29,7 @@ from altegio_loyalty import database, retention, services, statistics, tasks
 from altegio_loyalty.exceptions import OperationNotAllowed
 from altegio_loyalty.models import DaySum, Location, LoyaltyOperation, OperationAttempt, Visit
 from altegio_loyalty.statistics import Moved, Period
+from tests.delivery.threads import in_threads
 
 pytestmark = pytest.mark.django_db
 
@@ -140,6 +143,57 @@ def test_sums_and_log_together__are_what_the_log_alone_adds_up_to(
             pruned()
     first, last = (datetime.date(2026, 4, day) for day in sorted(history.chance.sample(range(19, 31), 2)))
     assert figures(history.locations, first, last) == history.by_hand(first, last)
+    assert DaySum.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("seed", range(3))
+def test_several_add_up_and_prune_at_once__at_each_moment_each_operation_counts_once(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "SUMMED_AT_ONCE", 7)
+    monkeypatch.setattr(retention, "VISITS_AT_ONCE", 9)
+    history = History(seed)
+    for _ in range(150):
+        history.ask()
+        history.end()
+    days = history.began.date(), history.began.date() + datetime.timedelta(days=10)
+    period, true = Period(*days, history.locations), history.by_hand(*days)
+    people = statistics.groups(Q(), "person", period)
+    is_over = threading.Event()
+
+    def add_all() -> None:
+        try:
+            while LoyaltyOperation.objects.filter(is_summed=False, status__in=statistics.SETTLED).count() > 6:
+                retention.add_up()
+        finally:
+            is_over.set()
+
+    def read_all() -> list[Any]:
+        read = []
+        while not is_over.is_set():
+            read.append((figures(history.locations, *days), statistics.groups(Q(), "person", period)))
+        return read
+
+    *ended, read = in_threads(add_all, add_all, lambda: pruned(), read_all)
+    assert ended[:2] == [None, None]
+    assert isinstance(ended[2], int), ended
+    assert [figures for figures in read if figures != (true, people)] == []
+    assert (figures(history.locations, *days), statistics.groups(Q(), "person", period)) == (true, people)
+    assert DaySum.objects.exists()
+
+
+def test_database_undoes_adding_up__the_next_run_adds_up(
+    here: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "SUMMED_AT_ONCE", 1)
+    add(here, applied_amount=5)
+    with monkeypatch.context() as patch:
+        patch.setattr(retention, "_is_added", Mock(side_effect=OperationalError("deadlock detected")))
+        tasks.retry_due_operations()
+        assert pruned() == 0
+    assert not DaySum.objects.exists()
+    retention.add_up()
     assert DaySum.objects.exists()
 
 
