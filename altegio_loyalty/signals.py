@@ -15,6 +15,13 @@ operation_rejected = Signal()
 operation_failed = Signal()
 #: A person withdrew the operation before it took effect.
 operation_abandoned = Signal()
+#: Each goes out once, behind the commit of that state.
+OF_STATE = {
+    "succeeded": operation_succeeded,
+    "rejected": operation_rejected,
+    "failed": operation_failed,
+    "abandoned": operation_abandoned,
+}
 #: A person must look: in doubt, given up, or the visit shows more than the log explains.
 operation_needs_attention = Signal()
 #: With `books` alone, a `BooksOfDay`, which is the sender: a day was compared with Altegio's, or could not be for once.

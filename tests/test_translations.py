@@ -392,7 +392,7 @@ def words_on(page: str) -> str:
     content = "<" + re.split(r'<(?=\w+ class="breadcrumbs")', page)[1]
     attributes = re.findall(r'\b(?:aria-label|title|placeholder|data-[\w-]+)="([^"]*)"', content)
     sentences = [text for text in attributes if " " in text.strip() and not text.startswith("{&")]
-    content = re.sub(r"<(script|style)\b.*?</\1>", " ", content, flags=re.DOTALL)
+    content = re.sub(r"<(script|style|code)\b.*?</\1>", " ", content, flags=re.DOTALL)
     content = re.sub(r"<[^>]*>", " ", content, flags=re.DOTALL)
     text = html.unescape(" ".join([content, *sentences]))
     # Django's own word for an empty choice, which a new version of it may not have translated yet.

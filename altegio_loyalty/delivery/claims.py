@@ -154,7 +154,7 @@ def _claim(operation: LoyaltyOperation, claimed: Callable[..., transitions.Colum
 
 def announce(operation: LoyaltyOperation) -> None:
     """Tell the host site. Call after the commit; a receiver that raises is logged by Django and disturbs nothing."""
-    if signal := getattr(signals, f"operation_{operation.status}", None):
+    if signal := signals.OF_STATE.get(operation.status):
         signal.send_robust(LoyaltyOperation, operation=operation)
     first_doubt = operation.status == Status.UNCONFIRMED and operation.lookup_count == 0
     is_decided = operation.ending == Ending.DECIDED_DID_NOT_HAPPEN

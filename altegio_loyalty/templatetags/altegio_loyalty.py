@@ -11,6 +11,7 @@ from django.utils.safestring import mark_safe
 from altegio_loyalty import conf, services, texts, watch
 from altegio_loyalty.access import sees_no_location, visible_to
 from altegio_loyalty.admin.files import xlsx_is_offered
+from altegio_loyalty.admin.log import export
 from altegio_loyalty.admin.looks import asked_of, look_of, short_time, status_badge
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.wording import decimals_of, exact_time, isolated, points, reason, zone_note
@@ -61,6 +62,12 @@ def queue_of(user: Any) -> dict[str, Any] | None:
             return None if sees_no_location(user) else seen.queue()
     except (DatabaseError, InterfaceError):
         return None
+
+
+@register.filter
+def with_signals(formset: Any) -> list[tuple[Any, list[str]]]:
+    """The attempts of the formset as `log.export.with_signals` tells them."""
+    return export.with_signals(formset.instance, [form.instance for form in formset.initial_forms])
 
 
 @register.filter

@@ -327,7 +327,7 @@ def test_each_moment_of_an_operation_has_seconds_and_a_zone(boss: Client, log: L
     operation = log.add(Status.SUCCEEDED, created_at=at, sent_at=at, unanswered_at=at, expires_at=at)
     operation.attempts.create(purpose="look", outcome="ok", started_at=at)
     html = boss.get(page_of(operation)).content.decode()
-    assert html.count("22:00:05 Asia/Vladivostok") == 2 + len(_MOMENTS)
+    assert html.count("22:00:05 Asia/Vladivostok") == 3 + len(_MOMENTS)  # and asked, look, signal
     assert "Times in" not in html
 
 

@@ -93,12 +93,12 @@ def test_timeline__holds_these_columns_and_no_others(log: Log, reader: Client) -
         "amount", "applied_amount", "attempt_count", "attempt_limit", "attempts", "batch", "cancels_id", "card_id",
         "closed_at", "created_at", "discrepancy", "ending", "expires_at", "finished_at", "id", "idempotency_key",
         "is_stopping", "kind", "last_error", "location_id", "lookup_count", "next_attempt_at", "program_id",
-        "program_title", "record_id", "requested_by", "returned_amount", "seen_before", "sent_at", "sentence", "status",
-        "unanswered_at", "undone_at", "visit_id",
+        "program_title", "record_id", "requested_by", "returned_amount", "seen_before", "sent_at", "sentence", "signals",
+        "status", "unanswered_at", "undone_at", "visit_id",
     }  # fmt: skip
     assert set(found["attempts"][0]) == {
         "answer", "duration_ms", "error", "http_status", "id", "is_late", "made_by", "method", "operation_id",
-        "outcome", "path", "purpose", "started_at",
+        "outcome", "path", "purpose", "signals", "started_at",
     }  # fmt: skip
 
 
@@ -141,3 +141,31 @@ def test_timeline__says_from_where_it_was_asked(
     page = reader.get(page_of(log.add(Status.SUCCEEDED, **columns))).content.decode()
     begins = page.partition(f"Key {columns['idempotency_key']}")[0]
     assert begins.rstrip().endswith(f">{said}")
+
+
+@pytest.mark.parametrize(
+    ("status", "ending", "names"),
+    [
+        (Status.SUCCEEDED, "", ["operation_succeeded"]),
+        (Status.REJECTED, "", ["operation_rejected"]),
+        (Status.FAILED, "", ["operation_failed", "operation_needs_attention"]),
+        (Status.FAILED, Ending.DECIDED_DID_NOT_HAPPEN, ["operation_failed"]),
+        (Status.ABANDONED, "", ["operation_abandoned"]),
+        (Status.PENDING, "", []),
+    ],
+)
+def test_timeline__tells_the_signal_of_the_ending_behind_what_ended_it(
+    log: Log, reader: Client, status: str, ending: str, names: list[str]
+) -> None:
+    operation = log.add(status, ending=ending, finished_at=AT if names else None)
+    late = {"purpose": "send", "outcome": "unknown", "is_late": True, "path": "/late/"}
+    operation.attempts.create(purpose="send", outcome="unknown", path="/sent/")
+    operation.attempts.create(purpose="decision", outcome="closed", error="Put right.")
+    operation.attempts.create(**late)
+    found = timeline_of(reader, operation).json()
+    assert found["signals"] == names
+    assert [row["signals"] for row in found["attempts"]] == [["operation_needs_attention"], [], []]
+    page = reader.get(page_of(operation)).content.decode()
+    told = re.findall(r"/sent/|Put right|/late/|\boperation_[a-z_, ]+", page.partition("What happened")[2])
+    ending_row = [", ".join(names)] if names else []
+    assert told == ["/sent/", "operation_needs_attention", *ending_row, "Put right", "/late/"]

@@ -10,6 +10,8 @@ import pytest
 from django.db import connection, connections
 
 from altegio_loyalty import services, signals
+from altegio_loyalty.admin.log.export import with_signals
+from altegio_loyalty.delivery.claims import claim_to_send
 from altegio_loyalty.models import LoyaltyOperation
 from tests.delivery.salon import CANCEL, Salon, Status
 
@@ -33,6 +35,43 @@ def heard() -> Iterator[list[str]]:
     yield names
     for signal, receive in receivers:
         signal.disconnect(receive)
+
+
+def of_timeline(operation: LoyaltyOperation) -> list[str]:
+    """The signals that the operation's page tells, in order."""
+    rows = with_signals(operation, operation.attempts.order_by("pk"))
+    return [name.removeprefix("operation_") for _row, names in rows for name in names]
+
+
+def test_timeline_tells_what_was_heard(salon: Salon, heard: list[str]) -> None:
+    """A success, a refusal, a doubt that is found and one that is settled, one given up, one stopped, a dead worker's."""
+    salon.configure(SETTLE_SECONDS=60)
+
+    def ended(operation: LoyaltyOperation) -> None:
+        operation.refresh_from_db()
+        assert not operation.is_open
+        assert of_timeline(operation) == heard
+        heard.clear()
+
+    ended(salon.withdraw())
+    for fault, path in (("status_422", "apply_card_withdrawal"), ("cut_after", "apply_card_withdrawal")):
+        salon.fail(fault, path=path, times=1)
+        operation = salon.withdraw()
+        salon.run_to_the_end(operation)
+        ended(operation)
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    ended(services.settle_operation(salon.withdraw(), happened=False, reason="Not there."))
+    ended(services.stop_operation(salon.later()))
+    dead = salon.later()
+    assert claim_to_send(LoyaltyOperation.objects.select_related("location").get(pk=dead.pk))
+    salon.age(dead, 61)
+    salon.run_to_the_end(dead)
+    ended(dead)
+    salon.configure(RETRY_WINDOW=10)
+    late = salon.later()
+    salon.age(late, 11)
+    salon.sweep(late)
+    ended(late)
 
 
 def test_succeeded(salon: Salon, heard: list[str]) -> None:

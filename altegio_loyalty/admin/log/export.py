@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import get_language, override
 
+from altegio_loyalty import signals
 from altegio_loyalty.access import visible_to
 from altegio_loyalty.admin.files import FORMATS, MOST_ROWS, table_response
 from altegio_loyalty.admin.pages import Page
@@ -21,6 +22,7 @@ from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.moments import as_local, name_of, today, zone_of
 from altegio_loyalty.redaction import redact, without_people
 from altegio_loyalty.services.clients import stored
+from altegio_loyalty.states import CallOutcome, Ending, Purpose, Status
 from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.wording import reason
 
@@ -100,6 +102,30 @@ def export(page: Page) -> HttpResponseBase:
     return table_response(page.request, f"loyalty-operations-{today().isoformat()}", header, pages, **known)
 
 
+def with_signals(operation: LoyaltyOperation, attempts: Iterable[Any]) -> list[tuple[Any, list[str]]]:
+    """Each attempt with the signal of the doubt that it left; behind what ended the operation None, with the ending's.
+
+    As `announce` sends them, and as far as columns tell: not what went out before somebody tried again, nor for a flag.
+    """
+    attention = ["operation_needs_attention"]
+    rows = [(row, attention if _leaves_doubt(row) else []) for row in attempts]
+    if operation.finished_at is None or operation.status not in signals.OF_STATE:
+        return rows
+    is_given_up = operation.status == Status.FAILED and operation.ending != Ending.DECIDED_DID_NOT_HAPPEN
+    ending = [f"operation_{operation.status}", *(attention if is_given_up else [])]
+    behind = [
+        n for n, (row, _names) in enumerate(rows, 1) if not row.is_late and row.outcome != CallOutcome.CLOSED
+    ]
+    rows.insert(max(behind, default=0), (None, ending))
+    return rows
+
+
+def _leaves_doubt(attempt: Any) -> bool:
+    """Its call got no answer, or its worker stopped, before or behind the send."""
+    left = (Purpose.SEND, CallOutcome.UNKNOWN), (Purpose.LOOK, CallOutcome.NOT_DONE)
+    return not attempt.is_late and (attempt.purpose, attempt.outcome) in left
+
+
 def timeline(page: Page, object_id: int) -> HttpResponse:
     """The operation as its page shows it, with nothing of who the client is, and every attempt in order.
 
@@ -118,10 +144,14 @@ def timeline(page: Page, object_id: int) -> HttpResponse:
 
     facts = {name: told(value) for name, value in stored(operation).items() if name not in _LEFT_OUT}
     facts["sentence"], facts["requested_by"] = told(operation.sentence), operation.requested_by_login
-    facts["attempts"] = []
-    for row in operation.attempts.order_by("pk"):
+    facts["attempts"], facts["signals"] = [], []
+    for row, names in with_signals(operation, operation.attempts.order_by("pk")):
+        if row is None:
+            facts["signals"] = names
+            continue
         attempt = {name: told(value) for name, value in stored(row).items()}
-        facts["attempts"].append({**attempt, "answer": _answer(row.answer), "made_by": row.made_by_login})
+        more = {"answer": _answer(row.answer), "made_by": row.made_by_login, "signals": names}
+        facts["attempts"].append({**attempt, **more})
     return JsonResponse(facts, json_dumps_params={"indent": 1, "ensure_ascii": False})
 
 
