@@ -17,7 +17,7 @@ from tests import reachable
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytest_plugins = ["altegio_loyalty.sandbox.pytest_plugin", "tests.skips", "tests.emptying"]
+pytest_plugins = ["altegio_loyalty.sandbox.pytest_plugin", "tests.skips", "tests.emptying", "tests.spoilings"]
 
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 ONE_DATABASE_IS_ENOUGH = {"one_database", "redis", "rabbitmq", "browser", "contract", "axe"}

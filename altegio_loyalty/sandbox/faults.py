@@ -4,10 +4,8 @@ A request meets at most one fault: the first one switched on that matches it and
 that were switched on one after another, each with `times=1`, play one after another.
 """
 
-import itertools
 import json
 import random
-import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from altegio_loyalty.sandbox.wire import Answer, encode
-
-NASTY = rb"\u0000\ud800<script>alert(1)</script>"
 
 
 @dataclass(frozen=True)
@@ -39,33 +35,7 @@ FAULTS = {name: FaultKind(**row) for name, row in _ROWS.items()}
 """Every fault by name."""
 
 
-def _deep(body: bytes, levels: int) -> bytes:
-    nested = b"[" * levels + b"]" * levels
-    is_wrapped = body.startswith(b'{"success":true')
-    return b'{"success":true,"data":%b,"meta":[]}' % nested if is_wrapped else nested
-
-
-def _nan(body: bytes) -> bytes:
-    absurd = itertools.cycle((b"NaN", b"1e999", b"Infinity", b"-Infinity"))
-    return re.sub(rb'("(?:amount|balance)":)[^,}]+', lambda found: found[1] + next(absurd), body)
-
-
-def _nul_text(body: bytes) -> bytes:
-    """Each text but for the names of fields, which end in a colon."""
-    texts = rb'("(?:[^"\\]|\\.)*)(":?)'
-    return re.sub(texts, lambda found: found[1] + NASTY * (found[2] == b'"') + found[2], body)
-
-
-_CHANGES: dict[str, Callable[..., bytes]] = {
-    "truncated_json": lambda body: body[: len(body) // 2],
-    "huge": lambda body, megabytes: body + b" " * int(megabytes * 1024 * 1024),
-    "deep": _deep,
-    "nan": _nan,
-    "string_ids": lambda body: re.sub(
-        rb'("(?:\w+_id|id|amount|balance|cost)":)(-?[0-9.]+)', rb'\1"\2"', body
-    ),
-    "nul_text": _nul_text,
-}
+CHANGES: dict[str, Callable[..., bytes]] = {"truncated_json": lambda body: body[: len(body) // 2]}
 """Other bytes instead of the real ones, an error of the books' own as well; called with the fault's parameters."""
 
 
@@ -136,7 +106,7 @@ class Fault:
 
     def spoil(self, answer: Answer) -> Answer:
         """The real answer, spoilt; an error of the books' own (404, 422, …) as well."""
-        if change := _CHANGES.get(self.name):
+        if change := CHANGES.get(self.name):
             return replace(answer, body=change(encode(answer.body, float_noise=False), **self.parameters))
         return answer
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import tests.spoilings  # noqa: F401  (some of the faults below)
 from altegio_loyalty.sandbox import Sandbox
 from tests.chaos.lan import Host
 from tests.chaos.plan import Story
