@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from altegio_loyalty.sandbox import answers
 from altegio_loyalty.sandbox.books import Location, Visit
 from altegio_loyalty.sandbox.callers import Access
-from altegio_loyalty.sandbox.ledger import API, Ledger, NotInBooks, RefusedRepeat
+from altegio_loyalty.sandbox.ledger import API, Ledger, NotInBooks
 from altegio_loyalty.sandbox.wire import FORBIDDEN, NOT_FOUND, Answer, Request, failure, invalid, success
 
 Operation = Callable[..., Answer]
@@ -57,7 +57,7 @@ class Api:
         """Carries the request out. All of it is one look at, or one change of, the books."""
         try:
             operation, ids = find(request)
-            needs_user = operation is not Api.auth and not self.is_open(operation, request)
+            needs_user = operation is not Api.auth
             if not self.access.knows(request.headers.get("authorization", ""), needs_user=needs_user):
                 return failure(401, "Authentication needed.")
             with self.ledger.lock:
@@ -66,13 +66,6 @@ class Api:
             return refusal.answer
         except NotInBooks:
             return NOT_FOUND
-        except RefusedRepeat as error:
-            return invalid({"record_id": [str(error)]})
-
-    def is_open(self, operation: Operation, request: Request) -> bool:
-        """Whether anybody with a partner token is shown any location."""
-        asks_for_all = request.query.get("my", "0") == "0"
-        return self.ledger.rules.any_company and operation in (Api.location, Api.companies) and asks_for_all
 
     def visible_location(self, location_id: int) -> Location:
         location = self.ledger.location(location_id)
@@ -149,13 +142,12 @@ class Api:
 
     @route("GET", "/company/{location_id}")
     def location(self, request: Request, location_id: int) -> Answer:
-        look_up = self.ledger.location if self.is_open(Api.location, request) else self.visible_location
-        return success(answers.location(look_up(location_id)))
+        return success(answers.location(self.visible_location(location_id)))
 
     @route("GET", "/companies")
     def companies(self, request: Request) -> Answer:
-        is_open, there = self.is_open(Api.companies, request), self.ledger.books.locations.values()
-        return success([answers.location(item) for item in there if is_open or item.is_visible])
+        there = self.ledger.books.locations.values()
+        return success([answers.location(item) for item in there if item.is_visible])
 
     @route("GET", "/user/permissions/{location_id}")
     def permissions(self, request: Request, location_id: int) -> Answer:
@@ -171,8 +163,7 @@ class Api:
         here = [place for place in books.locations.values() if place.chain_id == chain_id]
         if not here:
             return NOT_FOUND
-        has_right = any(place.is_visible and place.loyalty_access for place in here)
-        if not (self.ledger.rules.chain_right and has_right):
+        if not any(place.is_visible and place.loyalty_access for place in here):
             return FORBIDDEN
         if missing := {"created_after", "created_before"} - set(request.query):
             return invalid({name: [f"The {name} field is required."] for name in missing})

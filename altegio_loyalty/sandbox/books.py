@@ -244,15 +244,9 @@ class Books:
 
 @dataclass
 class Rules:
-    """What the vendor leaves open. The defaults are the worst case for a caller who sends twice: it shows."""
+    """What the vendor leaves open."""
 
-    repeat_withdrawal: Literal["add", "replace", "refuse"] = "add"
-    repeat_promotion: Literal["add", "refuse"] = "add"
     undone_rows: Literal["vanish", "stay"] = "vanish"
     """What a cancel does to the rows: in the samples they are gone; they might also stay, with another status."""
     line_cost: Literal["before", "after"] = "before"
     """Whether `cost` of a visit's line is before promotions, as in the samples, or after them, as the text says."""
-    chain_right: bool = True
-    """Whether the user belongs to the chain. If not, the chain's list is refused."""
-    any_company: bool = False
-    """Whether a location shows itself to anybody with a partner token, unless asked with `my=1`."""

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from altegio_loyalty.sandbox.altegio import Altegio
-from altegio_loyalty.sandbox.ledger import NotInBooks, RefusedRepeat
+from altegio_loyalty.sandbox.ledger import NotInBooks
 from altegio_loyalty.sandbox.page import POLICY, Json, render, snapshot
 from altegio_loyalty.sandbox.wire import HTML, Answer, Request, failure
 
@@ -61,7 +61,7 @@ class Console:
             if not isinstance(fields, dict):
                 raise ValueError("Send a JSON object.")
             result = act(fields)
-        except (ValueError, TypeError, ArithmeticError, NotInBooks, RefusedRepeat) as error:
+        except (ValueError, TypeError, ArithmeticError, NotInBooks) as error:
             problem = str(error) or type(error).__name__
             return self._page(problem) if is_form else failure(400, problem)
         return Answer(303, b"", headers={"Location": seen_at}) if is_form else Answer(200, result)
@@ -121,10 +121,7 @@ class Console:
 
 def _is_loopback(ip: str) -> bool:
     """Whether a connection comes from this machine, whatever its headers say."""
-    try:
-        address = ipaddress.ip_address(ip)
-    except ValueError:
-        return False
+    address = ipaddress.ip_address(ip)
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 

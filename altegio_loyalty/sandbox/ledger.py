@@ -32,10 +32,6 @@ class NotInBooks(LookupError):
     """No such location, visit, record, card or program, or not one that belongs to the others."""
 
 
-class RefusedRepeat(ValueError):
-    """The rules in force do not allow the same thing twice on one visit."""
-
-
 class Ledger:
     """The books behind one lock. `lock` may be taken for a consistent look at several things at once."""
 
@@ -115,14 +111,10 @@ class Ledger:
     def withdraw(self, visit: AnyVisit, card: AnyCard, amount: Amount, *, by: str = SCREEN) -> Decimal:
         """Takes points off the card for the visit, never more than it holds or is left to pay; says how many.
 
-        Raises RefusedRepeat if `rules.repeat_withdrawal` is "refuse" and the visit shows the card already.
+        Twice takes twice: the worst case for a caller who sends twice, since it shows.
         """
         with self.change():
             visit, card = self._pair(visit, card)
-            if self.rules.repeat_withdrawal != "add" and visit.rows_of(card.id):
-                if self.rules.repeat_withdrawal == "refuse":
-                    raise RefusedRepeat("This card was already used for this visit.")
-                self.cancel_withdrawal(visit, card, by=by)
             applied = money(min(Decimal(amount), card.balance, visit.left_to_pay))
             if applied <= 0:
                 return Decimal()
@@ -140,15 +132,10 @@ class Ledger:
     def apply_program(
         self, visit: AnyVisit, card: AnyCard, program: AnyProgram, *, by: str = SCREEN
     ) -> Decimal:
-        """Applies the promotion to every line of the visit; says how much it took off.
-
-        Twice is twice the discount, unless `rules.repeat_promotion` is "refuse", which raises RefusedRepeat.
-        """
+        """Applies the promotion to every line of the visit; says how much it took off. Twice is twice the discount."""
         with self.change():
             visit, card = self._pair(visit, card)
             program = self._linked(card, program)
-            if self.rules.repeat_promotion == "refuse" and visit.rows_of(card.id, program.id):
-                raise RefusedRepeat("This promotion was already applied to this visit.")
             cuts = [(line, cut) for line in visit.lines if (cut := money(line.cost * program.percent / 100))]
             of = books.PROMOTION_DISCOUNT
             new = [self._row(of, cut, card, line, program.id, by=by) for line, cut in cuts]

@@ -49,11 +49,9 @@ class SandboxRemote:
         return bool(self._call("time", {"seconds": seconds})["has_late_effects"])
 
     def _call(self, what: str, fields: dict[str, Any] | None = None) -> Any:
-        body, address = (
-            None if fields is None else json.dumps(fields).encode(),
-            f"{self.address}/_sandbox/{what}",
-        )
-        request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+        body = None if fields is None else json.dumps(fields).encode()
+        request = urllib.request.Request(f"{self.address}/_sandbox/{what}", body)
+        request.add_header("Content-Type", "application/json")
         try:
             with self._opener.open(request, timeout=10) as answer:
                 return json.load(answer)

@@ -84,12 +84,6 @@ def test_transactions_name_the_promotion_and_give_an_empty_list_for_none(scene: 
     assert rows[-1]["program"] == []
 
 
-def test_refused_repeat_is_422(scene: Scene) -> None:
-    scene.sandbox.ledger.rules.repeat_promotion = "refuse"
-    scene.apply_program()
-    assert scene.apply_program().status_code == 422
-
-
 @pytest.mark.parametrize(
     ("change", "field"),
     [

@@ -186,7 +186,7 @@ def status_for(scene: Scene, address: str, path: str) -> int:
         return int(theirs.recv(65_536).split()[1])
 
 
-@pytest.mark.parametrize("address", ["192.0.2.7", "10.0.0.1", "2001:db8::1", "::ffff:192.0.2.7", "::", "x"])
+@pytest.mark.parametrize("address", ["192.0.2.7", "10.0.0.1", "2001:db8::1", "::ffff:192.0.2.7", "::"])
 def test_console_answers_no_other_machine__whatever_host_it_names(scene: Scene, address: str) -> None:
     assert status_for(scene, address, "/_sandbox/state") == status_for(scene, address, "/") == 403
 

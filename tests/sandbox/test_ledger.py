@@ -10,7 +10,7 @@ import pytest
 
 from altegio_loyalty.sandbox import Ledger
 from altegio_loyalty.sandbox.books import Card, Program, Visit
-from altegio_loyalty.sandbox.ledger import NotInBooks, RefusedRepeat
+from altegio_loyalty.sandbox.ledger import NotInBooks
 
 
 @pytest.fixture
@@ -86,24 +86,6 @@ def test_second_withdrawal_adds_to_the_first(ledger: Ledger, visit: Visit, card:
     assert len(ledger.effects) == 2
 
 
-def test_second_withdrawal_replaces_the_first__when_switched(
-    ledger: Ledger, visit: Visit, card: Card
-) -> None:
-    ledger.rules.repeat_withdrawal = "replace"
-    ledger.withdraw(visit, card, 10)
-    ledger.withdraw(visit, card, 25)
-    assert ledger.withdrawn(visit, card) == 25
-    assert ledger.balance(card) == 75
-
-
-def test_second_withdrawal_is_refused__when_switched(ledger: Ledger, visit: Visit, card: Card) -> None:
-    ledger.rules.repeat_withdrawal = "refuse"
-    ledger.withdraw(visit, card, 10)
-    with pytest.raises(RefusedRepeat):
-        ledger.withdraw(visit, card, 10)
-    assert ledger.withdrawn(visit, card) == 10
-
-
 def test_cancel_gives_back_everything_that_the_card_paid_and_nothing_else(
     ledger: Ledger, visit: Visit, card: Card, program: Program
 ) -> None:
@@ -137,15 +119,6 @@ def test_second_promotion_doubles_the_discount_so_that_a_double_shows(
     ledger.apply_program(visit, card, program)
     ledger.apply_program(visit, card, program)
     assert ledger.discounted(visit, program) == 604
-
-
-def test_second_promotion_is_refused__when_switched(
-    ledger: Ledger, visit: Visit, card: Card, program: Program
-) -> None:
-    ledger.rules.repeat_promotion = "refuse"
-    ledger.apply_program(visit, card, program)
-    with pytest.raises(RefusedRepeat):
-        ledger.apply_program(visit, card, program)
 
 
 def test_cancelled_promotion_leaves_no_row(

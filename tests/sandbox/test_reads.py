@@ -87,14 +87,6 @@ def test_chain_list__without_a_right_in_the_chain__403(scene: Scene) -> None:
     assert scene.caller.get(scene.chain_path).status_code == 403
 
 
-def test_chain_that_is_not_the_users__has_a_list_that_is_403(scene: Scene) -> None:
-    """A location names its chain all the same."""
-    scene.sandbox.ledger.rules.chain_right = False
-    assert scene.caller.get(scene.chain_path).status_code == 403
-    place = scene.caller.get(f"/company/{scene.location.id}?my=1").json()["data"]
-    assert place["main_group_id"] == scene.location.chain_id
-
-
 @pytest.mark.parametrize(("name", "status", "body"), [("bare", 200, list), ("status_403", 403, dict)])
 def test_chain_list__alone__can_be_bare_or_refused(scene: Scene, name: str, status: int, body: type) -> None:
     scene.sandbox.fail(name, path="chain_loyalty_transactions")
@@ -158,18 +150,6 @@ def test_companies__are_those_that_the_user_may_see(scene: Scene) -> None:
     hidden = scene.sandbox.ledger.add_location()
     hidden.is_visible = False
     assert ids(scene.caller.get("/companies?my=1").json()["data"]) == [scene.location.id]
-
-
-def test_any_company__shows_itself_to_a_partner_token__unless_asked_with_my(scene: Scene) -> None:
-    """As V1 does: a read without my=1 proves neither the user's token nor a right."""
-    scene.sandbox.ledger.rules.any_company = True
-    scene.location.is_visible = False
-    path = f"/company/{scene.location.id}"
-    assert scene.caller.get(f"{path}?my=1").status_code == 403
-    scene.caller.session.headers["Authorization"] = f"Bearer {scene.sandbox.partner_token}, User dead"
-    assert scene.caller.get(path).json()["data"]["id"] == scene.location.id
-    assert ids(scene.caller.get("/companies").json()["data"]) == [scene.location.id]
-    assert scene.caller.get(f"{path}?my=1").status_code == 401
 
 
 def test_permissions__of_the_groups_that_are_named(scene: Scene) -> None:
