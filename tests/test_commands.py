@@ -16,7 +16,7 @@ from altegio_loyalty import kinds
 from altegio_loyalty.fields import Secret
 from altegio_loyalty.models import Location, LoyaltyOperation
 from tests.delivery.conftest import salon
-from tests.delivery.salon import WITHDRAWAL, Salon, Status
+from tests.delivery.salon import REFUSED, WITHDRAWAL, Salon, Status
 
 __all__ = ["salon"]
 pytestmark = pytest.mark.django_db
@@ -62,9 +62,7 @@ def test_deliver_due_operations__exits_when_nothing_more_is_due(salon: Salon) ->
     assert len(salon.effects(WITHDRAWAL, visit)) == 1
 
 
-@pytest.mark.parametrize(
-    "fault", ["status_503", "refuse_connections", "cut_before", "rate_limited", "status_401", "hang"]
-)
+@pytest.mark.parametrize("fault", ["status_503", REFUSED, "cut_before", "rate_limited", "status_401", "hang"])
 def test_deliver_due_operations__in_an_outage__exits_and_leaves_the_rest_due(
     salon: Salon, fault: str
 ) -> None:

@@ -22,7 +22,7 @@ from altegio_loyalty import services
 from altegio_loyalty.models import Location, LoyaltyOperation
 from altegio_loyalty.redaction import MASK, without_people
 from tests.delivery.conftest import salon
-from tests.delivery.salon import CANCEL, WITHDRAWAL, Salon, Status
+from tests.delivery.salon import CANCEL, REFUSED, WITHDRAWAL, Salon, Status
 from tests.sandbox import contract
 
 __all__ = ["salon"]
@@ -205,7 +205,7 @@ def test_location_that_cannot_work__is_told_before_any_call(
     assert not run.file.exists()
 
 
-@pytest.mark.parametrize("fault", ["refuse_connections", "cut_before", "rate_limited"])
+@pytest.mark.parametrize("fault", [REFUSED, "cut_before", "rate_limited"])
 def test_altegio_away__is_told_at_once_and_what_was_read_is_kept(salon: Salon, run: Run, fault: str) -> None:
     salon.fail(fault)
     refused(run)

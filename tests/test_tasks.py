@@ -18,7 +18,7 @@ from altegio_loyalty import database, delivery, services, tasks
 from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.sandbox import FAULTS
 from tests.delivery.conftest import salon
-from tests.delivery.salon import WITHDRAWAL, Salon, Status
+from tests.delivery.salon import REFUSED, WITHDRAWAL, Salon, Status
 from tests.delivery.test_recording import end_this_connection
 
 __all__ = ["salon"]
@@ -82,7 +82,7 @@ def test_retry_due_operations__finishes_what_waits_and_what_is_in_doubt(salon: S
     salon.assert_nothing_is_told_wrongly()
 
 
-@pytest.mark.parametrize("fault", sorted(FAULTS))
+@pytest.mark.parametrize("fault", [*sorted(FAULTS), REFUSED])
 def test_tasks__never_raise(salon: Salon, fault: str) -> None:
     """No answer whatever raises out of a task."""
     operation = salon.later()

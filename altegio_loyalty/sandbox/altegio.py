@@ -105,7 +105,7 @@ class Altegio:
         return self.faults.switch_on(Fault(name, **options))
 
     def heal(self, name: str | None = None) -> None:
-        """Switches one fault off, or everything: faults, `down`, refused connections."""
+        """Switches one fault off, or everything: faults and `down`."""
         self.faults.switch_off(name)
         if name is None:
             self.is_down = False

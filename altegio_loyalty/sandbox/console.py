@@ -80,10 +80,6 @@ class Console:
 
     def _do_faults(self, fields: Json) -> Json:
         given = {name: value for name, value in fields.items() if value not in ("", None)}
-        if given.get("name") == "refuse_connections":
-            raise ValueError(
-                "refuse_connections would close this page too; switch it on from Python, or use down."
-            )
         return self._altegio.fail(**{"name": "", **given}).state
 
     def _do_heal(self, fields: Json) -> Json:

@@ -68,10 +68,6 @@ class Fault:
             raise ValueError("times must be at least 1, or None for until it is healed.")
         if not 0 <= self.probability <= 1:
             raise ValueError("probability must be between 0 and 1.")
-        if name == "refuse_connections" and (path or times is not None or self.probability != 1):
-            raise ValueError(
-                "refuse_connections is the whole server; it takes no path, times or probability."
-            )
         self.name, self.path = name, path
         self.effect = kind.effect if effect is None else effect
         given = {key: value for key, value in parameters.items() if value is not None}

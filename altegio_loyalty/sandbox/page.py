@@ -52,7 +52,7 @@ def snapshot(altegio: Altegio) -> Json:
 def render(state: Json, **more: str) -> str:
     """The page for a `snapshot`; takes the `nonce` of its style and script, and a `problem` to tell."""
     requests = [{**entry, "body": str(entry["body"] or "")} for entry in state["requests"]]
-    faults = [_fault(name, state["faults"]) for name in FAULTS if name != "refuse_connections"]
+    faults = [_fault(name, state["faults"]) for name in FAULTS]
     return _fill(_PAGE, {**state, **more, "requests": requests, "faults": faults})
 
 

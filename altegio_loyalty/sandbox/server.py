@@ -7,11 +7,10 @@ import selectors
 import socket
 import threading
 import weakref
-from typing import Any, Self
+from typing import Self
 
 from altegio_loyalty.sandbox.altegio import Altegio
 from altegio_loyalty.sandbox.connection import Connection
-from altegio_loyalty.sandbox.faults import Fault
 
 BACKLOG = 256
 JOIN_SECONDS = 5.0
@@ -27,14 +26,11 @@ class Sandbox(Altegio):
 
     _listener: "Listener | None" = None
     _held_port: socket.socket | None = None
-    _is_refusing = False
 
     def start(self) -> Self:
         """Listens, on the same port as before if it ran before. Raises OSError when the port is taken."""
         with self._switch:
             if self._listener is None:
-                self._is_refusing = False
-                self.faults.switch_off("refuse_connections")
                 self.is_stopping = False
                 self.faults.wake()
                 bound, self._held_port = self._held_port or bound_socket(self.host, self.port), None
@@ -43,10 +39,9 @@ class Sandbox(Altegio):
         return self
 
     def stop(self) -> None:
-        """Cuts every connection. Books, faults, log and the port stay its own, for another `start`."""
+        """Cuts every connection, and refuses new ones. Books, faults, log and port stay its own, for another `start`."""
         with self._switch:
             self._close()
-            self._is_refusing = False
             if self._listener is not None:
                 self._listener.close()
                 self._listener = None
@@ -72,19 +67,6 @@ class Sandbox(Altegio):
     @property
     def is_running(self) -> bool:
         return self._listener is not None
-
-    def fail(self, name: str, **options: Any) -> Fault:
-        fault = super().fail(name, **options)
-        if name == "refuse_connections":
-            with self._switch:
-                self.stop()
-                self._is_refusing = True
-        return fault
-
-    def heal(self, name: str | None = None) -> None:
-        super().heal(name)
-        if name in (None, "refuse_connections") and self._is_refusing:
-            self.start()
 
 
 class Listener:

@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 
 from altegio_loyalty.models import Location, Visit
-from tests.delivery.salon import Salon
+from tests.delivery.salon import REFUSED, Salon
 
 pytestmark = pytest.mark.django_db
 
@@ -293,9 +293,7 @@ def test_a_location_that_the_user_may_not_see_is_named_as_such(boss: Client, sal
     assert "may not" in texts[0]
 
 
-@pytest.mark.parametrize(
-    "fault", ["refuse_connections", "html", "hang", "deep", "nul_text", "status_500", "redirect"]
-)
+@pytest.mark.parametrize("fault", [REFUSED, "html", "hang", "deep", "nul_text", "status_500", "redirect"])
 def test_whatever_altegio_answers_the_page_comes_back_with_a_message(
     boss: Client, salon: Salon, fault: str
 ) -> None:

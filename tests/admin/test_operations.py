@@ -24,7 +24,7 @@ from altegio_loyalty.admin.looks import look_of, status_badge
 from altegio_loyalty.admin.pages import BoundedPaginator
 from altegio_loyalty.models import Location, LoyaltyOperation, OperationAttempt, Visit
 from altegio_loyalty.reasons import Reason
-from tests.delivery.salon import Salon
+from tests.delivery.salon import REFUSED, Salon
 
 pytestmark = pytest.mark.django_db
 
@@ -521,7 +521,7 @@ def test_a_retried_operation_is_finished_by_the_next_sweep(sign_in: SIGNED_IN, s
     browser = sign_in("view_loyaltyoperation", OWN)
     visit = salon.visit()
     salon.configure(MAX_ATTEMPTS=1)
-    salon.fail("refuse_connections")
+    salon.fail(REFUSED)
     operation = salon.withdraw(visit)
     assert operation.status == Status.FAILED
     salon.heal()

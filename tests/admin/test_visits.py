@@ -22,6 +22,7 @@ from altegio_loyalty import services
 from altegio_loyalty.admin.desk.forms import AmountField
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, Visit
 from altegio_loyalty.sandbox import FAULTS
+from tests.delivery.salon import REFUSED
 from tests.delivery.test_recording import no_result_can_be_written
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -294,11 +295,11 @@ def test_the_operation_names_who_asked(salon: Salon, receptionist: Client) -> No
     assert operation.requested_by_id == int(receptionist.session["_auth_user_id"])
 
 
-@pytest.mark.parametrize("fault", sorted(FAULTS))
+@pytest.mark.parametrize("fault", [*sorted(FAULTS), REFUSED])
 def test_no_answer_of_altegio_breaks_a_page(salon: Salon, receptionist: Client, fault: str) -> None:
     """Whatever is read, the page of the visit and every form come up and say what is unknown."""
     visit = salon.visit()
-    if fault == "refuse_connections":
+    if fault == REFUSED:
         salon.sandbox.stop()
     else:
         impatient = {"READ_TIMEOUT": 0.4, "TOTAL_TIMEOUT": 0.8}

@@ -106,9 +106,9 @@ class Trouble:
 
     def _outage(self) -> None:
         if self.dice.random() < 0.5:
-            self.sandbox.fail("refuse_connections")
+            self.sandbox.stop()
             self._stop.wait(self.dice.uniform(0.3, 1.5))
-            self.sandbox.heal("refuse_connections")
+            self.sandbox.start()
             self.counts["seconds of refused connections"] += 1
         else:
             self.sandbox.go_down()

@@ -34,6 +34,8 @@ QUICK: dict[str, Any] = {
     "LEASE_SECONDS": 60,
     "SWEEP_THREADS": 1,
 }
+#: No fault of the sandbox: nobody listens, until `heal`.
+REFUSED = "refuse_connections"
 #: The faults that only a timeout ends: impatient, so that one costs a second.
 SLOW_FAULTS = {"hang", "hang_after", "drip"}
 IMPATIENT = {"READ_TIMEOUT": 1, "TOTAL_TIMEOUT": 1.2}
@@ -104,6 +106,9 @@ class Salon:
     # Trouble
 
     def fail(self, fault: str, path: str = "", **arguments: Any) -> None:
+        if fault == REFUSED:
+            self.sandbox.stop()
+            return
         if fault in SLOW_FAULTS and self.settings.ALTEGIO_LOYALTY["READ_TIMEOUT"] == QUICK["READ_TIMEOUT"]:
             self._patience = IMPATIENT
             self.settings.ALTEGIO_LOYALTY = {**self.settings.ALTEGIO_LOYALTY, **IMPATIENT}
@@ -111,7 +116,7 @@ class Salon:
 
     def heal(self) -> None:
         """Everything works again, and nobody's tokens are held against them."""
-        self.sandbox.heal()
+        self.sandbox.start().heal()
         for location in Location.objects.exclude(refused_at=None):
             assert services.test_connection(location).is_good
 

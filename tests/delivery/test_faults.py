@@ -6,7 +6,7 @@ import pytest
 
 from altegio_loyalty.sandbox import FAULTS
 from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
-from tests.delivery.salon import KINDS, WITHDRAWAL, Salon, Status, points
+from tests.delivery.salon import KINDS, REFUSED, WITHDRAWAL, Salon, Status, points
 
 pytestmark = pytest.mark.django_db
 
@@ -37,9 +37,7 @@ DOUBTS = {
 #: Odd, but a success that can be read.
 READABLE = {"string_ids", "bare", "nul_text"}
 #: Certainly not done, and worth another try.
-LATER = {"status_401", "rate_limited", "refuse_connections"}
-
-AT_ONE_PATH = sorted(set(FAULTS) - {"refuse_connections"})
+LATER = {"status_401", "rate_limited"}
 
 
 def test_every_fault_has_its_expectation() -> None:
@@ -47,7 +45,7 @@ def test_every_fault_has_its_expectation() -> None:
     assert set(FAULTS) == REFUSALS | DOUBTS | READABLE | LATER
 
 
-@pytest.mark.parametrize("fault", AT_ONE_PATH)
+@pytest.mark.parametrize("fault", sorted(FAULTS))
 @pytest.mark.parametrize("kind", KINDS)
 def test_fault_of_the_post__ends_with_one_effect_or_a_refusal(salon: Salon, kind: str, fault: str) -> None:
     """Whatever the POST meets, the end is one effect and a success, or no effect and a refusal."""
@@ -88,7 +86,7 @@ def test_absurd_amounts__send_nothing_and_leave_a_row_that_can_be_read(salon: Sa
     assert "could not be read" in operation.last_error
 
 
-@pytest.mark.parametrize("fault", AT_ONE_PATH)
+@pytest.mark.parametrize("fault", sorted(FAULTS))
 def test_fault_of_the_look__sends_nothing(salon: Salon, fault: str) -> None:
     """A look that fails is no reason to send; it is tried again, and then everything happens once."""
     visit = salon.visit()
@@ -112,7 +110,7 @@ def test_fault_of_the_look__sends_nothing(salon: Salon, fault: str) -> None:
     assert len(salon.effects(WITHDRAWAL, visit)) == 1
 
 
-@pytest.mark.parametrize("fault", AT_ONE_PATH)
+@pytest.mark.parametrize("fault", sorted(FAULTS))
 @pytest.mark.parametrize("happened", [True, False])
 def test_fault_of_the_look_up__keeps_the_doubt(salon: Salon, fault: str, happened: bool) -> None:
     """While look-ups fail, in whatever way, the operation stays in doubt and nothing is sent."""
@@ -139,7 +137,7 @@ def test_fault_of_the_look_up__keeps_the_doubt(salon: Salon, fault: str, happene
 def test_refused_connections__wait_and_go_on(salon: Salon, kind: str) -> None:
     """Where nobody listens nothing left the machine: it waits, without any doubt, and then happens once."""
     visit = salon.prepared(kind)
-    salon.fail("refuse_connections")
+    salon.fail(REFUSED)
     operation = salon.ask(kind, visit)
     assert operation.status == Status.PENDING
     assert operation.unanswered_at is None

@@ -43,7 +43,7 @@ def test_there_is_no_answer_while_it_is_down(altegio: Altegio) -> None:
     assert status(altegio) == 200
 
 
-@pytest.mark.parametrize("name", ["cut_before", "cut_after", "late_effect", "refuse_connections"])
+@pytest.mark.parametrize("name", ["cut_before", "cut_after", "late_effect"])
 def test_there_is_no_answer_where_a_fault_withholds_it(altegio: Altegio, name: str) -> None:
     altegio.fail(name)
     assert status(altegio) is None

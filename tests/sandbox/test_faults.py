@@ -183,14 +183,6 @@ def nul_text(scene: Scene) -> None:
     assert title == "Shampoo\u0000\ud800<script>alert(1)</script>"
 
 
-def refuse_connections(scene: Scene) -> None:
-    scene.sandbox.fail("refuse_connections")
-    with pytest.raises(requests.ConnectionError, match="refused"):
-        scene.withdraw()
-    scene.sandbox.heal()
-    assert scene.caller.get(scene.cards_path).status_code == 200
-
-
 CASES: dict[str, tuple[Callable[[Scene], None], int]] = {
     "cut_before": (cut_before, NOT_HAPPENED),
     "cut_after": (cut_after, HAPPENED),
@@ -221,7 +213,6 @@ CASES: dict[str, tuple[Callable[[Scene], None], int]] = {
     "nan": (nan, HAPPENED),
     "deep": (deep, HAPPENED),
     "nul_text": (nul_text, HAPPENED),
-    "refuse_connections": (refuse_connections, NOT_HAPPENED),
 }
 
 
@@ -378,13 +369,6 @@ def test_unknown_fault_is_refused_with_the_list_of_names(scene: Scene) -> None:
 def test_senseless_option_is_refused(scene: Scene, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         scene.sandbox.fail("cut_before", **options)
-
-
-@pytest.mark.parametrize("options", [{"path": "x"}, {"times": 1}, {"probability": 0.5}])
-def test_refused_connections_concern_the_whole_server(scene: Scene, options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="whole server"):
-        scene.sandbox.fail("refuse_connections", **options)
-    assert scene.sandbox.is_running
 
 
 def test_stop_ends_a_hanging_request_without_its_effect(scene: Scene) -> None:

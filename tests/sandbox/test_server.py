@@ -45,7 +45,7 @@ def test_any_port_is_one_that_no_outgoing_connection_is_given() -> None:
 
 def test_a_port_that_another_one_holds_back_is_not_shared() -> None:
     with Sandbox() as sandbox:
-        sandbox.fail("refuse_connections")
+        sandbox.stop()
         with pytest.raises(OSError, match="in use"), socket.socket() as stranger:
             stranger.bind(("127.0.0.1", sandbox.port))
 

@@ -8,7 +8,7 @@ import pytest
 
 from altegio_loyalty.exceptions import IdempotencyConflict, OperationInProgress
 from altegio_loyalty.models import LoyaltyOperation
-from tests.delivery.salon import CANCEL, KINDS, PROMOTION, WITHDRAWAL, Salon, Status
+from tests.delivery.salon import CANCEL, KINDS, PROMOTION, REFUSED, WITHDRAWAL, Salon, Status
 from tests.delivery.threads import in_threads
 
 pytestmark = pytest.mark.django_db
@@ -30,10 +30,10 @@ def test_same_key_same_arguments__returns_the_first_and_calls_nothing(
     assert LoyaltyOperation.objects.count() == 1
 
 
-@pytest.mark.parametrize("fault", ["status_422", "status_503", "cut_after", "refuse_connections"])
+@pytest.mark.parametrize("fault", ["status_422", "status_503", "cut_after", REFUSED])
 def test_same_key__after_whatever_became_of_the_first(salon: Salon, fault: str) -> None:
     """Refused, waiting or in doubt: the first is returned, never repeated."""
-    salon.fail(fault, **({} if fault == "refuse_connections" else {"path": "apply_card_withdrawal"}))
+    salon.fail(fault, **({} if fault == REFUSED else {"path": "apply_card_withdrawal"}))
     visit = salon.visit()
     first = salon.withdraw(visit, idempotency_key="form-1")
     requests = len(salon.sandbox.requests)
@@ -99,12 +99,12 @@ def test_other_keys_at_once__have_one_effect(salon: Salon) -> None:
     salon.assert_nothing_is_told_wrongly()
 
 
-@pytest.mark.parametrize("fault", ["status_401", "cut_before", "refuse_connections"])
+@pytest.mark.parametrize("fault", ["status_401", "cut_before", REFUSED])
 @pytest.mark.parametrize("kind", KINDS)
 def test_second_open_operation__is_refused(salon: Salon, kind: str, fault: str) -> None:
     """While one waits or is in doubt, any other on the visit and card is refused, and names it."""
     visit = salon.visit()
-    salon.fail(fault, **({} if fault == "refuse_connections" else {"path": "apply_card_withdrawal"}))
+    salon.fail(fault, **({} if fault == REFUSED else {"path": "apply_card_withdrawal"}))
     first = salon.withdraw(visit)
     assert first.is_open
     requests = len(salon.sandbox.requests)

@@ -15,13 +15,13 @@ from altegio_loyalty.fields import Secret
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.sandbox import FAULTS
 from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
-from tests.delivery.salon import WITHDRAWAL, Salon, Status, points
+from tests.delivery.salon import REFUSED, WITHDRAWAL, Salon, Status, points
 
 pytestmark = [pytest.mark.one_database, pytest.mark.django_db]
 READABLE = {"string_ids", "bare", "nul_text", "hang"}
 
 
-@pytest.mark.parametrize("fault", sorted(FAULTS))
+@pytest.mark.parametrize("fault", [*sorted(FAULTS), REFUSED])
 def test_every_fault__is_a_value_that_says_so(salon: Salon, fault: str) -> None:
     """Reads come back with what is there, or with why it is unknown: an error is never an empty list."""
     visit = salon.visit()
