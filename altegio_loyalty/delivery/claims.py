@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError
@@ -137,19 +138,14 @@ def _outcome_of(purpose: str, meaning: policy.Meaning) -> CallOutcome:
     return CallOutcome.NOT_DONE if meaning is policy.Meaning.NOT_DONE else CallOutcome.UNKNOWN
 
 
-def claim_to_send(operation: LoyaltyOperation) -> Claim | None:
-    """Claim a pending operation; None where somebody else was first."""
-    return _claim(operation, transitions.claimed_to_send)
-
-
-def claim_to_look(operation: LoyaltyOperation) -> Claim | None:
-    """Claim a look-up of an operation in doubt; None where somebody else was first."""
-    return _claim(operation, transitions.claimed_to_look)
-
-
-def _claim(operation: LoyaltyOperation, claimed: Callable[..., transitions.Columns]) -> Claim | None:
+def _claim(claimed: Callable[..., transitions.Columns], operation: LoyaltyOperation) -> Claim | None:
     began = time.monotonic()  # before the lease is set: a slow commit must not lengthen it here
     return Claim(operation, began) if database.change(operation, claimed(operation, timezone.now())) else None
+
+
+#: Claim a pending operation, or a look-up of one in doubt; None where somebody else was first.
+claim_to_send = partial(_claim, transitions.claimed_to_send)
+claim_to_look = partial(_claim, transitions.claimed_to_look)
 
 
 def announce(operation: LoyaltyOperation) -> None:
