@@ -108,7 +108,7 @@ class Line:
             elif error is None and proves:
                 self._note_success()
         except (DatabaseError, InterfaceError):
-            text = "What a call for location %s says of its tokens could not be kept."
+            text = "What a call for location %s says of its tokens, or of the limit, could not be kept."
             logger.warning(text, self.location.pk, exc_info=True)
 
     def _pause(self, error: exceptions.Unauthorized) -> None:

@@ -222,17 +222,12 @@ def block_for(seconds: float) -> None:
         return
     now = timezone.now()
     until = now + datetime.timedelta(seconds=min(seconds, LONGEST_BLOCK))
-    try:
-        budget = RequestBudget.objects.get_or_create(host=api_host())[0]
-        sooner = Q(blocked_until__isnull=True) | Q(blocked_until__lt=until)
-        since = budget.blocked_at if _blocked_seconds(budget) else now
-        # A new version, so that no process goes on with the row as it remembers it.
-        blocked = {"blocked_at": since, "blocked_until": until, "version": F("version") + 1}
-        RequestBudget.objects.filter(sooner, pk=budget.pk).update(**blocked)
-    except (DatabaseError, InterfaceError):
-        logger.warning(
-            "The shared budget of requests could not be blocked; going on without it.", exc_info=True
-        )
+    budget = RequestBudget.objects.get_or_create(host=api_host())[0]
+    sooner = Q(blocked_until__isnull=True) | Q(blocked_until__lt=until)
+    since = budget.blocked_at if _blocked_seconds(budget) else now
+    # A new version, so that no process goes on with the row as it remembers it.
+    blocked = {"blocked_at": since, "blocked_until": until, "version": F("version") + 1}
+    RequestBudget.objects.filter(sooner, pk=budget.pk).update(**blocked)
 
 
 def find_blocks() -> QuerySet[RequestBudget]:
