@@ -27,8 +27,6 @@ from altegio_loyalty.texts import gettext as _
 from altegio_loyalty.texts import gettext_lazy, ngettext
 from altegio_loyalty.wording import reason, zone_note
 
-#: So many locations are offered as a filter.
-MOST_LOCATIONS = 300
 #: How long a person waits for the tests of several locations; what is left then is said to be untested.
 SECONDS_TO_TEST = 20.0
 
@@ -76,13 +74,15 @@ def tell_apart(request: HttpRequest, rows: Iterable[Any]) -> None:
 
 
 class LocationFilter(admin.SimpleListFilter):
-    """Narrows a list of what belongs to locations to one of those that the person may see."""
+    """Narrows a list of what belongs to locations to one of those that the person may see, where there are several."""
 
     title = gettext_lazy("location")
     parameter_name = "location"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
-        return [(str(location.pk), location.title) for location in locations_of(request)[:MOST_LOCATIONS]]
+        locations = locations_of(request)
+        is_of_use = len(locations) > 1 or self.used_parameters  # a filter that offers nothing narrows nothing
+        return [(str(location.pk), location.title) for location in locations if is_of_use]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not self.value():

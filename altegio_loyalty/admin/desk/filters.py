@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 from altegio_loyalty.access import find_phone
-from altegio_loyalty.admin.locations import LocationFilter, locations_of, locations_shown
+from altegio_loyalty.admin.locations import locations_shown
 from altegio_loyalty.admin.pages import as_id
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.moments import start_of, today
@@ -115,14 +115,6 @@ class DayFilter(admin.SimpleListFilter):
             return Q(starts_at__gte=begin, starts_at__lt=end)
 
         return queryset.filter(in_each_zone(locations_shown(request), is_inside))
-
-
-class VisitLocationFilter(LocationFilter):
-    """Offers the person's own locations, where there are several."""
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
-        locations = locations_of(request)
-        return [(str(location.pk), location.title) for location in locations] if len(locations) > 1 else []
 
 
 def name_of_day(request: HttpRequest) -> str:

@@ -24,7 +24,7 @@ from altegio_loyalty.admin.desk.day_panel import DayPanel, only_one
 from altegio_loyalty.admin.desk.page import VisitPage
 from altegio_loyalty.admin.desk.several_visits import SeveralVisits
 from altegio_loyalty.admin.kinds import TABLE
-from altegio_loyalty.admin.locations import locations_of, tell_apart
+from altegio_loyalty.admin.locations import LocationFilter, locations_of, tell_apart
 from altegio_loyalty.admin.looks import figure_of, last_operation_of, note_of, status_badge
 from altegio_loyalty.admin.pages import ACTS, READS, Page, as_id, column, outside_transactions
 from altegio_loyalty.models import LoyaltyOperation, Visit
@@ -90,7 +90,7 @@ class VisitAdmin(pages.Unchangeable, pages.Screens):
     """A list that finds the visit, and a page of its own instead of a form: a visit is changed in Altegio."""
 
     list_display = ("client", "time", "salon", "due", "applied", "last_operation")
-    list_filter = (filters.DayFilter, filters.VisitLocationFilter)
+    list_filter = (filters.DayFilter, LocationFilter)
     list_select_related = ("location",)
     list_per_page = 50
     paginator = pages.BoundedPaginator
@@ -134,7 +134,7 @@ class VisitAdmin(pages.Unchangeable, pages.Screens):
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
         """Only what the filters offer: a masked phone must not be guessed letter by letter through the address."""
-        return lookup in (filters.DAY, filters.VisitLocationFilter.parameter_name)
+        return lookup in (filters.DAY, LocationFilter.parameter_name)
 
     def may_act(self, request: HttpRequest, action: str) -> bool:
         return action not in TABLE or Page(self, request).may(action)
