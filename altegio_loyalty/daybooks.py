@@ -6,8 +6,7 @@ from django.db import models
 from django.template.loader import render_to_string
 from django.utils import timezone
 
-from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.texts import gettext_lazy
+from altegio_loyalty.texts import gettext as _, gettext_lazy
 from altegio_loyalty.wording import points
 
 #: Who decided, where no person did.

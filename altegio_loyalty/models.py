@@ -11,17 +11,13 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from altegio_loyalty import kinds
-from altegio_loyalty.access import ONE_WAY
-from altegio_loyalty.access import LocationAccess as LocationAccess  # noqa: PLC0414  (is public here)
+from altegio_loyalty.access import ONE_WAY, LocationAccess as LocationAccess
 from altegio_loyalty.client import Order
 from altegio_loyalty.conf import get_settings
-from altegio_loyalty.daybooks import BooksItem as BooksItem  # noqa: PLC0414
-from altegio_loyalty.daybooks import BooksOfDay as BooksOfDay  # noqa: PLC0414
+from altegio_loyalty.daybooks import BooksItem as BooksItem, BooksOfDay as BooksOfDay
 from altegio_loyalty.fields import IndexByVendor
-from altegio_loyalty.locations import TOKENS as TOKENS  # noqa: PLC0414
-from altegio_loyalty.locations import Location as Location  # noqa: PLC0414
-from altegio_loyalty.processes import RequestBudget as RequestBudget  # noqa: PLC0414
-from altegio_loyalty.processes import WatchEntry as WatchEntry  # noqa: PLC0414
+from altegio_loyalty.locations import TOKENS as TOKENS, Location as Location
+from altegio_loyalty.processes import RequestBudget as RequestBudget, WatchEntry as WatchEntry
 from altegio_loyalty.querysets import ATTENTION, OperationQuerySet, is_over
 from altegio_loyalty.states import OPEN, CallOutcome, Ending, Kind, Purpose, Status
 from altegio_loyalty.wording import isolated, sentence_of

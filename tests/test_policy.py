@@ -6,8 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from altegio_loyalty import exceptions, kinds, policy
 from altegio_loyalty.client import Order, VisitDetails

@@ -7,8 +7,7 @@ from decimal import Decimal
 
 import pytest
 from django.utils import translation
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from altegio_loyalty import exceptions, policy
 from altegio_loyalty.delivery.explained import beyond_the_log

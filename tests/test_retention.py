@@ -19,8 +19,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.core.management import call_command
-from django.db import OperationalError, transaction
-from django.db import connection as database_connection
+from django.db import OperationalError, connection as database_connection, transaction
 from django.db.models import PROTECT, ProtectedError, Q
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone

@@ -19,8 +19,7 @@ from altegio_loyalty.exceptions import UndecryptableToken
 from altegio_loyalty.fields import Secret
 from altegio_loyalty.models import TOKENS, Location
 from altegio_loyalty.redaction import clean
-from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.texts import gettext_lazy
+from altegio_loyalty.texts import gettext as _, gettext_lazy
 from altegio_loyalty.wording import reason
 
 #: Where the session keeps what the login gave, its tokens encrypted, and for how many seconds they are taken from there.

@@ -18,8 +18,7 @@ from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.querysets import TO_CLOSE
 from altegio_loyalty.states import Status
-from altegio_loyalty.texts import Words, gettext_lazy
-from altegio_loyalty.texts import gettext as _
+from altegio_loyalty.texts import Words, gettext as _, gettext_lazy
 
 RESOLVE = "altegio_loyalty.resolve_operation"
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from altegio_loyalty import kinds, services
 from altegio_loyalty.models import LoyaltyOperation
-from altegio_loyalty.texts import Words
-from altegio_loyalty.texts import gettext_lazy as _
+from altegio_loyalty.texts import Words, gettext_lazy as _
 
 
 @dataclass(frozen=True)

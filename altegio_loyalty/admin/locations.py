@@ -23,8 +23,7 @@ from altegio_loyalty.fields import EncryptedTextField
 from altegio_loyalty.models import TOKENS, Location
 from altegio_loyalty.querysets import by_zone
 from altegio_loyalty.reasons import Reason
-from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.texts import gettext_lazy, ngettext
+from altegio_loyalty.texts import gettext as _, gettext_lazy, ngettext
 from altegio_loyalty.wording import reason, zone_note
 
 #: How long a person waits for the tests of several locations; what is left then is said to be untested.

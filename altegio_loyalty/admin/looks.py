@@ -13,8 +13,7 @@ from altegio_loyalty import kinds
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.states import Ending, Status
-from altegio_loyalty.texts import Words
-from altegio_loyalty.texts import gettext_lazy as _
+from altegio_loyalty.texts import Words, gettext_lazy as _
 from altegio_loyalty.wording import isolated, points, zone_note
 
 

@@ -99,8 +99,7 @@ class Attack:
 
     def _compare(self, trouble: Any, stories: list[plan.Story]) -> bool:
         """Whether the books found everything, whatever the attack led to."""
-        from tests.chaos import evening
-        from tests.chaos import verdict as verdicts
+        from tests.chaos import evening, verdict as verdicts
 
         days = evening.compare_books(self.sandbox, trouble)
         differences = set(verdicts.differences(self.sandbox, stories))

@@ -10,8 +10,7 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.client import Answer, Limits

@@ -8,8 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from altegio_loyalty.client import Card, Cards, Credentials, LoyaltyTransaction, Record, VisitDetails
 from altegio_loyalty.client.types import (

@@ -18,9 +18,7 @@ from altegio_loyalty import services
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import parse_moment, stored
 from altegio_loyalty.sandbox import FAULTS
-from altegio_loyalty.services import day as module
-from altegio_loyalty.services import reading as services_reading
-from altegio_loyalty.services import visit_rows
+from altegio_loyalty.services import day as module, reading as services_reading, visit_rows
 from tests.delivery.rawserver import RawServer, answer_of
 from tests.delivery.salon import Salon, points
 from tests.delivery.test_recording import old_charset

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from django.db.models import F
 from django.utils import timezone
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from altegio_loyalty import kinds, services, wording
 from altegio_loyalty.models import Location, LoyaltyOperation, RequestBudget

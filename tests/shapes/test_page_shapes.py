@@ -13,8 +13,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from tests.delivery.salon import KINDS, WITHDRAWAL, Salon

@@ -21,8 +21,7 @@ from altegio_loyalty.admin.pages import FOLDER, Page
 from altegio_loyalty.kinds import TABLE
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.states import OPEN, Status
-from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.texts import ngettext
+from altegio_loyalty.texts import gettext as _, ngettext
 from altegio_loyalty.wording import isolated
 
 #: So long one step may go on: short for the script, which shows the progress after each, longer for a form without it.

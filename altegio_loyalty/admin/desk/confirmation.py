@@ -21,8 +21,7 @@ from altegio_loyalty.admin.locations import currency_shown
 from altegio_loyalty.admin.pages import Page, Screens, as_id
 from altegio_loyalty.bills import READING_IS_RECENT
 from altegio_loyalty.models import LoyaltyOperation, Visit
-from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.texts import gettext_lazy
+from altegio_loyalty.texts import gettext as _, gettext_lazy
 from altegio_loyalty.wording import clock, reason
 
 #: So many visits can be chosen at once.

@@ -21,8 +21,7 @@ from altegio_loyalty.moments import as_local, today
 from altegio_loyalty.querysets import by_zone
 from altegio_loyalty.services.day import find_by_client
 from altegio_loyalty.services.reading import is_over, within_a_page
-from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.texts import ngettext
+from altegio_loyalty.texts import gettext as _, ngettext
 from altegio_loyalty.wording import zone_note
 
 #: A reading of today's visits that is older than this is renewed when the list is opened.

@@ -22,8 +22,7 @@ from altegio_loyalty.admin.pages import as_id
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.moments import start_of, today
 from altegio_loyalty.querysets import by_zone, in_each_zone
-from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.texts import gettext_lazy
+from altegio_loyalty.texts import gettext as _, gettext_lazy
 
 DAY, SEARCH = "day", "q"
 #: A client whose visit began no longer ago is taken to be here, or still to pay.

@@ -13,8 +13,7 @@ from altegio_loyalty.admin.pages import as_id
 from altegio_loyalty.client.types import LARGEST_AMOUNT, LARGEST_ID
 from altegio_loyalty.kinds import Kind
 from altegio_loyalty.models import Visit
-from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.texts import gettext_lazy
+from altegio_loyalty.texts import gettext as _, gettext_lazy
 from altegio_loyalty.wording import decimals_of
 
 #: The value of the choice "another amount".

@@ -28,8 +28,7 @@ from altegio_loyalty.client.types import CENT
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.services.reading import read_for_screen
 from altegio_loyalty.services.validation import check_amount
-from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.texts import ngettext
+from altegio_loyalty.texts import gettext as _, ngettext
 from altegio_loyalty.wording import decimals_of, points
 
 #: So many visits are read before the page comes up, and for no longer than this.

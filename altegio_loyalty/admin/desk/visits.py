@@ -29,8 +29,7 @@ from altegio_loyalty.admin.looks import figure_of, last_operation_of, note_of, s
 from altegio_loyalty.admin.pages import ACTS, READS, Page, as_id, column, outside_transactions
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.moments import as_local, today
-from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.texts import gettext_lazy
+from altegio_loyalty.texts import gettext as _, gettext_lazy
 
 _DUE, _APPLIED = gettext_lazy("left to pay"), gettext_lazy("applied")
 

@@ -14,8 +14,7 @@ from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.moments import start_of, today
 from altegio_loyalty.querysets import TO_CLOSE, in_each_zone
 from altegio_loyalty.statistics import Period
-from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.texts import gettext_lazy
+from altegio_loyalty.texts import gettext as _, gettext_lazy
 
 
 class AttentionFilter(admin.SimpleListFilter):

@@ -26,10 +26,8 @@ from altegio_loyalty.admin.overview.reports import ReportsPage
 from altegio_loyalty.admin.pages import ACTS, READS, Page, as_id, column, outside_transactions
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt, Visit
 from altegio_loyalty.states import Kind, Status
-from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.texts import gettext_lazy
-from altegio_loyalty.wording import exact_time, isolated, points
-from altegio_loyalty.wording import reason as in_words
+from altegio_loyalty.texts import gettext as _, gettext_lazy
+from altegio_loyalty.wording import exact_time, isolated, points, reason as in_words
 
 #: So many visits are considered that a search for a name or an appointment finds.
 MOST_VISITS_FOUND = 200

@@ -28,8 +28,7 @@ from altegio_loyalty.moments import name_of
 from altegio_loyalty.querysets import by_zone
 from altegio_loyalty.states import Status
 from altegio_loyalty.statistics import Period
-from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.texts import gettext_lazy
+from altegio_loyalty.texts import gettext as _, gettext_lazy
 
 PERIODS = (7, 30, 90)
 #: Those of them that the log can be narrowed to.

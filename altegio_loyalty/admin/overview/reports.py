@@ -23,8 +23,7 @@ from altegio_loyalty.admin.overview.page import OverviewPage, PeriodForm
 from altegio_loyalty.admin.pages import as_id
 from altegio_loyalty.models import ANONYMISED
 from altegio_loyalty.statistics import GROUPINGS, MOVING, PROMOTIONS, Moved, Period
-from altegio_loyalty.texts import gettext as _
-from altegio_loyalty.texts import gettext_lazy
+from altegio_loyalty.texts import gettext as _, gettext_lazy
 
 #: So many have a row of their own on the page; the rest share one. The file names all.
 MOST_ROWS = 50
