@@ -115,9 +115,7 @@ def _check_safe(settings: conf.LoyaltySettings) -> Iterator[Found]:
     tasks = bell.tasks()
     entries = tasks.beat_entries() if tasks else None
     if entries == []:
-        text = (
-            "Celery has a broker, but no entry for beat that runs altegio_loyalty.tasks.retry_due_operations."
-        )
+        text = "Celery has a broker, but no entry of beat runs altegio_loyalty.tasks.retry_due_operations."
         hint = "Add it to beat_schedule, every 10 seconds; silence this where cron runs deliver_due_operations instead."
         yield "W006", text, hint
     elif entries and not any((entry.get("options") or {}).get("expires") for entry in entries):
@@ -138,9 +136,7 @@ def _check_rows() -> Iterator[Found]:
             cursor.execute(f"SHOW FULL COLUMNS FROM {table} LIKE 'last_error'")
             collation = str(cursor.fetchone()[2])
         if not collation.startswith("utf8mb4"):
-            text = (
-                f"The log's table holds texts as {collation}: letters that it does not know are kept as “?”."
-            )
+            text = f"The log's table holds texts as {collation}: other letters are kept as “?”."
             yield "W010", text, f"ALTER TABLE {table} CONVERT TO CHARACTER SET utf8mb4"
     for text in watch.stalled():
         yield "W012", text, "Run a Celery worker and beat, or deliver_due_operations from cron."

@@ -139,11 +139,8 @@ def _cost(bill: Row, line: Row) -> str:
     """Whether the line's cost is the one before or after its promotions; empty where it has none, or does not say."""
     its_own, rows = (1, number(line, "item_id")), objects(bill.get("loyalty_transactions"))
     cuts = [row.get("amount") for row in rows if (number(row, "type_id"), number(row, "item_id")) == its_own]
-    cut, first, cost = (
-        sum_of(map(to_known, cuts)),
-        to_known(line.get("first_cost")),
-        to_known(line.get("cost")),
-    )
+    cut = sum_of(map(to_known, cuts))
+    first, cost = (to_known(line.get(name)) for name in ("first_cost", "cost"))
     if not cut or first is None or cost is None:
         return ""
     return {first: "before", first - cut: "after"}.get(cost, "neither")
