@@ -64,10 +64,6 @@ class Sandbox(Altegio):
             self._held_port.close()
             self._held_port = None
 
-    @property
-    def is_running(self) -> bool:
-        return self._listener is not None
-
 
 class Listener:
     """Accepts connections on one address, each served in a thread, until it is closed."""

@@ -38,7 +38,7 @@ def test_plugin_works_without_django(tmp_path: Path) -> None:
         'pytest_plugins = ["altegio_loyalty.sandbox.pytest_plugin"]\n'
         "import sys\n"
         "def test_it(altegio_sandbox):\n"
-        "    assert altegio_sandbox.is_running\n"
+        "    assert altegio_sandbox.port\n"
         "    assert 'django' not in sys.modules\n"
     )
     words = [
