@@ -48,13 +48,8 @@ class Page:
     """One request to a page below a model's admin, of a person who may see that model's rows."""
 
     def __init__(self, admin: Screens, request: HttpRequest) -> None:
-        self.admin = admin
-        self.request = request
+        self.admin, self.request, self.address = admin, request, admin.address
         request.current_app = admin.admin_site.name  # where the addresses in templates lead
-
-    def address(self, name: str, *args: Any, **query: Any) -> str:
-        """The address of a page of the app on this site, or empty; see `Screens.address`."""
-        return self.admin.address(name, *args, **query)
 
     def may(self, codename: str) -> bool:
         """Whether the person has this permission of the app. Each kind of operation has one of its name."""
