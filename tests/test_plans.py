@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
 from altegio_loyalty.models import DaySum, GroupSum, Location, LoyaltyOperation, Visit
@@ -31,6 +34,10 @@ QUESTIONS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "what is at odds": (
         lambda: page_of_log.filter(attention=1, discrepancy__gt="")[:51],
+        "altegio_op_attention",
+    ),
+    "what is not finished": (
+        lambda: page_of_log.filter(attention__gt=0).open()[:51],
         "altegio_op_attention",
     ),
     "what nobody tried in time": (lambda: log.running_out(NOW), "altegio_op_status_expires"),
@@ -66,11 +73,16 @@ QUESTIONS: dict[str, tuple[Callable[[], Any], str]] = {
 @pytest.fixture
 def a_long_log() -> None:
     """Most of it is over, as it is in a log of any length."""
-    location = Location.objects.create(id=1, title="Salon")
-    Visit.objects.bulk_create(
-        Visit(id=number, location=location, record_id=number, client_id=number, client_name=f"Name {number}")
-        for number in range(1, ROWS + 1)
+    location, *_others = Location.objects.bulk_create(
+        Location(id=number, title="Salon") for number in range(1, 21)
     )
+    Visit.objects.bulk_create(
+        Visit(
+            id=number, location_id=number % 20 + 1, record_id=number, client_id=number, client_name=f"Name {number}",
+            starts_at=NOW - datetime.timedelta(minutes=number),
+        )
+        for number in range(1, ROWS + 1)
+    )  # fmt: skip
     asked: dict[str, Any] = {"kind": "apply_card_withdrawal", "location": location, "amount": 1}
     waiting = {"status": "pending", "next_attempt_at": NOW, "expires_at": NOW + datetime.timedelta(days=1)}
     over = {"status": "succeeded", "expires_at": NOW - datetime.timedelta(days=1), "is_summed": True}
@@ -93,7 +105,7 @@ def a_long_log() -> None:
         for by in ("person", "client")
     )
     with connection.cursor() as cursor:
-        for model in (LoyaltyOperation, Visit, DaySum, GroupSum):
+        for model in (Location, LoyaltyOperation, Visit, DaySum, GroupSum):
             table = model._meta.db_table
             cursor.execute(f"ANALYZE {'TABLE ' if connection.vendor == 'mysql' else ''}{table}")
 
@@ -102,3 +114,15 @@ def a_long_log() -> None:
 def test_is_answered_from_an_index(a_long_log: None, question: str) -> None:
     asked, index = QUESTIONS[question]
     assert index in (plan := asked().explain()), plan
+
+
+@pytest.mark.one_database
+def test_list_of_all_visits__begins_at_the_latest(a_long_log: None, admin_client: Client) -> None:
+    """With a table joined, SQLite begins there, and reads and sorts every visit."""
+    with CaptureQueriesContext(connection) as captured:
+        admin_client.get(reverse("admin:altegio_loyalty_visit_changelist"), {"day": "all"})
+    (asked,) = (query["sql"] for query in captured.captured_queries if "newest_attempt" in query["sql"])
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {asked}")
+        plan = str(cursor.fetchall())
+    assert "_starts_at_" in plan

@@ -67,7 +67,9 @@ def currency_shown(request: HttpRequest, location: Location) -> str:
 def tell_apart(request: HttpRequest, rows: Iterable[Any]) -> None:
     """Note on the rows of a list what tells their money and clocks apart, where there are several of them."""
     is_spread = len(by_zone(locations_shown(request))) > 1
+    known = {location.pk: location for location in locations_of(request)}
     for row in rows:
+        row.location = known.get(row.location_id) or row.location
         row.currency_shown = currency_shown(request, row.location)
         row.zone_shown = zone_note(row.location) if is_spread else ""
 

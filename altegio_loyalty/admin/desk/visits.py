@@ -76,6 +76,11 @@ class VisitList(ChangeList):
             self.params.pop(ORDER_VAR, None)  # also in an address that was kept
         return super().get_ordering(request, queryset)
 
+    def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        # Joined, SQLite would go through all visits of each location instead of the latest ones; see `tell_apart`.
+        visits: QuerySet[Any] = super().get_queryset(request, *args, **kwargs)
+        return visits.select_related(None)
+
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         if not self.result_count and filters.compare_names(request, self.query):
@@ -90,7 +95,6 @@ class VisitAdmin(pages.Unchangeable, pages.Screens):
 
     list_display = ("client", "time", "salon", "due", "applied", "last_operation")
     list_filter = (filters.DayFilter, LocationFilter)
-    list_select_related = ("location",)
     list_per_page = 50
     paginator = pages.BoundedPaginator
     show_facets = admin.ShowFacets.NEVER
