@@ -15,7 +15,7 @@ operation_rejected = Signal()
 operation_failed = Signal()
 #: A person withdrew the operation before it took effect.
 operation_abandoned = Signal()
-#: Each goes out once, behind the commit of that state.
+#: Each goes out behind the commit of that state, from the process that wrote it.
 OF_STATE = {
     "succeeded": operation_succeeded,
     "rejected": operation_rejected,
