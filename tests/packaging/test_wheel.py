@@ -76,6 +76,10 @@ def test_the_metadata__says_what_it_needs(metadata: str) -> None:
     assert "Requires-Python: >=3.11" in metadata
     assert "License-Expression: MIT" in metadata
     assert f"Version: {altegio_loyalty.__version__}" in metadata
+    assert re.findall(r"^Project-URL: ([^,]+), (https:.+)$", metadata, re.MULTILINE) == [
+        ("Altegio API", "https://developer.alteg.io/api"),
+        ("YCLIENTS API", "https://developer.yclients.com/"),
+    ]
 
 
 def test_the_wheel__works_in_a_host_site(wheel: Path, tmp_path: Path) -> None:
