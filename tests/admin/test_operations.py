@@ -581,6 +581,19 @@ def test_a_lookup_that_no_filter_offers_is_refused(boss: Client, log: Log, query
     assert boss.get(f"{reverse(LIST)}?{query}").status_code == 400
 
 
+def test_locations_are_offered_as_a_filter__all_of_them_where_there_are_several(
+    boss: Client, log: Log
+) -> None:
+    def offered() -> list[list[str]]:
+        filters = boss.get(reverse(LIST)).context["cl"].filter_specs
+        return [[title for _pk, title in each.lookup_choices] for each in filters if each.title == "location"]
+
+    log.add(Status.SUCCEEDED)
+    assert offered() == []
+    Location.objects.bulk_create(Location(id=n, title=f"Salon {n:03}") for n in range(1, 302))
+    assert offered() == [[log.location.title, *(f"Salon {n:03}" for n in range(1, 302))]]
+
+
 @pytest.mark.parametrize(
     "query", ["location=abc", "location=%00", "location=" + "9" * 40, "p=9999999", "p=abc", "o=99"]
 )
