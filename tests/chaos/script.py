@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tests.spoilings  # noqa: F401  (some of the faults below)
 from altegio_loyalty.sandbox import Sandbox
 from tests.chaos.plan import Planner, Story
 
