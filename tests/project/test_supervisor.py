@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 
 from project.demo.supervisor import port_problem
 from tests.reachable import REPOSITORY, free_port
+from tests.waiting import PATIENCE, wait_for
 
 SCRIPT = """
 import os, signal, sys
@@ -37,8 +37,6 @@ sys.exit(Supervisor(programs, lambda text: print(text, flush=True), timing).run(
 SLEEPS = "import os, time; print('I am', os.getpid(), flush=True); time.sleep(600)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPS
 HAS_A_CHILD = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {STUBBORN!r}]); " + SLEEPS
-#: How long anything may take that happens by itself; no test waits for so long unless it fails.
-PATIENCE = 60
 
 
 @pytest.fixture
@@ -80,7 +78,7 @@ class Supervised:
         return self.output.read_text()
 
     def wait_for(self, text: str, count: int = 1) -> None:
-        wait_until(lambda: self.said.count(text) >= count, lambda: f"{text!r} not in:\n{self.said}")
+        wait_for(lambda: self.said.count(text) >= count, lambda: f"{text!r} not in:\n{self.said}")
 
     def ids(self) -> list[int]:
         """The process ids that the programs told, in the order in which they did."""
@@ -98,16 +96,9 @@ class Supervised:
         return self.process.wait(PATIENCE)
 
 
-def wait_until(is_so: Callable[[], bool], complaint: Callable[[], str] = lambda: "") -> None:
-    give_up_at = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < give_up_at, complaint()
-        time.sleep(0.02)
-
-
 def wait_until_none_runs(process_ids: list[int]) -> None:
     assert process_ids
-    wait_until(lambda: not any(map(is_running, process_ids)))
+    wait_for(lambda: not any(map(is_running, process_ids)))
 
 
 def is_running(process_id: int) -> bool:
@@ -151,7 +142,7 @@ def test_a_program_that_keeps_dying__ends_everything(supervise: Callable[..., Su
     assert supervised.wait() == 1
     assert "broken ended by itself with code 1. Its last lines:\n    no such thing" in supervised.said
     assert "broken died 3 times in a row. Everything ends." in supervised.said
-    wait_until_none_runs(supervised.ids())
+    wait_until_none_runs(supervised.started())
 
 
 def test_a_program_that_will_not_end__is_killed(supervise: Callable[..., Supervised]) -> None:

