@@ -52,13 +52,13 @@ def test_a_whole_busy_day_on_one_page_is_read(client_name: str) -> None:
     ]
     body = json.dumps({"success": True, "data": rows}, ensure_ascii=False).encode()
     assert len(body) > MEGABYTE
-    with client_of(answering(http_answer(body)), Limits()) as (client, _):
+    with client_of(answering(http_answer(body)), PATIENT) as (client, _):
         page = client.records_page(1, start_date="2026-11-24", end_date="2026-11-24")
     assert (page.row_count, page.unreadable_count) == (500, 0)
 
 
 def test_a_list_of_far_more_rows_than_any_visit_has_is_out_of_all_proportion() -> None:
     answer = http_answer({"success": True, "data": {"loyalty_transactions": [{"type_id": 8}] * 2001}})
-    with client_of(answering(answer), Limits()) as (client, _):
+    with client_of(answering(answer), PATIENT) as (client, _):
         with pytest.raises(exceptions.UnreadableAnswer, match="out of all proportion"):
             client.visit_details(1, 2, 3)

@@ -13,6 +13,7 @@ import pytest
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.client import Limits
+from tests.chaos.clock import Clock
 from tests.client.rawserver import (
     VISIT,
     Behaviour,
@@ -24,8 +25,8 @@ from tests.client.rawserver import (
     withdraw,
 )
 
-TOTAL = 0.6
-PATIENT = Limits(connect_timeout=1, read_timeout=5, total_timeout=TOTAL, answer_bytes=64 * 1024)
+TOTAL = 60
+PATIENT = Limits(connect_timeout=TOTAL, read_timeout=TOTAL, total_timeout=TOTAL, answer_bytes=64 * 1024)
 OPEN_END = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 IN_DOUBT = (exceptions.NoAnswer, exceptions.UnreadableAnswer, exceptions.ServerError)
@@ -70,13 +71,15 @@ DRIPS = {
 def test_a_server_that_drips_bytes_is_cut_off_at_the_total_time(where: str) -> None:
     start, rest = DRIPS[where]
     sent: list[bytes] = []
+    clock = Clock()
 
     def drip() -> Iterator[bytes]:
         for i in range(len(rest)):
+            clock.passed += TOTAL / 20
             sent.append(rest[i : i + 1])
             yield sent[-1]
 
-    with client_of(sending(start, drip(), 0.02), PATIENT) as (client, _):
+    with clock.running(), client_of(sending(start, drip(), 0.02), PATIENT) as (client, _):
         with pytest.raises(IN_DOUBT):
             withdraw(client)
         assert len(sent) < len(rest)
@@ -84,14 +87,14 @@ def test_a_server_that_drips_bytes_is_cut_off_at_the_total_time(where: str) -> N
 
 def test_the_total_time_counts_from_the_start_of_each_call() -> None:
     """A kept connection starts its next call with the whole time, not with what the last one left."""
+    clock = Clock()
 
     def slow(talk: Talk) -> None:
         while talk.request() is not None:
-            time.sleep(1.5)
+            clock.passed += TOTAL * 0.4
             talk.sock.sendall(http_answer(VISIT))
 
-    limits = Limits(connect_timeout=4, read_timeout=4, total_timeout=4)
-    with client_of(slow, limits) as (client, server):
+    with clock.running(), client_of(slow, PATIENT) as (client, server):
         withdraw(client)
         withdraw(client)
         withdraw(client)
@@ -110,9 +113,16 @@ def test_silence_longer_than_the_read_timeout_ends_the_call() -> None:
 
 def test_silence_shorter_than_the_read_timeout_does_not_end_the_call() -> None:
     answer = http_answer(VISIT)
-    pieces = iter([answer[i : i + 10] for i in range(0, 120, 10)] + [answer[120:]])
-    limits = Limits(connect_timeout=5, read_timeout=3, total_timeout=60)
-    with client_of(sending(b"", pieces, 0.3), limits) as (client, _):
+    clock = Clock()
+
+    def pieces() -> Iterator[bytes]:
+        for i in range(0, len(answer), 10):
+            clock.passed += 10
+            yield answer[i : i + 10]
+
+    limits = Limits(connect_timeout=60, read_timeout=60, total_timeout=600)
+    assert len(answer) > limits.read_timeout
+    with clock.running(), client_of(sending(b"", pieces(), 0.02), limits) as (client, _):
         assert withdraw(client).visit is not None
 
 
@@ -188,7 +198,7 @@ def test_a_compressed_answer_is_read_though_nobody_asked_for_it(name: str) -> No
 def test_a_small_compressed_answer_that_unpacks_to_a_huge_one_costs_little_memory(status: str) -> None:
     bomb = gzip.compress(b" " * (100 * 1024 * 1024), 9)
     headers = ["Content-Encoding: gzip", "Location: http://127.0.0.1:9/"]
-    limits = Limits(connect_timeout=1, read_timeout=5, total_timeout=5, answer_bytes=256 * 1024)
+    limits = Limits(connect_timeout=60, read_timeout=60, total_timeout=60, answer_bytes=256 * 1024)
     with client_of(answering(http_answer(bomb, status, *headers)), limits) as (client, _):
         tracemalloc.start()
         try:
@@ -202,7 +212,7 @@ def test_a_small_compressed_answer_that_unpacks_to_a_huge_one_costs_little_memor
 
 def test_a_bomb_within_a_bomb_costs_little_memory() -> None:
     bomb = gzip.compress(gzip.compress(b" " * (100 * 1024 * 1024), 9), 9)
-    limits = Limits(connect_timeout=1, read_timeout=5, total_timeout=5, answer_bytes=256 * 1024)
+    limits = Limits(connect_timeout=60, read_timeout=60, total_timeout=60, answer_bytes=256 * 1024)
     answer = http_answer(bomb, "200 OK", "Content-Encoding: gzip, gzip")
     with client_of(answering(answer), limits) as (client, _):
         tracemalloc.start()
@@ -247,7 +257,7 @@ def test_a_worker_is_not_held_by_a_server_that_stops_reading() -> None:
     def deaf(talk: Talk) -> None:
         time.sleep(40)
 
-    limits = Limits(connect_timeout=5, read_timeout=0.3, total_timeout=5)
+    limits = Limits(connect_timeout=60, read_timeout=0.3, total_timeout=60)
     with RawServer(deaf), client_of(deaf, limits) as (client, _):
         began = time.monotonic()
         with pytest.raises(exceptions.NoAnswer):
