@@ -34,12 +34,11 @@ from altegio_loyalty.sandbox import Sandbox
 from tests.chaos.clock import Clock
 from tests.delivery.salon import WITHDRAWAL, Salon
 from tests.reachable import REPOSITORY
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LEASE, SETTLE = 60, 60
-#: Of a process that is really suspended for longer than that.
-SHORT_LEASE = 2.0
 
 #: What a delivery does that outlives it or leaves the machine, in this order.
 WRITE, CLAIM, BOOK, LOOK, MARK, SEND, RECORD, KEEP, FIGURES, NOTE = STEPS = [
@@ -249,6 +248,9 @@ class World:
         self.salon.sandbox.heal()
         connection.close()
 
+    def let_the_lease_end(self) -> None:
+        self.clock.passed += LEASE + 1
+
     def pass_time_until_settled(self) -> None:
         for _ in range(12):
             self.salon.sandbox.advance(3600)
@@ -292,10 +294,12 @@ class _Connections:
 
 
 @pytest.fixture
-def world(altegio_sandbox: Sandbox, settings: Any, transactional_db: None) -> Iterator[World]:
+def world(
+    altegio_sandbox: Sandbox, settings: Any, monkeypatch: pytest.MonkeyPatch, transactional_db: None
+) -> Iterator[World]:
     clock = Clock()
     with clock.running():
-        world = World(Salon(altegio_sandbox, settings), clock)
+        world = World(Salon(altegio_sandbox, settings, monkeypatch), clock)
         with watching(world), mock.patch.object(tasks.deliver_operation, "apply_async", world.publish):
             yield world
         connection.close()
@@ -437,6 +441,8 @@ def test_a_failure_at_a_point(world: World, point: str, failure: str) -> None:
         if operation is not None and failure not in (NO_BROKER, FLUSHED):
             tasks.deliver_operation(operation.pk)
     world.heal()
+    if failure == HANG and point != AFTER_CLAIM:
+        wait_for(lambda: world.salon.effects(WITHDRAWAL, world.visit))
     world.pass_time_until_settled()
     world.check(is_written=(point, failure) not in NOT_WRITTEN)
 
@@ -444,9 +450,6 @@ def test_a_failure_at_a_point(world: World, point: str, failure: str) -> None:
 @pytest.mark.parametrize("point", [point for point, failure in CASES if failure == KILL])
 def test_a_worker_that_is_killed(world: World, point: str) -> None:
     """A real kill -9 of a real process, at each point."""
-    # Patient, since a busy machine must not keep the process from reaching the point.
-    patience = {"READ_TIMEOUT": 5, "TOTAL_TIMEOUT": 10}
-    world.salon.configure(LEASE_SECONDS=LEASE, SETTLE_SECONDS=SETTLE, RETRY_WINDOW=36_000, **patience)
     in_another_process(world, point, signal.SIGKILL)
     world.pass_time_until_settled()
     world.check(is_written=(point, KILL) not in NOT_WRITTEN)
@@ -455,9 +458,6 @@ def test_a_worker_that_is_killed(world: World, point: str) -> None:
 @pytest.mark.parametrize("point", [point for point, failure in CASES if failure == SUSPENDED])
 def test_a_worker_that_is_suspended(world: World, point: str) -> None:
     """A real SIGSTOP until the lease is over and others have swept, then SIGCONT: it goes on, and does no harm."""
-    world.salon.configure(
-        LEASE_SECONDS=SHORT_LEASE, SETTLE_SECONDS=1, READ_TIMEOUT=0.8, TOTAL_TIMEOUT=0.9, RETRY_WINDOW=0
-    )
     in_another_process(world, point, signal.SIGSTOP)
     world.pass_time_until_settled()
     world.check()
@@ -487,13 +487,20 @@ def in_another_process(world: World, point: str, number: int) -> None:
         _work_and_leave(world, inherited)
     told.set()
     world.point = point if point in AT_ALTEGIO else ""
-    _wait_for(worker, number)
+    _, status = os.waitpid(worker, os.WUNTRACED if number == signal.SIGSTOP else 0)
+    struck = os.WIFSTOPPED(status) if number == signal.SIGSTOP else os.WIFSIGNALED(status)
+    assert struck, "the point was not reached"
+    if point in AT_ALTEGIO:
+        wait_for(lambda: world.salon.effects(WITHDRAWAL, world.visit))
+    if number == signal.SIGSTOP:
+        _sweep_and_wake(world, worker)
     world.heal()
 
 
 def _work_and_leave(world: World, inherited: object) -> None:
     """In the child: a connection of its own, one delivery, and no word to anybody on the way out."""
     world.inherited = inherited  # closing it would end the parent's session
+    signal.signal(signal.SIGCONT, lambda *_: world.let_the_lease_end())  # its clock went on while it stood
     try:
         connection.connection = None
         tasks.deliver_operation(world.ask().pk)
@@ -501,18 +508,13 @@ def _work_and_leave(world: World, inherited: object) -> None:
         os._exit(0)
 
 
-def _wait_for(worker: int, number: int) -> None:
-    _, status = os.waitpid(worker, os.WUNTRACED)
-    if number == signal.SIGSTOP:
-        assert os.WIFSTOPPED(status), "the point was not reached"
-        time.sleep(SHORT_LEASE + 0.1)
-        if not connection.settings_dict["ENGINE"].endswith("sqlite3") or not _is_locked():
-            delivery.run_due()
-        os.kill(worker, signal.SIGCONT)
-        _, status = os.waitpid(worker, 0)
-        assert os.WIFEXITED(status)
-    else:
-        assert os.WIFSIGNALED(status), "the point was not reached"
+def _sweep_and_wake(world: World, worker: int) -> None:
+    world.let_the_lease_end()
+    if not connection.settings_dict["ENGINE"].endswith("sqlite3") or not _is_locked():
+        delivery.run_due()
+    os.kill(worker, signal.SIGCONT)
+    _, status = os.waitpid(worker, 0)
+    assert os.WIFEXITED(status)
 
 
 def _is_locked() -> bool:
@@ -566,16 +568,16 @@ def test_clock_put_forward_during_a_call__proves_nothing(world: World) -> None:
 
 def test_look_up_that_began_before_the_time_to_settle__proves_nothing(world: World) -> None:
     """It shows the visit as it was when it was asked, however late the answer is read."""
-    patience = {"READ_TIMEOUT": 10, "TOTAL_TIMEOUT": 20}
+    patience = {"READ_TIMEOUT": 30, "TOTAL_TIMEOUT": 50}
     world.salon.configure(LEASE_SECONDS=LEASE, SETTLE_SECONDS=SETTLE, RETRY_WINDOW=36_000, **patience)
     world.salon.fail("cut_before", path="POST", times=1)
     tasks.deliver_operation(world.ask().pk)
-    world.clock.passed += SETTLE - 3
+    world.clock.passed += SETTLE - 15
     answer = world.salon.sandbox.api.answer
 
     def slow_answer(request: Any) -> Any:
         result = answer(request)
-        world.clock.passed += 5
+        world.clock.passed += 20
         return result
 
     with mock.patch.object(world.salon.sandbox.api, "answer", slow_answer):

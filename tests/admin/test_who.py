@@ -18,8 +18,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def salon(altegio_sandbox: Any, settings: Any) -> Salon:
-    return Salon(altegio_sandbox, settings)
+def salon(altegio_sandbox: Any, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Salon:
+    return Salon(altegio_sandbox, settings, monkeypatch)
 
 
 def log_page(name: str, *args: Any) -> str:

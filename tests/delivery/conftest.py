@@ -9,8 +9,10 @@ from tests.delivery.salon import Salon
 
 
 @pytest.fixture
-def salon(altegio_sandbox: Sandbox, settings: Any, request: pytest.FixtureRequest) -> Salon:
+def salon(
+    altegio_sandbox: Sandbox, settings: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Salon:
     """A salon in the sandbox. The test says itself which kind of database it needs."""
     wants_commits = any(marker.kwargs.get("transaction") for marker in request.node.iter_markers("django_db"))
     request.getfixturevalue("transactional_db" if wants_commits else "db")
-    return Salon(altegio_sandbox, settings)
+    return Salon(altegio_sandbox, settings, monkeypatch)

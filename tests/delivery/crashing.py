@@ -121,12 +121,3 @@ def on_connect_number(number: int, act: Callable[[], None]) -> None:
                 act()
 
     sys.addaudithook(hear)
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    ends_at = time.monotonic() + seconds
-    while time.monotonic() < ends_at:
-        if result := condition():
-            return result
-        time.sleep(0.005)
-    raise AssertionError("It did not come to that.")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime
+import select
 from collections import Counter
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from django.utils import timezone
 
 from altegio_loyalty import delivery, services
+from altegio_loyalty.client.connection import _DeadlineReader
 from altegio_loyalty.models import Location, LoyaltyOperation, RequestBudget
 from altegio_loyalty.sandbox import Sandbox
 
@@ -36,14 +39,10 @@ QUICK: dict[str, Any] = {
 }
 #: No fault of the sandbox: nobody listens, until `heal`.
 REFUSED = "refuse_connections"
-#: The faults that only a timeout ends: impatient, so that one costs a second.
+#: The faults that only a timeout ends.
 SLOW_FAULTS = {"hang", "hang_after", "drip"}
-IMPATIENT = {"READ_TIMEOUT": 1, "TOTAL_TIMEOUT": 1.2}
-#: Of the faults that take seconds: long enough to run into the timeouts above, short enough not to be waited for.
 FAULT_PARAMETERS: dict[str, dict[str, Any]] = {
-    "hang": {"seconds": 1.5},
-    "hang_after": {"seconds": 1.5},
-    "drip": {"seconds": 0.05},
+    **{name: {"seconds": 60} for name in SLOW_FAULTS},
     "late_effect": {"seconds": 0.05},
     "huge": {"megabytes": 4.5},
 }
@@ -52,9 +51,9 @@ FAULT_PARAMETERS: dict[str, dict[str, Any]] = {
 class Salon:
     """One location with a client, her card (500 points) and a promotion of 10 %; each visit is a new one."""
 
-    def __init__(self, sandbox: Sandbox, settings: Any) -> None:
+    def __init__(self, sandbox: Sandbox, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sandbox, self.ledger, self.settings = sandbox, sandbox.ledger, settings
-        self._patience: dict[str, Any] = {}
+        self._monkeypatch, self._is_given_up = monkeypatch, False
         self.configure()
         self.program = self.ledger.add_program(title="Birthday", percent=10)
         self.client = self.ledger.add_client(name="Jane Doe", phone="+13155550175")
@@ -62,7 +61,7 @@ class Salon:
         self.location = self.add_location("Main Street")
 
     def configure(self, **changes: Any) -> None:
-        self.settings.ALTEGIO_LOYALTY = {**QUICK, **self._patience, "API_URL": self.sandbox.url, **changes}
+        self.settings.ALTEGIO_LOYALTY = {**QUICK, "API_URL": self.sandbox.url, **changes}
 
     def add_location(self, title: str) -> Location:
         there = self.ledger.add_location(title=title)
@@ -109,10 +108,29 @@ class Salon:
         if fault == REFUSED:
             self.sandbox.stop()
             return
-        if fault in SLOW_FAULTS and self.settings.ALTEGIO_LOYALTY["READ_TIMEOUT"] == QUICK["READ_TIMEOUT"]:
-            self._patience = IMPATIENT
-            self.settings.ALTEGIO_LOYALTY = {**self.settings.ALTEGIO_LOYALTY, **IMPATIENT}
+        if fault in SLOW_FAULTS and not self._is_given_up:
+            self._give_up_where_it_is_silent()
         self.sandbox.fail(fault, path=path, **{**FAULT_PARAMETERS.get(fault, {}), **arguments})
+
+    def _give_up_where_it_is_silent(self) -> None:
+        """A call's time is over once the sandbox is silent on purpose, and never because the machine is slow."""
+        self._is_given_up = True
+        sleep, read = self.sandbox.faults.sleep, _DeadlineReader.readinto
+        silences: list[float] = []
+
+        def fall_silent(seconds: float) -> None:
+            silences.append(seconds)
+            sleep(seconds)
+
+        def read_or_give_up(reader: _DeadlineReader, buffer: Any) -> int | None:
+            while not select.select([reader._sock], [], [], 0.005)[0]:
+                if silences:
+                    silences.pop()
+                    raise TimeoutError("timed out")
+            return read(reader, buffer)
+
+        self._monkeypatch.setattr(self.sandbox.faults, "sleep", fall_silent)
+        self._monkeypatch.setattr(_DeadlineReader, "readinto", read_or_give_up)
 
     def heal(self) -> None:
         """Everything works again, and nobody's tokens are held against them."""
@@ -191,6 +209,12 @@ class Salon:
 def seconds_from_now(moment: datetime.datetime | None) -> float:
     assert moment is not None
     return (moment - timezone.now()).total_seconds()
+
+
+def is_in_seconds(seconds: float, moment: datetime.datetime | None, since: datetime.datetime) -> bool:
+    """Whether that was set to come in so many seconds, between `since` and now."""
+    assert moment is not None
+    return since <= moment - datetime.timedelta(seconds=seconds) <= timezone.now()
 
 
 def points(text: str | int) -> Decimal:

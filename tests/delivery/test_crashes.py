@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from django.db import DatabaseError, connection, connections
 
 from altegio_loyalty import delivery, services, signals
 from altegio_loyalty.models import Location, LoyaltyOperation
+from tests.chaos.clock import Clock
 from tests.delivery.crashing import (
     KILLED,
     AtStatement,
@@ -23,11 +23,11 @@ from tests.delivery.crashing import (
     kill_myself,
     on_connect_number,
     stop_myself,
-    wait_for,
     watching,
 )
 from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
 from tests.delivery.salon import CANCEL, WITHDRAWAL, Salon, Status, points
+from tests.waiting import wait_for
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -274,10 +274,17 @@ def test_killed_in_a_cancel__gives_back_once(salon: Salon) -> None:
 # Suspended past the lease, then going on
 
 
+def delivering(operation: LoyaltyOperation) -> None:
+    """By clocks that have gone on past the lease when the process goes on after a stop."""
+    clock = Clock()
+    signal.signal(signal.SIGCONT, lambda *_: setattr(clock, "passed", LEASE))
+    with clock.running():
+        delivery.deliver(operation.pk)
+
+
 def stopped_past_its_lease(salon: Salon, worker: Worker, operation: LoyaltyOperation) -> None:
-    """The lease ends while the worker sleeps, by the real clock; the others go on."""
-    time.sleep(1.1)
-    operation.refresh_from_db()
+    """The lease ends while the worker sleeps; the others go on."""
+    salon.age(operation, LEASE)
     assert operation.status == Status.SENDING
     salon.sweep(operation)
     assert operation.status != Status.SENDING
@@ -287,8 +294,8 @@ def stopped_past_its_lease(salon: Salon, worker: Worker, operation: LoyaltyOpera
 
 @pytest.fixture
 def patient(salon: Salon) -> Salon:
-    """Leases of a second, and calls that would wait longer than that."""
-    salon.configure(LEASE_SECONDS=1, READ_TIMEOUT=10, TOTAL_TIMEOUT=20)
+    """Its calls would wait longer than a lease."""
+    salon.configure(READ_TIMEOUT=200, TOTAL_TIMEOUT=200)
     return salon
 
 
@@ -296,10 +303,11 @@ def test_suspended_while_looking__sends_nothing_when_it_wakes(patient: Salon) ->
     """The mark fails: somebody else has the row."""
     visit = patient.visit()
     operation = patient.later(visit)
-    patient.sandbox.fail("hang", path="visit_details", times=1, seconds=0.2)
-    worker = Worker(lambda: delivery.deliver(operation.pk))
+    patient.sandbox.fail("hang", path="visit_details", times=1, seconds=200)
+    worker = Worker(lambda: delivering(operation))
     wait_for(lambda: patient.sandbox.requests)
     worker.send_signal(signal.SIGSTOP)
+    patient.sandbox.heal()
     stopped_past_its_lease(patient, worker, operation)
     patient.run_to_the_end(operation)
     assert patient.posts() == 1
@@ -313,7 +321,7 @@ def test_suspended_before_the_mark__sends_nothing_when_it_wakes(patient: Salon) 
     visit = patient.visit()
     operation = patient.later(visit)
     mark = at_sql("UPDATE", '"seen_before" =', act=stop_myself, without='"attempt_count"')
-    worker = Worker(lambda: delivery.deliver(operation.pk), mark)
+    worker = Worker(lambda: delivering(operation), mark)
     worker.wait_until_stopped()
     stopped_past_its_lease(patient, worker, operation)
     patient.run_to_the_end(operation)
@@ -331,13 +339,13 @@ def test_suspended_between_the_mark_and_the_first_byte__sends_nothing_when_it_wa
 
     def job() -> None:
         on_connect_number(2, stop_myself)
-        delivery.deliver(operation.pk)
+        delivering(operation)
 
     with RawServer(answer) as server:
-        patient.configure(LEASE_SECONDS=1, READ_TIMEOUT=10, TOTAL_TIMEOUT=20, API_URL=server.url)
+        patient.configure(API_URL=server.url)
         worker = Worker(job)
         worker.wait_until_stopped()
-        patient.configure(LEASE_SECONDS=1)
+        patient.configure()
         stopped_past_its_lease(patient, worker, operation)
         assert [method for method, _ in server.requests] == ["GET"]
     patient.age(operation, LONGEST_CALL)
@@ -350,10 +358,12 @@ def test_suspended_while_the_effect_takes_place__does_not_overwrite_when_it_wake
     """Its success comes too late to be recorded, and is recorded by the one who looked."""
     visit = patient.visit()
     operation = patient.later(visit)
-    patient.sandbox.fail("hang", path="apply_card", times=1, seconds=0.2)
-    worker = Worker(lambda: delivery.deliver(operation.pk))
+    patient.sandbox.fail("hang", path="apply_card", times=1, seconds=200)
+    worker = Worker(lambda: delivering(operation))
     wait_for(patient.posts)
     worker.send_signal(signal.SIGSTOP)
+    patient.sandbox.heal()
+    wait_for(lambda: patient.effects(WITHDRAWAL, visit))
     stopped_past_its_lease(patient, worker, operation)
     finished_at = operation.finished_at
     assert finished_at is not None

@@ -7,6 +7,7 @@ import pytest
 from altegio_loyalty.sandbox import FAULTS
 from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
 from tests.delivery.salon import KINDS, REFUSED, WITHDRAWAL, Salon, Status, points
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -49,8 +50,8 @@ def test_every_fault_has_its_expectation() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_fault_of_the_post__ends_with_one_effect_or_a_refusal(salon: Salon, kind: str, fault: str) -> None:
     """Whatever the POST meets, the end is one effect and a success, or no effect and a refusal."""
-    if fault in ("late_effect", "hang"):  # carried out after the connection was given up
-        salon.configure(SETTLE_SECONDS=0.6)
+    if comes_late := fault in ("late_effect", "hang"):  # carried out after the connection was given up
+        salon.configure(SETTLE_SECONDS=600)
     visit = salon.prepared(kind)
     salon.fail(fault, path=f"POST /api/v1/visit/loyalty/{kind}", times=1)
     operation = salon.ask(kind, visit)
@@ -62,6 +63,8 @@ def test_fault_of_the_post__ends_with_one_effect_or_a_refusal(salon: Salon, kind
     else:
         assert operation.status == (Status.PENDING if fault in LATER else Status.UNCONFIRMED)
         salon.heal()
+        if comes_late:
+            wait_for(lambda: salon.effects(kind, visit))
         salon.run_to_the_end(operation)
 
     expected = 0 if fault in REFUSALS else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import signal
 import threading
 import time
@@ -300,9 +301,11 @@ def test_message__is_not_held_up_by_a_sweep(salon: Salon) -> None:
 
 
 @pytest.fixture
-def crowd(altegio_sandbox: Any, settings: Any, transactional_db: None) -> Salon:
+def crowd(
+    altegio_sandbox: Any, settings: Any, monkeypatch: pytest.MonkeyPatch, transactional_db: None
+) -> Salon:
     """A salon whose sweeps work on four at a time, with ten that wait."""
-    salon = Salon(altegio_sandbox, settings)
+    salon = Salon(altegio_sandbox, settings, monkeypatch)
     salon.configure(SWEEP_THREADS=4)
     for _ in range(10):
         salon.later(amount=1)
@@ -341,12 +344,12 @@ def test_threads__work_at_the_same_time_each_with_a_connection_that_is_closed(
 @pytest.mark.django_db(transaction=True)
 def test_signal__ends_a_sweep_between_two_operations(crowd: Salon, monkeypatch: pytest.MonkeyPatch) -> None:
     """As Celery's soft time limit and Ctrl-C do: what is under way is finished, and nothing else begun."""
-    begun, finished = [], []
+    begun, finished, fourth = [], [], itertools.count(-3)
     running = Sweep(50)
 
     def strike_meanwhile(operation: LoyaltyOperation) -> None:
         begun.append(operation.pk)
-        if len(begun) == 4:
+        if not next(fourth):
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         while not running.report.stopped:
             time.sleep(0.01)

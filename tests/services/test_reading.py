@@ -10,15 +10,16 @@ from django.db import transaction
 from django.utils import timezone
 
 from altegio_loyalty import services
+from altegio_loyalty.client import Limits
 from altegio_loyalty.exceptions import TransactionOpen
 from altegio_loyalty.fields import Secret
+from altegio_loyalty.gateway import client_for
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.sandbox import FAULTS
 from tests.delivery.rawserver import EMPTY_VISIT, RawServer, answer_of
 from tests.delivery.salon import REFUSED, WITHDRAWAL, Salon, Status, points
 
 pytestmark = [pytest.mark.one_database, pytest.mark.django_db]
-READABLE = {"string_ids", "bare", "nul_text", "hang"}
 
 
 @pytest.mark.parametrize("fault", [*sorted(FAULTS), REFUSED])
@@ -45,6 +46,11 @@ def test_every_fault__is_a_value_that_says_so(salon: Salon, fault: str) -> None:
         assert not report.is_good
         assert found
     assert LoyaltyOperation.objects.count() == 0
+
+
+def test_a_call__has_the_limits_of_the_settings(salon: Salon) -> None:
+    salon.configure(CONNECT_TIMEOUT=1, READ_TIMEOUT=2, TOTAL_TIMEOUT=3, MAX_ANSWER_BYTES=4)
+    assert client_for(salon.location)._transport.limits == Limits(1, 2, 3, 4)
 
 
 def test_read_visit(salon: Salon) -> None:
