@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.models import LoyaltyOperation, RequestBudget
 from tests.browser.test_desk import open_list
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -150,16 +150,22 @@ def test_a_visit_that_can_be_read_in_a_moment_is_read_by_itself(desk: Any, log_i
 
 
 def form_of_waiting(desk: Any, page: Page, visits: list[Any]) -> Any:
-    """The form, whose first row shows what was known and is read anew in a moment; the second is not read yet."""
+    """The form, whose first row shows what was known and is read anew in a minute; the second is not read yet."""
+    page.clock.install()
     page.goto(desk.page_of(visits[0]))
     expect(page.locator("#altegio-live")).to_contain_text("200 points")
     desk.age()
     desk.sandbox.fail(
-        "rate_limited", path=f"details/{desk.salon.id}/{visits[0].record_id}", retry_after=3, times=1
+        "rate_limited", path=f"details/{desk.salon.id}/{visits[0].record_id}", retry_after=60, times=1
     )
     chosen = "&".join(f"visit={visit.id}" for visit in visits)
     page.goto(f"{desk.site_url}/admin/altegio_loyalty/visit/operate/apply_card_withdrawal/?{chosen}")
     return page.locator(".altegio-row").first
+
+
+def a_minute_goes_by(page: Page) -> None:
+    RequestBudget.objects.update(blocked_until=None)
+    page.clock.run_for(61_000)
 
 
 def test_a_row_that_is_read_anew_keeps_its_card_and_its_tick(desk: Any, log_in: Any) -> None:
@@ -174,6 +180,7 @@ def test_a_row_that_is_read_anew_keeps_its_card_and_its_tick(desk: Any, log_in: 
     row.get_by_role("checkbox").uncheck()
     assert row.get_attribute("data-wait")
     page.evaluate("document.activeElement.blur()")
+    a_minute_goes_by(page)
     expect(page.locator(".altegio-row[data-wait]")).to_have_count(0)
     expect(row.get_by_role("checkbox")).not_to_be_checked()
     assert row.get_by_role("combobox").input_value().startswith(f"{second.id}|")
@@ -230,6 +237,7 @@ def test_a_row_that_cannot_be_read_does_not_keep_the_others(desk: Any, log_in: A
 
     page.route("**/row/**", fail_first)
     form_of_waiting(desk, page, visits)
+    a_minute_goes_by(page)
     expect(page.locator("#altegio-count")).to_have_text("Visits to be done: 2.")
     expect(page.locator("#altegio-reading")).to_be_hidden()
     assert len(failed) == 2

@@ -162,10 +162,11 @@ def test_a_double_click_acts_once(desk: Any, log_in: Any) -> None:
     visit = desk.visit()
     page = log_in()
     open_visit(page)
-    desk.sandbox.fail("hang", path="apply_card_withdrawal", times=1, seconds=0.5)
+    desk.sandbox.fail("hang", path="apply_card_withdrawal", times=1, seconds=600)
     page.get_by_role("link", name=WITHDRAW).click()
     page.get_by_label("Points", exact=True).fill("60")
     page.get_by_role("button", name="Withdraw 60 points").dblclick()
+    desk.sandbox.heal()
     expect(verdict(page)).to_contain_text("Done: 60 points taken.")
     delivery.run_due()
     assert desk.taken(visit) == 60

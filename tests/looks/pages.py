@@ -52,6 +52,11 @@ def in_doubt(desk: Any) -> LoyaltyOperation:
     desk.sandbox.fail("cut_after", path="apply_card_withdrawal", times=1)
     operation = withdraw(desk, desk.visit())
     assert operation.status == "unconfirmed"
+    # Not whenever chance would have it, which may be in a moment.
+    LoyaltyOperation.objects.filter(pk=operation.pk).update(
+        next_attempt_at=timezone.now() + timedelta(minutes=10)
+    )
+    operation.refresh_from_db()
     return operation
 
 

@@ -123,7 +123,7 @@ def test_the_keys_are_named_where_they_work(desk: Any, manager: Any) -> None:
 
 def test_escape_leaves_no_page_while_something_is_sent(desk: Any, manager: Any) -> None:
     there = desk.visit()
-    desk.sandbox.fail("hang", path="apply_card_withdrawal", times=1, seconds=2)
+    desk.sandbox.fail("hang", path="apply_card_withdrawal", times=1, seconds=600)
     manager.goto(desk.page_of(there))
     manager.get_by_role("link", name="Withdraw").click()
     manager.wait_for_url("**/operate/**")
@@ -131,6 +131,7 @@ def test_escape_leaves_no_page_while_something_is_sent(desk: Any, manager: Any) 
     manager.keyboard.press("Enter")
     expect(manager.locator("form[aria-busy]")).to_have_count(1)
     manager.keyboard.press("Escape")
+    desk.sandbox.heal()
     expect(manager.locator("#altegio-verdicts")).to_contain_text("Done: 320 points taken.")
 
 
