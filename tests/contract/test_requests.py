@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from altegio_loyalty import exceptions, kinds
-from altegio_loyalty.client import AltegioClient, Credentials, Hidden, Order, Transport
+from altegio_loyalty.client import AltegioClient, Credentials, Hidden, Limits, Order, Transport
 from tests import reachable
 
 pytestmark = pytest.mark.contract
@@ -109,7 +109,7 @@ def answers(port: int) -> bool:
 
 @pytest.fixture
 def client(prism_url: str) -> Iterator[AltegioClient]:
-    transport = Transport(prism_url)
+    transport = Transport(prism_url, limits=Limits(60, 60, 120))
     yield AltegioClient(transport, Credentials("partner-token", "user-token"))
     transport.close()
 
@@ -180,6 +180,6 @@ def test_the_server__sees_a_mistake(
         f"{prism_url}/visit/loyalty/apply_card_withdrawal/4564/9223622",
         json=body,
         headers={**good, **headers},
-        timeout=10,
+        timeout=60,
     )
     assert answer.status_code == status, answer.text

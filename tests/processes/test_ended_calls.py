@@ -106,7 +106,15 @@ def web_server(salon: Salon, secrets: set[str], reports: Reports, tmp_path: Path
     pytest.importorskip("gunicorn")
     port = reachable.free_port()
     command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1"]
-    command += ["--timeout", str(LIMIT), "--worker-tmp-dir", str(tmp_path), "project.wsgi:application"]
+    # Preloaded, or a worker whose start took longer than the limit would be ended before it ever served.
+    command += [
+        "--preload",
+        "--timeout",
+        str(LIMIT),
+        "--worker-tmp-dir",
+        str(tmp_path),
+        "project.wsgi:application",
+    ]
     environment = {**environment_of(salon.settings.ALTEGIO_LOYALTY, "memory://", {}), "HOME": str(tmp_path)}
     with (tmp_path / "gunicorn.log").open("wb") as log:
         server = leash.start(command, cwd=reachable.REPOSITORY, env=environment, stdout=log, stderr=log)
