@@ -232,8 +232,8 @@ def test_the_page_of_an_operation_is_in_the_locations_time(boss: Client) -> None
     done = operation(location(1, "East", VLADIVOSTOK), moment, sent_at=moment, expires_at=moment)
     done.attempts.create(purpose="send", outcome="done", started_at=moment)
     shown = words(get(boss, "loyaltyoperation_change", done.pk))
-    # Asked, sent, worth trying until, finished; and in order: asked, and its attempt.
-    assert shown.count("09:30:00 Asia/Vladivostok") == 6
+    # Asked, sent, worth trying until, finished; and in order: asked, its attempt, and the signal of its ending.
+    assert shown.count("09:30:00 Asia/Vladivostok") == 7
     assert "a.m." not in shown
 
 
