@@ -16,8 +16,21 @@ from itertools import accumulate
 from operator import add, or_, sub
 from typing import Any, NamedTuple, Self
 
-from django.db import connections
-from django.db.models import Case, CharField, Count, DateField, DateTimeField, F, Max, Q, Sum, Value, When
+from django.db import connections, transaction
+from django.db.models import (
+    Case,
+    CharField,
+    Count,
+    DateField,
+    DateTimeField,
+    F,
+    FloatField,
+    Max,
+    Q,
+    Sum,
+    Value,
+    When,
+)
 from django.db.models.functions import Cast, Coalesce, Concat, StrIndex, Substr
 
 from altegio_loyalty import kinds
@@ -262,14 +275,14 @@ def made_of(rows: OperationQuerySet, by: str, period: Period, weekday: int | Non
 def groups(seen: Q, by: str, period: Period, most: int | None = None) -> dict[str, list[tuple[Any, ...]]]:
     """By currency, what `GROUPINGS[by]` tells apart: key, name, and the sums of the period and of the one before.
 
-    With `most`, at the end of each what neither is among the first so many nor waits to be added up, as one without a name.
-    All figures come from one statement; from others, before and after it, which keys are first, and how clients are called.
+    With `most`, only so many have a name, and at the end of each comes as one without a key what is neither among the first
+    so many, nor waits to be added up, nor in a currency with fewer in the period. All figures come from one statement; from
+    others, before and after it, which keys are first, and how clients are called.
     """
     grouping, places = GROUPINGS[by], {row.pk: row for row in period.locations}
     done = LoyaltyOperation.objects.filter(seen, _is_done(grouping.kinds), _DID, is_summed__in=[False])
     done = with_points(done.order_by().annotate(keyed=grouping.key_text), grouping.kinds)
     summed = GroupSum.objects.filter(seen, by=by, day__range=(period.before.first, period.last))
-    keys = set(done.values_list("keyed", flat=True)) | _first(summed, period, most) if most else set()
 
     def told(rows: Any, key: Any) -> Any:
         side = Case(When(day__gte=period.first, then=0), default=1)
@@ -280,9 +293,14 @@ def groups(seen: Q, by: str, period: Period, most: int | None = None) -> dict[st
         return sums.values_list("location_id", "keyed", "side", _NO_MOMENT, "named", *_SUMS)
 
     columns = ("location_id", "keyed", Value(0), grouping.moment, Cast("program_title", CharField()), *POINTS)
-    parts = [told(summed.exclude(key__in=keys), Value(None)), done.values_list(*columns)]
+    parts = [told(summed, F("key"))]
+    if most:
+        keys, few = _first(summed, period, most)
+        keys |= set(done.values_list("keyed", flat=True))
+        is_named = Q(key__in=keys) | Q(location__in=few)
+        parts = [told(summed.filter(is_named), F("key")), told(summed.exclude(is_named), Value(None))]
     # Texts as characters of the connection: see `outcomes`.
-    rows = told(summed.filter(key__in=keys) if most else summed, F("key")).union(*parts[not most :], all=True)
+    rows = parts[0].union(*parts[1:], done.values_list(*columns), all=True)
     found: defaultdict[tuple[str, str | None], list[Moved]] = defaultdict(lambda: [Moved(), Moved()])
     names: dict[str | None, str] = {}
     for pk, key, side, moment, name, *sums in rows:
@@ -294,24 +312,37 @@ def groups(seen: Q, by: str, period: Period, most: int | None = None) -> dict[st
             told_as = key if not (day and most) or key in keys else None
             found[places[pk].currency, told_as][bool(side or (day and day < period.first))] += _moved(sums)
             names[told_as] = max(name, names.get(told_as, "")) if by == "promotion" else ""
-    names |= _names_of_clients(seen, [key for key in names if key]) if by == "client" else {}
     lines: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
-    for (code, key), (now, before) in found.items():
-        lines[code].append((key, None if key is None else names[key], now, before))
-    for rows in lines.values():
-        rows.sort(key=lambda row: (row[1] is None, -row[2].taken, -row[2].apply_count, -row[3].taken, row[0]))
-    return lines
+    for (code, key), both in found.items():
+        lines[code].append((key, *both))
+    for told_of in lines.values():
+        told_of.sort(key=lambda row: (row[0] is None, *_rank(*row[1:]), row[0]))
+    if by == "client":
+        shown = [row[0] for told_of in lines.values() for row in told_of[:most] if row[0]]
+        names |= _names_of_clients(seen, shown)
+    return {
+        code: [(row[0], None if row[0] is None else names[row[0]], *row[1:]) for row in told_of]
+        for code, told_of in lines.items()
+    }
 
 
-def _first(summed: Any, period: Period, most: int) -> set[str]:
-    """The keys of each currency with most points in the period."""
-    now, found = Q(day__gte=period.first), set()
+def _rank(now: Moved, before: Moved) -> tuple[Any, ...]:
+    """As `_first` ranks, and behind it who moved points in the period before alone."""
+    return -now.taken, -now.apply_count, now == Moved(), -before.taken if now == Moved() else 0
+
+
+def _first(summed: Any, period: Period, most: int) -> tuple[set[str], list[int]]:
+    """The keys of each currency with most points in the period, and the locations of those that have fewer keys in it."""
+    # In floating point, and of the period alone, which is half of the work; no figure is made of it.
+    sums = {"points": Sum(Cast("taken", FloatField())), "count": Sum("apply_count")}
+    ranked = summed.filter(day__gte=period.first).values("key").annotate(**sums)
+    keys, few = set(), []
     for code in {row.currency for row in period.locations}:
-        there = summed.filter(location__in=[row.pk for row in period.locations if row.currency == code])
-        sums = {f"now_{name}": Sum(name, filter=now, default=0) for name in ("taken", "apply_count")}
-        ranked = there.values("key").annotate(**sums).order_by(*(f"-{name}" for name in sums), "key")
-        found.update(ranked.values_list("key", flat=True)[:most])
-    return found
+        places = [row.pk for row in period.locations if row.currency == code]
+        first = ranked.filter(location__in=places).order_by("-points", "-count", "key")[:most]
+        keys |= {row["key"] for row in first}
+        few += places if len(first) < most else []
+    return keys, few
 
 
 def _names_of_clients(seen: Q, keys: Sequence[str]) -> dict[str | None, str]:
@@ -333,6 +364,8 @@ def bills_by_location(seen: Q, period: Period) -> dict[int, tuple[Any, ...]]:
     # The ORM cannot group what is grouped already.
     figures = "COUNT(*), COUNT(total), SUM(total), SUM(CASE WHEN total > 0 THEN paid ELSE 0 END)"
     sql = f"SELECT location_id, {figures} FROM ({sql}) visits GROUP BY location_id"  # noqa: S608
-    with connections[visits.db].cursor() as cursor:
+    with transaction.atomic(using=visits.db), connections[visits.db].cursor() as cursor:
+        if cursor.db.vendor == "postgresql":
+            cursor.execute("SET LOCAL jit = off")  # compiling it takes as long as running it
         cursor.execute(sql, parameters)
         return {pk: (count, known, *_moved(sums)[:2]) for pk, count, known, *sums in cursor.fetchall()}

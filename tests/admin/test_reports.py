@@ -442,6 +442,21 @@ def test_what_is_added_up__counts_as_before(
     assert LoyaltyOperation.objects.filter(is_summed=False, status=Status.SUCCEEDED).count() == 0
 
 
+@pytest.mark.parametrize(
+    ("most", "names"), [(3, ["first", "second", "earlier"]), (2, ["first", "second", "all others"])]
+)
+def test_who_moved_points_before_alone__has_a_row_where_the_period_has_fewer(
+    few: Salons, manager: Client, monkeypatch: pytest.MonkeyPatch, most: int, names: list[str]
+) -> None:
+    monkeypatch.setattr(retention, "SUMMED_AT_ONCE", 1)
+    monkeypatch.setattr(reports, "MOST_ROWS", most)
+    for amount, (login, day) in enumerate((("earlier", 10), ("second", 25), ("first", 25)), 1):
+        moved = {"applied_amount": amount, "requested_by_login": login, "visit": few.visits[0]}
+        few.add(**in_march(day, **moved))
+        retention.add_up()
+    assert [line.name for line in rows_of(look(manager, "person"))] == names
+
+
 def test_a_renamed_promotion_or_client__has_one_row_and_one_name(
     few: Salons, manager: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
