@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import itertools
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -20,8 +20,8 @@ def test_a_scale_has_round_steps(largest: float, step: float) -> None:
 
 @pytest.mark.parametrize(("up", "down"), [(0, 0), (0, 5), (5, 0), (0.01, 1_000_000)])
 def test_a_chart_stays_within_its_height(up: float, down: float) -> None:
-    days = [charts.Day(datetime.date(2026, 1, 1), up, down, "words")]
-    svg = ET.fromstring(charts.day_chart(days, name="n", title="<t>", description="&d"))
+    bars = [charts.Bar(up, "words"), charts.Bar(-down, "words", "given-back")]
+    svg = ET.fromstring(charts.chart([("1 Jan", bars)], name="n", title="<t>", description="&d"))
     height = float(svg.get("height", "0"))
     for bar in svg.iter("rect"):
         top, tall = float(bar.get("y", "-1")), float(bar.get("height", "-1"))
@@ -29,9 +29,22 @@ def test_a_chart_stays_within_its_height(up: float, down: float) -> None:
     assert svg.findtext("title") == "<t>"
 
 
+def test_bars_side_by_side__do_not_overlap_and_the_scale_says_what_is_less_than_nothing() -> None:
+    bars = [charts.Bar(5, "then", "given-back", 0.1, 0.38), charts.Bar(-5, "now", begin=0.52, width=0.38)]
+    svg = ET.fromstring(
+        charts.chart([("Mon", bars)] * 2, name="n", title="t", description="d", is_signed=True)
+    )
+    places = [
+        tuple(float(bar.get(name, "").rstrip("%")) for name in ("x", "width")) for bar in svg.iter("rect")
+    ]
+    assert [x + width < further for (x, width), (further, _width) in itertools.pairwise(places)] == [True] * 3
+    labels = [text.text for text in svg.iter("text")]
+    assert (labels[0], labels[-3:]) == ("6", ["-6", "Mon", "Mon"])
+
+
 def test_nothing_at_all_can_be_drawn() -> None:
     for svg in (
-        charts.day_chart([], name="n", title="t", description="d"),
+        charts.chart([], name="n", title="t", description="d"),
         charts.spark([]),
         charts.share_bar(0, 0),
     ):

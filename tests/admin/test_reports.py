@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -574,3 +575,54 @@ def test_the_log__says_which_figure_it_is_narrowed_to(few: Salons, manager: Clie
     query: dict[str, Any] = {"by": "person", "of": "maria", **DAYS, "currency": "EUR"}
     page = text_of(manager.get(reverse(LIST), query))
     assert "03/20/2026 – 04/14/2026, Person, maria, EUR" in page
+
+
+def charts_of(response: Any) -> list[tuple[str, list[str], str]]:
+    """Of each chart its title, what its bars say, and what is said beside it."""
+    drawn = [part for part in response.context["parts"] if part.get("chart")]
+    found = [(ET.fromstring(part["chart"]), part["said"]) for part in drawn]
+    return [
+        (svg.findtext("title") or "", [bar.findtext("title") or "" for bar in svg.iter("rect")], said)
+        for svg, said in found
+    ]
+
+
+def paid(salons: Salons, day: int, amount: int | None) -> None:
+    salons.add(**in_march(day, visit=salons.visits[0], applied_amount=amount))
+
+
+def test_by_weekday__a_chart_says_on_which_most_was_paid(few: Salons, manager: Client) -> None:
+    paid(few, 23, 1500)
+    paid(few, 25, 400)
+    paid(few, 16, 1000)
+    (title, bars, said), *others = charts_of(look(manager, "weekday"))
+    monday = "Monday – 1,500, before 1,000 (+50.0 %)"
+    assert (title, others) == ("Points taken less those given back, USD", [])
+    assert bars == [monday, monday, "Wednesday – 400, before 0 (–)"]
+    assert said == f"The most: {monday}."
+
+
+@pytest.mark.parametrize("amount", [1500, None], ids=["as much", "nobody knows how much"])
+def test_by_weekday__no_day_is_called_the_highest_where_none_is(
+    few: Salons, manager: Client, amount: int | None
+) -> None:
+    paid(few, 23, 1500)
+    paid(few, 25, amount)
+    assert [said for *_chart, said in charts_of(look(manager, "weekday"))] == [""]
+
+
+def test_by_month__a_chart_says_how_the_latest_compares(few: Salons, manager: Client) -> None:
+    paid(few, 25, 800)
+    paid(few, 2, 200)
+    response = look(manager, "month", since="2026-03-01", until="2026-03-26")
+    march = "March 2026, days 1 to 26 – 1,000, before 0 (–)"
+    assert charts_of(response) == [
+        ("Points taken less those given back, USD", [march], f"The latest: {march}.")
+    ]
+    assert "<desc" in text_of(response)
+
+
+@pytest.mark.parametrize("by", [name for name in REPORTS if name not in ("weekday", "month")])
+def test_what_has_no_order_in_time__has_no_chart(few: Salons, manager: Client, by: str) -> None:
+    paid(few, 25, 800)
+    assert charts_of(look(manager, by)) == []

@@ -4,33 +4,33 @@ Nothing here needs a script or a style attribute, which a site's Content-Securit
 classes. Widths are shares and heights are pixels, so a chart fits any width and its letters keep their size.
 """
 
-import datetime
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from django.template.loader import render_to_string
-from django.utils.formats import date_format, number_format
+from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-#: Heights in pixels: of the bars of a day chart, of the air above them, and of the dates below.
+#: Heights in pixels: of the bars of a chart, of the air above them, and of the labels below.
 PLOT, ABOVE, BELOW = 190, 18, 24
 SPARK_HEIGHT = 24
-MOST_DATES = 8
+MOST_LABELS = 8
 #: What is there at all is also seen.
 SMALLEST_SHARE = 0.01
 
 
 @dataclass(frozen=True)
-class Day:
-    """One day of a chart: what goes up from the line, what goes down, and how both read in words."""
+class Bar:
+    """From the line up, or down where it is below 0, in this part of its slot; and how it reads in words."""
 
-    day: datetime.date
-    up: float
-    down: float
+    amount: float
     words: str
+    look: str = "taken"
+    begin: float = 0.12
+    width: float = 0.76
 
 
 def step_for(largest: float, lines: int = 4) -> float:
@@ -45,34 +45,50 @@ def _share(part: float) -> str:
     return f"{part * 100:.3f}".rstrip("0").rstrip(".") + "%"
 
 
-def day_chart(days: Sequence[Day], *, name: str, title: str, description: str) -> SafeString:
-    """Bars up and down from a line, one pair for each day. `name` makes the ids of its title and description unique."""
-    up, down = max((day.up for day in days), default=0), max((day.down for day in days), default=0)
+def chart(
+    slots: Sequence[tuple[str, Sequence[Bar]]],
+    *,
+    name: str,
+    title: str,
+    description: str,
+    is_signed: bool = False,
+) -> SafeString:
+    """Bars up and down from a line, in slots with a label below. `name` makes the ids of title and description unique.
+
+    What is down is less than nothing only where the scale is signed.
+    """
+    amounts = [bar.amount for _label, bars in slots for bar in bars]
+    up, down = max([*amounts, 0]), -min([*amounts, 0])
     step = step_for(max(up, down))
     above, below = max(math.ceil(up / step), 1), math.ceil(down / step)
-    pixels, width = PLOT / (above + below) / step, 1 / max(len(days), 1)
+    pixels, width = PLOT / (above + below) / step, 1 / max(len(slots), 1)
     zero = ABOVE + above * step * pixels
-    scale = ((abs(number) * step, zero - number * step * pixels) for number in range(above, -below - 1, -1))
-    bars = (
-        (_share((number + 0.12) * width), f"{top:.1f}", f"{tall:.1f}", is_back, day.words)
-        for number, day in enumerate(days)
-        for top, tall, is_back in (
-            (zero - day.up * pixels, day.up * pixels, False),
-            (zero, day.down * pixels, True),
-        )
-        if tall
-    )
-    named = list(enumerate(days))[:: max(math.ceil(len(days) / MOST_DATES), 1)]
+    marks = [(number if is_signed else abs(number), number) for number in range(above, -below - 1, -1)]
+    scale = ((said * step, zero - number * step * pixels) for said, number in marks)
     context = {
         "name": name,
         "title": title,
         "description": description,
         "height": PLOT + ABOVE + BELOW,
         "scale": [(f"{y:.1f}", f"{y - 3:.1f}", _in_short(amount)) for amount, y in scale],
-        "bars": bars,
-        "width": _share(0.76 * width),
+        "bars": [
+            {
+                "x": _share((number + bar.begin) * width),
+                "width": _share(bar.width * width),
+                "y": f"{zero - max(bar.amount, 0) * pixels:.1f}",
+                "height": f"{abs(bar.amount) * pixels:.1f}",
+                "look": bar.look,
+                "words": bar.words,
+            }
+            for number, (_label, bars) in enumerate(slots)
+            for bar in bars
+            if bar.amount
+        ],
         "zero": f"{zero:.1f}",
-        "dates": [(_share((number + 0.5) * width), date_format(day.day, "j M")) for number, day in named],
+        "labels": [
+            (_share((number + 0.5) * width), slots[number][0])
+            for number in range(0, len(slots), max(math.ceil(len(slots) / MOST_LABELS), 1))
+        ],
     }
     return render_to_string("admin/altegio_loyalty/overview/chart.html", context)
 

@@ -12,7 +12,7 @@ from typing import Any
 from django import forms
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.http import HttpResponse, HttpResponseBase
-from django.utils.dates import WEEKDAYS
+from django.utils.dates import WEEKDAYS, WEEKDAYS_ABBR
 from django.utils.formats import date_format, number_format
 from django.utils.text import capfirst
 
@@ -115,9 +115,31 @@ class Line:
         return f"{about}{'+' if now > before else '−'}{number_format(round(share, 1), decimal_pos=1)} %"
 
     @property
+    def bars(self) -> list[charts.Bar]:
+        before = charts.Bar(float(self.before.net), self.in_words, "given-back", 0.1, 0.38)
+        return [before, charts.Bar(float(self.now.net), self.in_words, begin=0.52, width=0.38)]
+
+    @property
+    def in_words(self) -> str:
+        words = {"name": self.name, "now": _net(self.now), "before": _net(self.before), "change": self.change}
+        return _("%(name)s – %(now)s, before %(before)s (%(change)s)") % words
+
+    @property
     def share_of_bills(self) -> str:
         *_counts, total, paid = self.bills
         return f"{number_format(round(paid / total * 100, 1), decimal_pos=1)} %" if total else ""
+
+
+def _net(moved: Moved) -> str:
+    about = "≈ " if moved.unknown_count else ""
+    return f"{about}{tables.grouped(moved.net)}" if moved.is_known else _("not known")
+
+
+def _highest(lines: Sequence[Line]) -> Line | None:
+    """The one line that is above all others; None where none is, or where not all is known."""
+    most = max(line.now.net for line in lines)
+    found = [line for line in lines if line.now.net == most]
+    return found[0] if len(found) == 1 and not any(line.now.unknown_count for line in lines) else None
 
 
 def months_of(period: Period) -> list[tuple[Period, Period]]:
@@ -238,15 +260,39 @@ class ReportsPage(OverviewPage):
         kinds = PROMOTIONS if self.form.report == "promotion" else MOVING
         return url(periods[0]), *(url(periods[0], kind) for kind in kinds), url(periods[1])
 
+    def chart(self, number: int, currency: str, lines: list[Line]) -> dict[str, Any]:
+        """Weekdays or months beside the days before, as a picture and in words; nothing for what has no order in time."""
+        labels = dict(enumerate(WEEKDAYS_ABBR.values(), 1))
+        if self.form.report == "month":
+            labels = {
+                n: date_format(now.first, "M Y") for n, (now, _before) in enumerate(months_of(self.period))
+            }
+        elif self.form.report != "weekday":
+            return {}
+        found, title = {line.key: line for line in lines}, _("Points taken less those given back")
+        slots = [(str(label), found[key].bars if key in found else ()) for key, label in labels.items()]
+        if self.form.report == "month":
+            first, answer = found.get(max(labels)), _("The latest: %(line)s.")
+        else:
+            first, answer = _highest(lines), _("The most: %(line)s.")
+        said = answer % {"line": first.in_words} if first else ""
+        words = {
+            "name": f"altegio-report-{number}",
+            "title": f"{title}, {currency}" if currency else title,
+            "description": "; ".join(line.in_words for line in lines),
+        }
+        return {"chart": charts.chart(slots, is_signed=True, **words), "said": said}
+
     def show(self) -> HttpResponse:
         report, query = self.form.report, {**self.chosen_days, "location": self.location_id}
         choices = self.form.fields["by"].choices  # type: ignore[attr-defined]
         only = next((row.currency for row in self.locations.values() if row.currency), "")
         parts = []
-        for currency, lines in self.lines(MOST_ROWS).items():
+        for number, (currency, lines) in enumerate(self.lines(MOST_ROWS).items()):
             total = _total(lines, _("Total"), self._urls(currency, (self.period, self.period.before)))
             rows = [(line, charts.share_bar(float(line.now.taken), float(total.now.taken))) for line in lines]
-            parts.append({"currency": currency or only, "rows": rows, "total": total})
+            part = {"currency": currency or only, "rows": rows, "total": total}
+            parts.append({**part, **self.chart(number, currency or only, lines)})
         context = {
             "title": _("Reports"),
             **self.choice(),

@@ -81,12 +81,18 @@ class Shown:
                 {"day": date_format(day, "D j N Y"), "is_empty": moved == Moved(), **amounts_of(moved)}
                 for day, moved in points.by_day.items()
             ]
-            days = [
-                charts.Day(day, float(moved.taken), float(moved.given_back), words % row)
+            slots = [
+                (
+                    date_format(day, "j M"),
+                    [
+                        charts.Bar(float(moved.taken), words % row),
+                        charts.Bar(-float(moved.given_back), words % row, "given-back"),
+                    ],
+                )
                 for (day, moved), row in zip(points.by_day.items(), rows, strict=True)
             ]
-            chart = charts.day_chart(
-                days,
+            chart = charts.chart(
+                slots,
                 name=f"altegio-days-{number}",
                 title=f"{title}, {currency}" if currency else title,
                 description=text % {**total, "period": period},
