@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -7,10 +8,19 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
+from django.utils import timezone
 
 from tests.delivery.conftest import salon
 
 __all__ = ["salon", "sign_in"]
+
+
+@pytest.fixture
+def time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read stays fresh, and no limit of seconds ends what a page does, however slow the machine is."""
+    now, steady = timezone.now(), time.monotonic()
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: steady)
 
 
 @pytest.fixture

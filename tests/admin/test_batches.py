@@ -83,6 +83,7 @@ def test_the_same_promotion_for_ten_visits_is_one_post(salon: Salon, receptionis
     assert "10 of 10 finished: 10 done." in text_of(receptionist.get(batch_url()))
 
 
+@pytest.mark.usefixtures("time_stands_still")
 def test_the_page_is_there_before_altegio_is_asked_for_all(salon: Salon, receptionist: Client) -> None:
     """No more visits are read than a person can wait for; the rest is read by the script, row by row."""
     visits = several(salon, 25)
@@ -212,6 +213,7 @@ def test_a_batch_waits_where_there_is_no_worker(salon: Salon, receptionist: Clie
     assert "Continue" in text_of(receptionist.get(batch_url()))
 
 
+@pytest.mark.usefixtures("time_stands_still")
 def test_continue_without_a_script_does_the_rest(salon: Salon, receptionist: Client) -> None:
     receptionist.post(form_of(PROMOTION), filled(salon, several(salon, 4)))
     page = receptionist.post(batch_url("_step"), follow=True)

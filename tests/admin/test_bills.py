@@ -54,6 +54,7 @@ def fetched(visit: Visit) -> Visit:
     return bills.noting(Visit.objects.select_related("location")).get(pk=visit.pk)
 
 
+@pytest.mark.usefixtures("time_stands_still")
 def test_reload_within_seconds__reads_nothing(salon: Salon, visit: Visit, desk: Client) -> None:
     """Neither of the page nor of the form, whoever it is, whichever process answers."""
     first = desk.get(page(visit)).content.decode()
@@ -171,6 +172,7 @@ def test_other_client__sees_no_cards_of_the_one_before(salon: Salon, visit: Visi
     assert read_for_screen(fetched(visit))[1].cards == ()
 
 
+@pytest.mark.usefixtures("time_stands_still")
 def test_visit_of_nobody__is_read_once_too(salon: Salon, visit: Visit, desk: Client) -> None:
     there = salon.ledger.add_visit(salon.location.pk, None)
     nobodys = Visit.objects.create(id=there.id, location=salon.location, record_id=there.record_ids[0])
@@ -180,6 +182,7 @@ def test_visit_of_nobody__is_read_once_too(salon: Salon, visit: Visit, desk: Cli
     assert reads(salon) == before
 
 
+@pytest.mark.usefixtures("time_stands_still")
 def test_what_was_shown__comes_back_as_it_was(salon: Salon, visit: Visit) -> None:
     salon.ledger.withdraw(salon.ledger.books.visits[visit.pk], salon.card, 70)
     first, again = (read_for_screen(fetched(visit)) for _ in range(2))

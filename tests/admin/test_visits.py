@@ -571,6 +571,7 @@ def test_numbers_can_be_typed_although_altegio_can_be_read(salon: Salon, recepti
 
 
 @pytest.mark.parametrize("what", ["page", "form"])
+@pytest.mark.usefixtures("time_stands_still")
 def test_the_page_costs_the_same_however_long_its_history_is(
     salon: Salon, receptionist: Client, settings: Any, django_assert_max_num_queries: Any, what: str
 ) -> None:
@@ -789,6 +790,7 @@ def aged(visit: Visit) -> str:
     return json.dumps(kept)
 
 
+@pytest.mark.usefixtures("time_stands_still")
 def test_a_withdrawal_from_the_list_costs_four_requests(salon: Salon, receptionist: Client) -> None:
     """Two to read visit and cards; the form goes by them; look and call; the result goes by the call's own answer."""
     visit = salon.visit()
