@@ -30,6 +30,14 @@ TODAY = NOW.date()
 READABLE = {"string_ids", "bare", "nul_text"}
 
 
+@pytest.fixture(autouse=True)
+def today(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anew for each test: a run may go on past midnight."""
+    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    monkeypatch.setitem(globals(), "NOW", now)
+    monkeypatch.setitem(globals(), "TODAY", now.date())
+
+
 def record(number: int, **changes: Any) -> dict[str, Any]:
     """An appointment as Altegio lists it, with the visit of the same number and 1000."""
     return {
@@ -77,8 +85,8 @@ def one_page(*rows: Any) -> Pages:
     return lambda page: list(rows) if page == 1 else []
 
 
-def read(salon: Salon, day: datetime.date = TODAY) -> services.DayReading:
-    return services.read_day(salon.location, day)
+def read(salon: Salon, day: datetime.date | None = None) -> services.DayReading:
+    return services.read_day(salon.location, day or TODAY)
 
 
 def test_a_day_is_in_the_table_after_it_was_read(salon: Salon) -> None:
