@@ -354,7 +354,7 @@ def overview(desk: Any, page: Any) -> None:
 @_page
 def reports(desk: Any, page: Any) -> None:
     some_history(desk)
-    go(desk, page, "loyaltyoperation/overview/reports/")
+    go(desk, page, "loyaltyoperation/overview/reports/?by=weekday")
     expect(page.locator(".altegio-figures")).to_be_visible()
 
 
