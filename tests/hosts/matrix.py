@@ -102,6 +102,10 @@ class Person(AbstractBaseUser, PermissionsMixin):
     objects = People()
     USERNAME_FIELD = "email"
 """
+#: The second is as the first: a copy of its options as well.
+TWO_DATABASES = """DATABASES["people"] = {**DATABASES["default"], "NAME": BASE_DIR / "people.sqlite3"}
+DATABASE_ROUTERS = ["router.Router"]
+"""
 ROUTER = """
 APART = ("auth", "contenttypes", "admin", "sessions", "altegio_loyalty")
 
@@ -300,14 +304,12 @@ HOSTS = (
     ),
     Host(
         "the app in a second database, with the users",
-        settings='DATABASES["people"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "people.sqlite3"}\n'
-        'DATABASE_ROUTERS = ["router.Router"]\n',
+        settings=TWO_DATABASES,
         files={"router.py": ROUTER},
     ),
     Host(
         "the app in a second database, without them",
-        settings='DATABASES["people"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "people.sqlite3"}\n'
-        'DATABASE_ROUTERS = ["router.Router"]\n',
+        settings=TWO_DATABASES,
         files={"router.py": ROUTER.replace('"auth", ', "")},
         warnings=("altegio_loyalty.E004",),
         only=("check",),
