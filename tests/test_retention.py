@@ -264,9 +264,9 @@ def test_added_up__is_read_behind_the_lock(here: Location) -> None:
 
 def test_location_newer_than_the_page__is_left_out(here: Location) -> None:
     add(here, Status.SUCCEEDED, at=timezone.now(), applied_amount=Decimal(5))
-    period = Period.of_days(30)
-    assert statistics.groups(Q(), "person", period) == {}
-    assert len(statistics.groups(Q(), "person", replace(period, locations=[here]))[here.currency]) == 1
+    period = Period.of_days(30, [here])
+    assert statistics.groups(Q(), "person", replace(period, locations=[])) == {}
+    assert len(statistics.groups(Q(), "person", period)[here.currency]) == 1
 
 
 def test_old_visit__goes_with_all_its_operations_and_attempts(here: Location) -> None:
