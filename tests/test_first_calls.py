@@ -13,6 +13,7 @@ from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -20,6 +21,7 @@ from django.utils import timezone
 
 from altegio_loyalty import services
 from altegio_loyalty.models import Location, LoyaltyOperation
+from altegio_loyalty.moments import today
 from altegio_loyalty.redaction import MASK, without_people
 from tests.delivery.conftest import salon
 from tests.delivery.salon import CANCEL, REFUSED, WITHDRAWAL, Salon, Status
@@ -120,6 +122,18 @@ def test_reading__of_bare_answers__says_so(salon: Salon, run: Run) -> None:
     salon.visit()
     salon.sandbox.envelope = False
     assert "location bare" in run()
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Niue"])
+def test_reading__of_the_last_days__ends_with_the_locations_own_today(
+    salon: Salon, run: Run, zone: str
+) -> None:
+    salon.location.time_zone = zone
+    salon.location.save()
+    before = today(ZoneInfo(zone))
+    run()
+    call = next(line["call"] for line in run.lines if line["name"] == "records")
+    assert any(f"end_date={day}&" in call for day in {before, today(ZoneInfo(zone))})
 
 
 def test_reading__without_any_visit__asks_what_is_left(salon: Salon, run: Run) -> None:

@@ -11,13 +11,13 @@ from urllib.parse import urlencode
 
 from django.core.management.base import OutputWrapper
 from django.template.loader import render_to_string
-from django.utils import timezone
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.client.types import Malformed, sum_of, to_id, to_known
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.gateway import Line
 from altegio_loyalty.models import Location, LoyaltyOperation
+from altegio_loyalty.moments import today
 from altegio_loyalty.redaction import MASK, redact, without_people
 
 Row = Mapping[str, Any]
@@ -83,8 +83,8 @@ class FirstCalls:
 
     def make_all(self, visit_id: int, record_id: int) -> None:
         """Each read once; about a visit of the last days that has a client where none is named."""
-        pk, today = self.location.pk, timezone.localdate()
-        first, last = str(today - datetime.timedelta(7)), str(today)
+        pk, last_day = self.location.pk, today(self.location.zone)
+        first, last = str(last_day - datetime.timedelta(7)), str(last_day)
         place = self.get("location", f"/company/{pk}", my=1)
         self.get("rights", f"/user/permissions/{pk}")
         records = self.get("records", f"/records/{pk}", start_date=first, end_date=last, page=1, count=50)
