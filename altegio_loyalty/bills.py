@@ -68,8 +68,8 @@ def _figures(details: VisitDetails, read_at: datetime.datetime) -> dict[str, Any
 
 
 def storable(amount: Decimal | None) -> Decimal | None:
-    """The amount, or nothing where it is not known, or larger than a column holds."""
-    return amount if amount is not None and amount <= LARGEST_AMOUNT else None
+    """The amount, or nothing where it is not known, or beyond what a column holds."""
+    return amount if amount is not None and abs(amount) <= LARGEST_AMOUNT else None
 
 
 def noting(visits: QuerySet[Visit]) -> QuerySet[Visit]:

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from altegio_loyalty import delivery, services
-from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.sandbox import answers
 from tests.delivery.rewritten import Rewritten
 from tests.delivery.salon import (
@@ -251,3 +251,12 @@ def test_answer_with_an_unjudged_row__is_kept_with_the_attempt(salon: Salon, sho
     salon.withdraw(visit)
     (attempt,) = LoyaltyOperation.objects.get().attempts.all()
     assert (attempt.http_status, '"status_id"' in attempt.answer) == (200, True)
+
+
+def test_prices_below_what_a_column_holds__take_neither_the_result_nor_the_visit_along(
+    salon: Salon, shown: Rewritten
+) -> None:
+    visit = salon.prepared(CANCEL)
+    shown.visit = {"items": [{"item_title": "Haircut", "cost": -9999999999.99}] * 2}
+    assert salon.ask(CANCEL, visit).status == Status.SUCCEEDED
+    assert Visit.objects.get(pk=visit.id).total_amount is None
