@@ -99,9 +99,9 @@ def explained_since_its_call(operation: LoyaltyOperation) -> Decimal | None:
 
 
 def is_anothers(operation: LoyaltyOperation, shown: Decimal) -> bool:
-    """Whether others made the visit as this one wants it after its unanswered call; what is `shown` beyond is this one's."""
+    """Whether others made the visit as this one wants it after its unanswered call; points `shown` beyond are this one's."""
     explained = explained_since_its_call(operation)
-    return explained is not None and (not operation.traits.is_apply or shown <= explained)
+    return explained is not None and (not operation.traits.takes_amount or shown <= explained)
 
 
 def odds(there: Decimal, explained: Decimal) -> str:

@@ -263,6 +263,18 @@ def test_retry_of_one_given_up__does_not_claim_what_another_did_since(salon: Sal
     assert len(salon.effects(kind, visit)) == 1
 
 
+def test_retry_of_one_given_up__claims_no_promotion_of_another_that_takes_more_off_since(salon: Salon) -> None:
+    """The bill grew, and with it what the promotion takes off: that is no second promotion."""
+    visit = salon.visit()
+    salon.fail("cut_before", path="apply_discount_program", times=1)
+    given_up = services.settle_operation(salon.ask(PROMOTION, visit), happened=False, reason="Not there.")
+    salon.ask(PROMOTION, visit)
+    visit.rows[0].amount += 5
+    services.retry_operation(given_up)
+    salon.run_to_the_end(given_up)
+    assert (given_up.status, given_up.ending) == (Status.REJECTED, Ending.ALREADY_THERE)
+
+
 def test_retry_of_one_given_up__claims_what_came_late_beyond_another(salon: Salon) -> None:
     """The second one's points are the second one's; what stands there besides is the late effect of the first."""
     visit = salon.visit()
