@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -473,6 +474,19 @@ def test_what_changed_since_the_page_was_shown_is_decided_on_as_it_is_now(boss: 
     LoyaltyOperation.objects.update(status=Status.SUCCEEDED, open_key=None, next_attempt_at=None)
     assert said(press(boss, "did_not_happen", operation, reason="x")) == ["1 skipped: it is already done."]
     assert fresh(operation).status == Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("decision", ["happened", "did_not_happen"])
+def test_a_word_about_a_call_says_nothing_of_one_that_was_made_since(
+    boss: Client, log: Log, decision: str
+) -> None:
+    operation = log.add(Status.UNCONFIRMED, attempt_count=1)
+    page = press(boss, decision, operation).content.decode()
+    shown = dict(re.findall(r'name="(attempts-\d+)" value="([^"]*)"', page))
+    LoyaltyOperation.objects.update(attempt_count=2, fence=3)
+    told = said(press(boss, decision, operation, reason="I looked.", **shown))
+    assert told == ["1 skipped: it changed meanwhile, look at it again."]
+    assert fresh(operation).status == Status.UNCONFIRMED
 
 
 def test_a_row_that_left_the_filtered_list_meanwhile_is_counted_all_the_same(boss: Client, log: Log) -> None:

@@ -112,9 +112,12 @@ class DecisionPage(Page):
         if missing := len(set(ids)) - len(operations):
             tally[False, _("it is not here any more")] = missing
         for operation in operations:
-            # As the page that asked showed it: what is odd since, nobody has seen.
+            # As the page that asked showed it: what is odd since, or was sent once more, nobody has seen.
             operation.discrepancy = self.request.POST.get(f"seen-{operation.pk}", operation.discrepancy)
-            if decision.is_allowed(self.request.user, operation.kind):
+            count = str(operation.attempt_count)
+            if self.request.POST.get(f"attempts-{operation.pk}", count) != count:
+                tally[False, decision.why_not(operation) or _("it changed meanwhile, look at it again")] += 1
+            elif decision.is_allowed(self.request.user, operation.kind):
                 tally[carry_out(self, decision, operation, reason)] += 1
             else:
                 tally[False, _("you may not decide about this kind of operation")] += 1
