@@ -215,8 +215,7 @@ class LoyaltyOperation(models.Model):
     @property
     def is_due(self) -> bool:
         """Whether it can be taken a step further now; one being sent when its lease is over: its worker has died."""
-        next_at, now = self.next_attempt_at, timezone.now()
-        is_time = is_over(next_at, now) if self.status == Status.SENDING else next_at and next_at <= now
+        is_time = is_over(self.next_attempt_at, timezone.now())
         return bool(kinds.is_known(self.kind) and self.is_open and is_time and self.location.is_working)
 
     @property

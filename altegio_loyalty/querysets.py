@@ -11,6 +11,7 @@ from django.db.models import Case, Count, Exists, F, Max, OuterRef, Q, When, Win
 from django.db.models.functions import Coalesce, RowNumber
 
 from altegio_loyalty import kinds
+from altegio_loyalty.client.transport import LONGEST_RETRY_AFTER
 from altegio_loyalty.conf import get_settings
 from altegio_loyalty.states import OPEN, CallOutcome, Ending, Purpose, Status
 
@@ -35,13 +36,19 @@ ATTENTION = Case(
 _CLOCKS_APART = timedelta(minutes=10)
 
 
-def is_over(lease_ends: datetime | None, now: datetime) -> bool:
-    """Whether a lease has run out, or ends later than any can: then whoever wrote it went by a clock that was wrong."""
-    return lease_ends is not None and not now < lease_ends <= _latest_end(now)
+def is_over(wait_ends: datetime | None, now: datetime) -> bool:
+    """Whether a lease or a wait is over, or ends later than any can: whoever wrote it went by a clock that was wrong."""
+    return wait_ends is not None and not now < wait_ends <= _latest_end(now)
+
+
+def _is_over(now: datetime) -> Q:
+    return Q(next_attempt_at__lte=now) | Q(next_attempt_at__gt=_latest_end(now))
 
 
 def _latest_end(now: datetime) -> datetime:
-    return now + timedelta(seconds=get_settings().LEASE_SECONDS) + _CLOCKS_APART
+    settings = get_settings()
+    waits = settings.LEASE_SECONDS, settings.RETRY_DELAY_MAX, settings.SETTLE_SECONDS + settings.TOTAL_TIMEOUT
+    return now + timedelta(seconds=max(LONGEST_RETRY_AFTER, *waits)) + _CLOCKS_APART
 
 
 def by_zone(locations: Iterable[Any]) -> dict[tzinfo | None, list[int]]:
@@ -67,9 +74,9 @@ class OperationQuerySet(models.QuerySet[Any]):
         return self.filter(status__in=OPEN)
 
     def due(self, now: datetime) -> Self:
-        """What can be worked on now: its time has come, its location's tokens work, and this release knows what it is."""
+        """What can be worked on now: its wait `is_over`, its location's tokens work, and this release knows what it is."""
         waiting = (Status.PENDING, Status.UNCONFIRMED)
-        return self.filter(_KNOWN, WORKS, next_attempt_at__lte=now, status__in=waiting)
+        return self.filter(_KNOWN, WORKS, _is_over(now), status__in=waiting)
 
     def in_turn(self) -> Any:
         """Their numbers: one of each location in turn; there singles before those of a batch, and the oldest first."""
@@ -79,9 +86,8 @@ class OperationQuerySet(models.QuerySet[Any]):
         return ordered.order_by("turn", "in_batch", "next_attempt_at", "pk").values_list("pk", flat=True)
 
     def lease_ran_out(self, now: datetime) -> Self:
-        """Claimed by a worker that did not report in time; see `is_over`."""
-        is_out = Q(next_attempt_at__lte=now) | Q(next_attempt_at__gt=_latest_end(now))
-        return self.filter(_KNOWN, is_out, status=Status.SENDING)
+        """Claimed by a worker that did not report in time."""
+        return self.filter(_KNOWN, _is_over(now), status=Status.SENDING)
 
     def running_out(self, now: datetime) -> Self:
         """What nobody tried in time, and what of a location that does not work has less than half of its time left."""

@@ -204,10 +204,18 @@ def still_in_doubt(
     if isinstance(error, exceptions.Unauthorized):
         return {**columns, "next_attempt_at": now}  # the location is paused; due as soon as it goes on
     regular = _after(now, policy.backoff(operation.lookup_count, retry_rules(), error))
-    settles = operation.settles_at
+    columns["unanswered_at"], settles = _unanswered(operation, now)
     must_wait = error is not None and (error.retry_after or isinstance(error, exceptions.RateLimited))
     is_sooner = settles > now and not must_wait
     return {**columns, "next_attempt_at": min(regular, settles) if is_sooner else regular}
+
+
+def _unanswered(operation: LoyaltyOperation, now: Moment) -> tuple[Moment | None, Moment]:
+    """Since when it is without an answer, and when it settles; from now on where a clock that was wrong wrote the end."""
+    since, latest = operation.unanswered_at, _after(now, get_settings().TOTAL_TIMEOUT)
+    if since is None or since <= latest:
+        return since, operation.settles_at
+    return latest, _after(latest, get_settings().SETTLE_SECONDS)
 
 
 def is_settled(operation: LoyaltyOperation, now: Moment) -> bool:
@@ -233,7 +241,7 @@ def retried(operation: LoyaltyOperation, now: Moment) -> Columns:
 def _first_possible(operation: LoyaltyOperation, now: Moment) -> Moment:
     if operation.status == Status.UNCONFIRMED or operation.unanswered_at is None:
         return now
-    return max(now, operation.settles_at)
+    return max(now, _unanswered(operation, now)[1])
 
 
 def stopped(operation: LoyaltyOperation, now: Moment) -> Columns:
@@ -243,7 +251,9 @@ def stopped(operation: LoyaltyOperation, now: Moment) -> Columns:
 
 def _still_holding(operation: LoyaltyOperation, now: Moment, columns: Columns) -> Columns:
     """With visit and card taken until a late effect is ruled out."""
-    return columns if is_settled(operation, now) else {**columns, "open_key": operation.open_key}
+    if is_settled(operation, now):
+        return columns
+    return {**columns, "open_key": operation.open_key, "unanswered_at": _unanswered(operation, now)[0]}
 
 
 def stopping(operation: LoyaltyOperation, now: Moment) -> Columns:

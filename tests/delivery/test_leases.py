@@ -296,6 +296,31 @@ def test_lease_that_ends_later_than_any_can__can_be_decided_by_a_person(salon: S
     assert operation.status == Status.SUCCEEDED
 
 
+@pytest.mark.parametrize(("fault", "path"), [("status_500", "details"), ("cut_before", "apply_card")])
+def test_wait_that_ends_later_than_any_can__is_over(salon: Salon, fault: str, path: str) -> None:
+    """Written by a clock that was a year ahead; the time to settle counts from then on when that is seen."""
+    visit = salon.visit()
+    salon.fail(fault, path=path, times=1)
+    operation = salon.withdraw(visit)
+    salon.age(operation, -365 * 24 * 3600)
+    assert operation.is_due
+    salon.sweep(operation)
+    salon.age(operation, 30)
+    salon.run_to_the_end(operation)
+    assert (operation.status, len(salon.effects(WITHDRAWAL, visit))) == (Status.SUCCEEDED, 1)
+
+
+def test_call_that_ended_a_year_ahead__does_not_hold_the_card_for_a_year(salon: Salon) -> None:
+    salon.configure(SETTLE_SECONDS=3600)
+    salon.fail("cut_before", path="apply_card", times=1)
+    operation = salon.withdraw()
+    salon.age(operation, -365 * 24 * 3600)
+    services.settle_operation(operation, happened=False, reason="Altegio's screen shows nothing.")
+    assert 0 < seconds_from_now(operation.holds_card_until) <= 3625
+    services.retry_operation(operation)
+    assert 0 < seconds_from_now(operation.next_attempt_at) <= 3625
+
+
 def test_lease_of_a_machine_whose_clock_is_minutes_ahead__still_runs(salon: Salon) -> None:
     operation = salon.later()
     claimed(operation)
