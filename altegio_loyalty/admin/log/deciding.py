@@ -111,21 +111,22 @@ class DecisionPage(Page):
         tally: Counter[tuple[bool, str]] = Counter()
         if missing := len(set(ids)) - len(operations):
             tally[False, _("it is not here any more")] = missing
-        for operation in operations:
-            # As the page that asked showed it: what is odd since, or was sent once more, nobody has seen.
-            operation.discrepancy = self.request.POST.get(f"seen-{operation.pk}", operation.discrepancy)
-            count = str(operation.attempt_count)
-            if self.request.POST.get(f"attempts-{operation.pk}", count) != count:
-                tally[False, decision.why_not(operation) or _("it changed meanwhile, look at it again")] += 1
-            elif decision.is_allowed(self.request.user, operation.kind):
-                tally[carry_out(self, decision, operation, reason)] += 1
-            else:
-                tally[False, _("you may not decide about this kind of operation")] += 1
+        tally.update(self._carry_out(decision, operation, reason) for operation in operations)
         if ids:
             tell(self.request, tally)
         else:
             messages.error(self.request, _("Nothing was chosen, so nothing was done."))
         return None
+
+    def _carry_out(self, decision: Decision, operation: LoyaltyOperation, reason: str) -> tuple[bool, str]:
+        if not decision.is_allowed(self.request.user, operation.kind):
+            return False, _("you may not decide about this kind of operation")
+        # As the page that asked showed it: what is odd since, or was sent once more, nobody has seen.
+        operation.discrepancy = self.request.POST.get(f"seen-{operation.pk}", operation.discrepancy)
+        count = str(operation.attempt_count)
+        if self.request.POST.get(f"attempts-{operation.pk}", count) != count:
+            return False, decision.why_not(operation) or _("it changed meanwhile, look at it again")
+        return carry_out(self, decision, operation, reason)
 
     def _ask_which(self, decision: Decision, rows: list[Row]) -> HttpResponse:
         """What a retry of these would do. Those whose client has most likely left are not chosen beforehand."""
