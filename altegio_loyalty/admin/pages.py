@@ -21,11 +21,17 @@ from django.views.decorators.http import require_GET, require_POST
 from altegio_loyalty.access import is_bound
 from altegio_loyalty.client.types import LARGEST_ID
 from altegio_loyalty.exceptions import TransactionOpen
-from altegio_loyalty.texts import gettext as _
+from altegio_loyalty.texts import gettext_lazy
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 FOLDER = "admin/altegio_loyalty"
+
+#: Why nothing is asked of Altegio there.
+TRANSACTION = gettext_lazy(
+    "Nothing was sent: this site keeps a database transaction open around the page, as a middleware such as "
+    "django-reversion's does. Whoever runs the site must exempt the addresses of this app from it."
+)
 
 
 def outside_transactions(view: View) -> View:
@@ -62,13 +68,9 @@ class Page:
 
     def tell_transaction(self) -> HttpResponse:
         """What stands against a call, where a middleware of the site keeps its transaction open around all pages."""
-        text = _(
-            "Nothing was sent: this site keeps a database transaction open around the page, as a middleware such as "
-            "django-reversion's does. Whoever runs the site must exempt the addresses of this app from it."
-        )
         if self.wants_json:
-            return JsonResponse({"error": text, "stop": True})
-        messages.error(self.request, text)
+            return JsonResponse({"error": str(TRANSACTION), "stop": True})
+        messages.error(self.request, str(TRANSACTION))
         return HttpResponseRedirect(self.address(f"{self.admin.opts.model_name}_changelist"))
 
     @property

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from altegio_loyalty.models import Location
+from altegio_loyalty.models import Location, Visit
 from altegio_loyalty.moments import today
 from tests.delivery.salon import Salon
 
@@ -62,3 +62,18 @@ def test_transaction_around_the_page__is_told_to_its_script(salon: Salon, staff:
     told = staff.post(url, data, headers={"Accept": "application/json"}).json()
     assert CAUSE in told["error"]
     assert told["stop"] is True
+
+
+@pytest.mark.parametrize("name", ["visit_change", "visit_operate"])
+def test_transaction_around_a_page_that_reads__shows_what_is_known_and_the_cause(
+    salon: Salon, staff: Any, name: str
+) -> None:
+    there, kind = salon.visit(), "apply_card_withdrawal"
+    row = {"location": salon.location, "record_id": there.record_ids[0], "client_name": "Jane Doe"}
+    Visit.objects.create(id=there.id, **row)
+    args = [there.id] if name == "visit_change" else [kind]
+    page = staff.get(reverse(f"admin:altegio_loyalty_{name}", args=args), {"visit": there.id, "read": 1})
+    assert page.status_code == 200
+    assert "Jane Doe" in (shown := page.content.decode())
+    assert shown.count(CAUSE) == 1
+    assert salon.sandbox.requests == []

@@ -8,6 +8,7 @@ import datetime
 import hashlib
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any
 
@@ -25,7 +26,7 @@ from altegio_loyalty.admin.decisions import DECISIONS, carry_out
 from altegio_loyalty.admin.desk.offers import OFFERS, Bill, CardOffers, Offers
 from altegio_loyalty.admin.kinds import TABLE, why_nothing
 from altegio_loyalty.admin.locations import currency_shown
-from altegio_loyalty.admin.pages import FOLDER, Page, as_id
+from altegio_loyalty.admin.pages import FOLDER, TRANSACTION, Page, as_id
 from altegio_loyalty.models import LoyaltyOperation, Visit
 from altegio_loyalty.moments import as_local
 from altegio_loyalty.services.reading import known_for_screen, read_for_screen
@@ -91,7 +92,10 @@ class VisitState:
         details, cards, is_fresh = known_for_screen(self.visit, within)
         if "read" not in self.page.request.GET and not (must_know and details.details is None):
             return details, cards, is_fresh
-        details, cards = read_for_screen(self.visit, by=self.page.request.user)
+        try:
+            details, cards = read_for_screen(self.visit, by=self.page.request.user)
+        except exceptions.TransactionOpen:
+            return replace(details, error=str(TRANSACTION)), replace(cards, error=str(TRANSACTION)), False
         # What a newer release's kind explains, nobody here can say.
         if details.details and not details.error and all(kinds.is_known(row.kind) for row in self.operations):
             services.judge_reading(self.visit.pk, details.details, self.operations, details.read_at)
