@@ -108,7 +108,7 @@ class LocationForm(forms.ModelForm):  # type: ignore[type-arg]
 @admin.register(Location)
 class LocationAdmin(pages.Screens):
     form = LocationForm
-    list_display = ("title", "id", "is_active", "health")
+    list_display = ("title", "number", "is_active", "health")
     list_filter = ("is_active",)
     search_fields = ("title", "=id")
     search_help_text = gettext_lazy("Title or location number")
@@ -138,6 +138,8 @@ class LocationAdmin(pages.Screens):
             return _("paused since %(time)s: %(reason)s") % figures
         return _("refused since %(time)s: %(reason)s") % figures
 
+    #: An id has no marks of thousands.
+    number = column(Location._meta.pk.verbose_name, lambda row: str(row.pk), ordering="pk")
     #: What a person sees who may not change the tokens.
     stored_tokens = column(
         gettext_lazy("tokens"),
@@ -145,10 +147,10 @@ class LocationAdmin(pages.Screens):
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Location | None = None) -> tuple[str, ...]:
-        return ("id", "health", "stored_tokens") if obj else ()
+        return ("number", "health", "stored_tokens") if obj else ()
 
     def get_fieldsets(self, request: HttpRequest, obj: Location | None = None) -> Any:
-        facts = (None, {"fields": ("title", "id", "is_active", "time_zone", "currency")})
+        facts = (None, {"fields": ("title", "number" if obj else "id", "is_active", "time_zone", "currency")})
         text = _("Tokens are kept encrypted. They can be replaced here, but never read.")
         tokens = {"fields": TOKENS, "description": text}
         if obj is None:

@@ -462,6 +462,16 @@ def test_the_list_asks_for_a_reason_too_and_says_which_rows_it_will_skip(boss: C
     assert said(answer) == ["1 is closed as done, 1 skipped: it is already done."]
 
 
+@pytest.mark.parametrize("name", ["loyaltyoperation_change", "location_change", "location_changelist"])
+def test_an_id_has_no_marks_of_thousands(sign_in: SIGNED_IN, log: Log, settings: Any, name: str) -> None:
+    settings.USE_THOUSAND_SEPARATOR = True
+    done = log.add(Status.SUCCEEDED, id=4564, record_id=4564, card_id=4564, program_id=4564)
+    args = [done.pk] if name.endswith("_change") else []
+    html = sign_in("*").get(reverse(f"admin:altegio_loyalty_{name}", args=args)).content.decode()
+    assert "4564" in html
+    assert "4,564" not in html
+
+
 def test_a_decision_on_nothing_in_doubt_asks_nothing(boss: Client, log: Log) -> None:
     answer = press(boss, "happened", log.add(Status.PENDING))
     assert answer.status_code == 302

@@ -38,7 +38,7 @@ _WITHOUT_LINKS = {"visit_link": "visit_name", "place_link": "place_name"}
 #: The sections of an operation's page, with their lines.
 SECTIONS: tuple[tuple[Any, tuple[tuple[str, ...], ...]], ...] = (
     (None, (
-        ("kind_name", "asked", "applied"), ("visit_link", "location"), ("record_id", "card_id", "program_id"),
+        ("kind_name", "asked", "applied"), ("visit_link", "location"), ("record", "card", "program"),
         ("requested_by_login", "created"), ("cancels_link",), ("cancelled_by_links",),
     )),
     (gettext_lazy("Delivery"), (
@@ -52,6 +52,12 @@ def _exact(name: str) -> Callable[[Any, Any], Any]:
     """A moment of the operation as its timeline shows moments."""
     heading: Any = LoyaltyOperation._meta.get_field(name)
     return column(heading.verbose_name, lambda row: exact_time(getattr(row, name), row.location))
+
+
+def _number(name: str) -> Callable[[Any, Any], Any]:
+    """An id, which has no marks of thousands."""
+    heading: Any = LoyaltyOperation._meta.get_field(name)
+    return column(heading.verbose_name, lambda row: str(getattr(row, name) or ""))
 
 
 class NewestAttempts(BaseInlineFormSet):  # type: ignore[type-arg]
@@ -175,6 +181,7 @@ class LoyaltyOperationAdmin(pages.ReadOnly, pages.Screens):
     asked = column(gettext_lazy("asked"), asked_of)
     visit_name = column(gettext_lazy("visit"), lambda row: str(row.visit))
     created, sent, unanswered, expires, finished = map(_exact, _MOMENTS)
+    record, card, program = map(_number, ("record_id", "card_id", "program_id"))
     last_failure = column(gettext_lazy("last error"), lambda row: in_words(row.last_error))
 
     @admin.display(description=gettext_lazy("applied"))
