@@ -263,7 +263,9 @@ def test_retry_of_one_given_up__does_not_claim_what_another_did_since(salon: Sal
     assert len(salon.effects(kind, visit)) == 1
 
 
-def test_retry_of_one_given_up__claims_no_promotion_of_another_that_takes_more_off_since(salon: Salon) -> None:
+def test_retry_of_one_given_up__claims_no_promotion_of_another_that_takes_more_off_since(
+    salon: Salon,
+) -> None:
     """The bill grew, and with it what the promotion takes off: that is no second promotion."""
     visit = salon.visit()
     salon.fail("cut_before", path="apply_discount_program", times=1)
