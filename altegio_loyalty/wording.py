@@ -124,7 +124,10 @@ def sentence_of(operation: Told) -> str:
 def _succeeded(operation: Told) -> str:
     is_word = operation.ending == Ending.DECIDED_HAPPENED
     text = _("Done: a person confirmed that it happened.") if is_word else _DONE[operation.kind](operation)
-    if operation.undone_at is None:
+    kept = Reason.read(operation.discrepancy)
+    if kept and kept.code == reasons.STILL_SHOWN:
+        return _("Altegio accepted the cancel, but the visit still showed what was to be taken back.")
+    if operation.undone_at is None or operation.applied_amount == 0:
         return text
     since = date_format(as_local(operation.undone_at, operation.location.zone), "j E H:i")
     return _("%(sentence)s It is no longer on the visit since %(time)s.") % {"sentence": text, "time": since}
@@ -137,19 +140,18 @@ def _withdrawn(operation: Told) -> str:
     if taken == asked:
         text = _("Done: %(taken)s points taken.")
     elif taken == 0:
-        text = _("Nothing was taken (0 of %(asked)s points): the card is empty, or nothing is left to pay.")
+        text = _("Nothing was taken (0 of %(asked)s points): the card was empty, or nothing was left to pay.")
     elif taken < asked:
         text = _("Less than asked: %(taken)s of %(asked)s points taken.")
     else:
-        text = _(
-            "The visit shows more than was asked: %(taken)s points instead of %(asked)s. A person must look."
-        )
-    return text % {"taken": points(taken), "asked": points(asked)}
+        text = _("The visit showed more than was asked: %(taken)s points instead of %(asked)s.")
+    more = _("A person must look.") if taken > asked and operation.is_flagged else ""
+    return f"{text} {more}".strip() % {"taken": points(taken), "asked": points(asked)}
 
 
 def _given_back(operation: Told) -> str:
     if operation.ending == Ending.NOTHING_TO_CANCEL:
-        return _("Nothing to cancel: the visit shows no points taken from this card.")
+        return _("Nothing to cancel: the visit showed no points taken from this card.")
     if operation.returned_amount is None:
         return _("Done: the points are back on the card.")
     return _("Done: %(returned)s points given back.") % {"returned": points(operation.returned_amount)}
@@ -159,23 +161,23 @@ def _promotion_applied(operation: Told) -> str:
     if operation.applied_amount is None:
         return _("Done: the promotion is applied.")
     if operation.applied_amount == 0:
-        return _("Nothing was taken off: Altegio accepted the promotion, but it does not reduce this bill.")
+        return _("Nothing was taken off: Altegio accepted the promotion, but it did not reduce the bill.")
     taken = points(operation.applied_amount)
     return _("Done: the promotion is applied, %(taken)s off the bill.") % {"taken": taken}
 
 
 def _promotion_cancelled(operation: Told) -> str:
     if operation.ending == Ending.NOTHING_TO_CANCEL:
-        return _("Nothing to take back: the visit does not show this promotion.")
+        return _("Nothing to take back: the visit did not show this promotion.")
     return _("Done: the promotion is taken back.")
 
 
 def _rejected(operation: Told) -> str:
     text = _("Refused by Altegio, nothing was changed: %(reason)s")
     if operation.ending == Ending.ALREADY_THERE:
-        text = _("Not done again: the visit already shows this promotion.")
+        text = _("Not done again: the visit already showed this promotion.")
         if operation.traits.moves_points:
-            text = _("Not done again: the visit already shows %(there)s points taken from this card.")
+            text = _("Not done again: the visit already showed %(there)s points taken from this card.")
     return text % {"reason": _why(operation.last_error), "there": points(operation.seen_before)}
 
 

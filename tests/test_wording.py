@@ -91,13 +91,32 @@ def test_every_state_of_every_kind_has_a_sentence(kind: str, status: str, langua
         ("100", "30", ["Less than asked", "30 of 100"]),
         ("100", "99.99", ["Less than asked", "99.99 of 100"]),
         ("100", "0", ["Nothing was taken", "0 of 100"]),
-        ("100", "150", ["more than was asked", "150", "100", "person"]),
+        ("100", "150", ["showed more than was asked", "150", "100"]),
     ],
 )
 def test_what_was_taken_is_told_truthfully(asked: str, taken: str, texts: list[str]) -> None:
     sentence = operation(amount=Decimal(asked), applied_amount=Decimal(taken)).sentence
     for text in texts:
         assert text in sentence
+
+
+def test_only_what_nobody_has_closed_asks_for_a_person() -> None:
+    columns = {"applied_amount": Decimal(150), "discrepancy": "More than the log explains."}
+    assert operation(**columns).sentence.endswith("A person must look.")
+    assert "person" not in operation(**columns, closed_at=NOW).sentence
+
+
+@pytest.mark.parametrize("kind", [CANCEL, DEMOTE])
+def test_a_cancel_whose_effect_the_answer_did_not_show_is_not_called_done(kind: str) -> None:
+    odd = '{"code": "still_shown", "there": "30"}'
+    sentence = operation(kind, returned_amount=Decimal(0), discrepancy=odd).sentence
+    assert "still showed" in sentence
+    assert "Done" not in sentence
+
+
+def test_a_promotion_that_took_nothing_off_is_not_said_to_be_gone() -> None:
+    assert "no longer" in operation(PROMOTE, applied_amount=Decimal(1), undone_at=NOW).sentence
+    assert "no longer" not in operation(PROMOTE, applied_amount=Decimal(0), undone_at=NOW).sentence
 
 
 def test_a_success_without_figures_claims_none() -> None:
@@ -120,9 +139,9 @@ def test_a_success_without_figures_claims_none() -> None:
             APPLY,
             "rejected",
             {"ending": "already_there", "seen_before": Decimal(40)},
-            "already shows 40 points",
+            "already showed 40 points",
         ),
-        (PROMOTE, "rejected", {"ending": "already_there"}, "already shows this promotion"),
+        (PROMOTE, "rejected", {"ending": "already_there"}, "already showed this promotion"),
         (
             APPLY,
             "rejected",
@@ -313,7 +332,7 @@ WHEN_SAID: dict[str, Callable[[LoyaltyOperation], Any]] = {
     "Done: 100 points taken.": lambda row: _took(row, 100, 100),
     "Less than asked": lambda row: _took(row, 1, 99),
     "Nothing was taken (0 of": lambda row: _took(row, 0, 0),
-    "The visit shows more than was asked": lambda row: _took(row, 101, 10**9),
+    "The visit showed more than was asked": lambda row: _took(row, 101, 10**9),
     "does not show how many points were taken": lambda row: (
         row.status == "succeeded" and row.kind == APPLY and not row.ending and row.applied_amount is None
     ),
@@ -331,7 +350,9 @@ WHEN_SAID: dict[str, Callable[[LoyaltyOperation], Any]] = {
     "a person confirmed that it did not happen": lambda row: row.ending == "decided_did_not_happen",
     "Its call may still arrive": lambda row: row.holds_card_until is not None,
     "Stopped before it took effect": lambda row: row.status == "abandoned",
-    "It is no longer on the visit since": lambda row: row.status == "succeeded" and row.undone_at is not None,
+    "It is no longer on the visit since": lambda row: (
+        row.status == "succeeded" and row.undone_at is not None and row.applied_amount != 0
+    ),
 }
 
 

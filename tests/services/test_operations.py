@@ -279,7 +279,7 @@ def test_already_there__is_rejected_and_nothing_is_sent(salon: Salon, kind: str)
         salon.ledger.apply_program(visit, salon.card, salon.program)
     operation = salon.ask(kind, visit)
     assert (operation.status, operation.ending) == (Status.REJECTED, Ending.ALREADY_THERE)
-    assert "already shows" in operation.sentence
+    assert "already showed" in operation.sentence
     assert kind == PROMOTION or "40" in operation.sentence
     assert operation.discrepancy
     assert salon.posts() == 0
