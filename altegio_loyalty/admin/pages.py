@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest, PermissionDenied
 from django.core.paginator import Paginator
 from django.db import connections, transaction
@@ -21,7 +22,7 @@ from django.views.decorators.http import require_GET, require_POST
 from altegio_loyalty.access import is_bound
 from altegio_loyalty.client.types import LARGEST_ID
 from altegio_loyalty.exceptions import TransactionOpen
-from altegio_loyalty.texts import gettext_lazy
+from altegio_loyalty.texts import gettext as _, gettext_lazy
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -158,8 +159,22 @@ class Screens(admin.ModelAdmin):  # type: ignore[type-arg]
         decorated: Callable[..., Any] = respond
         for decorator in decorators:
             decorated = decorator(decorated)
+        site = self.admin_site
+        asked = site.admin_view(decorated)
+
+        @wraps(asked)
+        def sign_in_first(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
+            # From the login Django would lead back to an address that takes nothing but a form.
+            if require_POST not in decorators or request.method != "POST" or site.has_permission(request):
+                return asked(request, **arguments)
+            messages.warning(
+                request, _("You were signed out, so nothing was done. Sign in, then click once more.")
+            )
+            login = reverse("admin:login", current_app=site.name)
+            return redirect_to_login(self.address(f"{self.opts.model_name}_changelist"), login)
+
         name = f"altegio_loyalty_{self.opts.model_name}_{name}"
-        return path(route, self.admin_site.admin_view(decorated), name=name)
+        return path(route, sign_in_first, name=name)
 
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
         # Only newer Djangos know several places of actions.

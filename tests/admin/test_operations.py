@@ -462,6 +462,17 @@ def test_the_list_asks_for_a_reason_too_and_says_which_rows_it_will_skip(boss: C
     assert said(answer) == ["1 is closed as done, 1 skipped: it is already done."]
 
 
+def test_who_was_signed_out_at_the_click__is_told_so_and_comes_to_the_list(log: Log) -> None:
+    """And not to an empty page that takes nothing but a form."""
+    get_user_model().objects.create_superuser("boss", password="x")
+    browser, operation = Client(), log.add(Status.UNCONFIRMED)
+    login = press(browser, "happened", operation, reason="I looked.")
+    assert "You were signed out, so nothing was done." in browser.get(login.url).content.decode()
+    there = browser.post(login.url, {"username": "boss", "password": "x"}, follow=True)
+    assert there.redirect_chain == [(reverse(LIST), 302)]
+    assert fresh(operation).status == Status.UNCONFIRMED
+
+
 @pytest.mark.parametrize("name", ["loyaltyoperation_change", "location_change", "location_changelist"])
 def test_an_id_has_no_marks_of_thousands(sign_in: SIGNED_IN, log: Log, settings: Any, name: str) -> None:
     settings.USE_THOUSAND_SEPARATOR = True
