@@ -101,7 +101,7 @@ def test_what_was_taken_is_told_truthfully(asked: str, taken: str, texts: list[s
 
 
 def test_only_what_nobody_has_closed_asks_for_a_person() -> None:
-    columns = {"applied_amount": Decimal(150), "discrepancy": "More than the log explains."}
+    columns: dict[str, Any] = {"applied_amount": Decimal(150), "discrepancy": "More than the log explains."}
     assert operation(**columns).sentence.endswith("A person must look.")
     assert "person" not in operation(**columns, closed_at=NOW).sentence
 
