@@ -301,7 +301,8 @@ class _Evening:
             return int(visit.record_id)
         with contextlib.suppress(Malformed, StopIteration):
             return next(filter(None, (to_id(row.get("item_record_id")) for row in rows)))
-        return next((record.id for record in self._ask(lambda client: client.visit(visit_id))), 0)
+        records = self._ask(lambda client: client.visit(visit_id))
+        return next((record.id for record in records if not record.is_deleted), 0)
 
     def _keep(self, books: BooksOfDay, visit_id: int, found: list[BooksItem]) -> None:
         """Open and renew the items of what is at odds, and close the others of the visit."""

@@ -184,7 +184,8 @@ def find_client(visit: Visit, *, by: Person | None = None) -> str:
     ours = [record for record in records if record.location_id in (0, visit.location_id)]
     if not ours:
         return _("Altegio names no client for this visit.")
-    record = next((record for record in ours if record.client_id), ours[0])
+    # A deleted appointment may have been somebody else's.
+    record = min(ours, key=lambda one: (one.is_deleted, not one.client_id))
     if record.client_id != (visit.client_id or 0):
         visit.client_id = record.client_id or None
         visit.client_name = clean(record.client_name, 200)

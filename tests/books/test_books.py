@@ -19,6 +19,7 @@ from altegio_loyalty import books, services, signals, tasks, throttle
 from altegio_loyalty.delivery.drift import close_agreed
 from altegio_loyalty.models import BooksItem, BooksOfDay, Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import today
+from altegio_loyalty.sandbox import answers
 from tests.delivery.salon import CANCEL, PROMOTION, WITHDRAWAL, Salon, points
 
 pytestmark = pytest.mark.django_db
@@ -144,6 +145,24 @@ def test_withdrawal_on_a_visit_that_the_site_never_saw__is_told_too(salon: Salon
     salon.ledger.withdraw(visit, salon.card, 25)
     [item] = compare().open_items
     assert (item.visit_id, item.by_altegio) == (visit.id, points(25))
+
+
+def test_visit_that_the_site_never_saw__is_read_by_an_appointment_that_is_not_deleted(
+    salon: Salon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    salon.withdraw()
+    a_day_goes_by()
+    visit = salon.visit(lines=[("Shampoo", "20", "product")])  # whose rows name no appointment
+    salon.ledger.withdraw(visit, salon.card, 20)
+    real = answers.visit
+
+    def with_a_deleted_one(*arguments: Any) -> Any:
+        [living] = (shown := real(*arguments))["records"]
+        return {**shown, "records": [{**living, "id": 1, "deleted": True}, living]}
+
+    monkeypatch.setattr(answers, "visit", with_a_deleted_one)
+    [item] = compare().open_items
+    assert (item.visit_id, item.by_altegio) == (visit.id, points(20))
 
 
 def test_item__closes_by_itself_when_both_sides_agree(salon: Salon) -> None:

@@ -150,6 +150,14 @@ def test_connection_test__where_the_rights_may_not_be_read_is_no(salon: Salon) -
     assert not Location.objects.get().is_paused
 
 
+@pytest.mark.parametrize("said", [None, "", "?", 2, [], {}])
+def test_right_that_altegio_does_not_say__is_not_told_to_be_missing(salon: Salon, said: Any) -> None:
+    for also, is_good in ((said, None), (True, True), ("0", False)):
+        loyalty = {"loyalty_access": said, "has_loyalty_access": also}
+        report = report_of(salon, user=answer_of({"success": True, "data": {"loyalty": loyalty}}))
+        assert [check.is_good for check in report.checks] == [True, is_good]
+
+
 @pytest.mark.parametrize("answer", [answer_of({}, 500), answer_of({}, 404), answer_of(b"<html>", 403)])
 def test_connection_test__that_cannot_prove_the_user_token_does_not_say_yes(
     salon: Salon, answer: bytes
@@ -422,11 +430,14 @@ def test_a_read_inside_a_transaction__is_refused(salon: Salon) -> None:
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-def test_client_of_another_location__is_not_the_visits(salon: Salon, is_first: bool) -> None:
+@pytest.mark.parametrize("changes", [{"company_id": 1}, {"deleted": True}])
+def test_client_of_another_location_or_of_a_deleted_appointment__is_not_the_visits(
+    salon: Salon, changes: dict[str, Any], is_first: bool
+) -> None:
     """A visit may hold appointments of several locations of a chain, each with a client of its own."""
     visit = salon.visit()
     row = Visit.objects.create(pk=visit.id, location=salon.location, record_id=visit.record_ids[0])
-    foreign = {"id": 1, "company_id": salon.location.pk + 1, "visit_id": visit.id}
+    foreign = {"id": 1, "company_id": salon.location.pk, "visit_id": visit.id, **changes}
     foreign["client"] = {"id": 66, "name": "Bob", "phone": "+1"}
     ours = {"id": 2, "company_id": salon.location.pk, "visit_id": visit.id}
     ours["client"] = {"id": 5, "name": "Jane", "phone": "+2"}

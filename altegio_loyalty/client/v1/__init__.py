@@ -176,7 +176,8 @@ class AltegioClient:
 
         def loyalty_access(body: object) -> bool | None:
             rights = to_object(to_object(body).get("loyalty"))
-            known = [rights[name] for name in ("loyalty_access", "has_loyalty_access") if name in rights]
+            said = [rights.get(name) for name in ("loyalty_access", "has_loyalty_access")]
+            known = [flag for flag in said if flag in (True, False, "0", "1", "true", "false")]
             return types.to_flag(known[0]) if known else None
 
         return self._get(f"/user/permissions/{location_id}", loyalty_access)[1]
