@@ -85,8 +85,10 @@ class DayReading:
             self.skipped_count += answer.unreadable_count
             self._is_whole = self._is_whole and not answer.unreadable_count
             self.keep(answer.records, asked_at)
-        # A server may give shorter pages than it was asked for, so a short one alone says nothing.
-        is_whole = 0 < self.total_count <= self.row_count and answer.row_count < PAGE_SIZE
+        # A server may give shorter pages than it was asked for, so a short one alone says nothing. Nor does the number
+        # beside a full or a round one, which may be the most that it gives, and the number be that of its rows.
+        may_go_on = answer.row_count >= PAGE_SIZE or answer.row_count % 10 == 0
+        is_whole = 0 < self.total_count <= self.row_count and not may_go_on
         if is_repeated or is_whole or not answer.row_count:
             self._end(is_repeated)
 
