@@ -160,7 +160,7 @@ class Screens(admin.ModelAdmin):  # type: ignore[type-arg]
         for decorator in decorators:
             decorated = decorator(decorated)
         site = self.admin_site
-        asked = site.admin_view(decorated)
+        asked: Responder = site.admin_view(decorated)
 
         @wraps(asked)
         def sign_in_first(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
