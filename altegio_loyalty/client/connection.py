@@ -79,6 +79,7 @@ class _Watched:
     response_class: Any = _DeadlineResponse
 
     def _new_conn(self) -> socket.socket:
+        self._watch()
         self.socket_options = _UntilTheEnd(self.socket_options or ())
         opened: socket.socket = super()._new_conn()  # type: ignore[misc]
         return opened
@@ -98,7 +99,12 @@ class _Watched:
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP_UNSENT)
         super().close()  # type: ignore[misc]
 
+    def _watch(self) -> None:
+        if current.exchange is not None:
+            current.exchange.is_watched = True
+
     def send(self, data: Any) -> None:
+        self._watch()
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]  # before the mark: a connection that fails has sent nothing
         exchange = current.exchange
@@ -145,6 +151,8 @@ class Session(requests.Session):
 
     #: OSError: requests' own are such. ValueError: http.client's and urllib3's for headers and URLs beyond repair.
     failures = HTTPError, http.client.HTTPException, OSError, ValueError
+    #: What a connection ends with, and whatever stands in for ours, such as a mock in a host's tests.
+    of_connections = HTTPError, requests.RequestException
 
     def __init__(self) -> None:
         super().__init__()

@@ -25,6 +25,8 @@ class Exchange:
     #: What is sent in place of the body, which then only has its length; None where the body holds no secret.
     body: Hidden | None = None
     is_sent: bool = False
+    #: Whether it came to a connection of ours, which knows `is_sent`.
+    is_watched: bool = False
 
     def check_may_send(self) -> None:
         """Refuse the next piece of the request where the sender's lease has run out, by either clock.

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+import requests
+from requests.adapters import HTTPAdapter
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.client import AltegioClient, Limits, exchange, transport
@@ -466,3 +468,17 @@ def test_an_api_url_that_no_request_can_go_to_is_not_sent() -> None:
     for url in ("http://", "http://[::1", "nonsense", "ftp://127.0.0.1/", "http://exa mple/", "http://a..b/"):
         with transport_to(url) as transport, pytest.raises(exceptions.NotSent):
             withdraw(AltegioClient(transport, TOKENS))
+
+
+@pytest.mark.parametrize("way", [HTTPAdapter, requests.Session])
+def test_a_failure_that_no_connection_of_ours_saw_is_in_doubt(
+    monkeypatch: pytest.MonkeyPatch, way: type
+) -> None:
+    """As where a mock of HTTP in a host's tests stands in for it."""
+
+    def mocked(*args: object, **kwargs: object) -> None:
+        raise requests.ReadTimeout("mocked")
+
+    monkeypatch.setattr(way, "send", mocked)
+    with transport_to("http://127.0.0.1:9/api/v1") as transport, pytest.raises(exceptions.NoAnswer):
+        withdraw(AltegioClient(transport, TOKENS))
