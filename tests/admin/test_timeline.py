@@ -86,6 +86,12 @@ def test_timeline__does_not_say_who_the_client_is(log: Log, reader: Client) -> N
     assert "[hidden] called from [hidden]." in text
 
 
+@pytest.mark.parametrize("spelt", ["JANE", "jane doe", "+1 (315) 555-01-75", "315 555 0175", "13155550175"])
+def test_timeline__does_not_say_it_in_another_spelling(log: Log, reader: Client, spelt: str) -> None:
+    text = timeline_of(reader, told(log, last_error=f"No card of {spelt}.")).json()["last_error"]
+    assert text == "No card of [hidden]."
+
+
 def test_timeline__holds_these_columns_and_no_others(log: Log, reader: Client) -> None:
     """Whoever adds one to the log decides here whether it is given away."""
     found = timeline_of(reader, told(log)).json()

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -20,7 +21,7 @@ from altegio_loyalty.admin.files import FORMATS, MOST_ROWS, table_response
 from altegio_loyalty.admin.pages import Page
 from altegio_loyalty.models import LoyaltyOperation
 from altegio_loyalty.moments import as_local, name_of, today, zone_of
-from altegio_loyalty.redaction import redact, without_people
+from altegio_loyalty.redaction import MASK, redact, without_people
 from altegio_loyalty.services.clients import stored
 from altegio_loyalty.states import CallOutcome, Ending, Purpose, Status
 from altegio_loyalty.texts import gettext as _
@@ -131,16 +132,18 @@ def timeline(page: Page, object_id: int) -> HttpResponse:
 
     Amounts have two places, times are ISO with the location's zone."""
     operation: Any = get_object_or_404(page.admin.get_queryset(page.request), pk=object_id)
-    named = operation.visit.client_name, operation.visit.client_phone
-    # A shorter part of a name also stands in other words.
-    secrets = [*named, *(word for word in named[0].split() if word[2:])]
+    name, digits = operation.visit.client_name, re.sub(r"\D", "", operation.visit.client_phone)[-10:]
+    # In any case and with any marks; a shorter part of a name also stands in other words.
+    spelt = [re.escape(text) for text in (name, *(word for word in name.split() if word[2:])) if text]
+    spelt += [r"(?:\+?\d{1,3}\W{0,2})?" + r"\W*".join(digits)] if digits else []
+    client = re.compile("|".join(spelt) or "$^", re.IGNORECASE)
 
     def told(value: Any) -> Any:
         if isinstance(value, datetime.datetime):
             return as_local(value, operation.location.zone).isoformat()
         if isinstance(value, Decimal):
             return f"{value:.2f}"
-        return redact(reason(value), secrets=secrets) if isinstance(value, str) else value
+        return redact(client.sub(MASK, reason(value))) if isinstance(value, str) else value
 
     facts = {name: told(value) for name, value in stored(operation).items() if name not in _LEFT_OUT}
     facts["sentence"], facts["requested_by"] = told(operation.sentence), operation.requested_by_login
