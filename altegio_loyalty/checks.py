@@ -121,10 +121,15 @@ def _check_safe(settings: conf.LoyaltySettings) -> Iterator[Found]:
     elif entries and not any((entry.get("options") or {}).get("expires") for entry in entries):
         text = "Messages of beat for retry_due_operations do not expire: they pile up while no worker takes them."
         yield "W007", text, 'Give the entry "options": {"expires": 10}.'
-    if settings.REPORT_EMAILS and tasks and tasks.beat_entries(tasks.send_monthly_report) == []:
-        text = "ALTEGIO_LOYALTY['REPORT_EMAILS'] is set, but beat has no entry that runs send_monthly_report."
-        hint = "Add altegio_loyalty.tasks.send_monthly_report, once a day; silence this where cron runs send_altegio_report."
-        yield "W013", text, hint
+    daily = {
+        "REPORT_EMAILS": ("send_monthly_report", "send_altegio_report"),
+        "KEEP_LOG_DAYS": ("prune_log", "prune_altegio_log"),
+    }
+    for name, (task, command) in daily.items():
+        if getattr(settings, name) and tasks and tasks.beat_entries(getattr(tasks, task)) == []:
+            text = f"ALTEGIO_LOYALTY[{name!r}] is set, but beat has no entry that runs {task}."
+            hint = f"Add altegio_loyalty.tasks.{task}, once a day; silence this where cron runs {command}."
+            yield "W013", text, hint
 
 
 def _check_rows() -> Iterator[Found]:

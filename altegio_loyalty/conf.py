@@ -107,6 +107,8 @@ _GONE = {
     "or taken, in Altegio's own screen. The visit is always read now; take the key out"
 }
 _LONGEST = 10 * 365 * 24 * 3600
+#: Of mail, perhaps behind a name.
+_ADDRESS = r"[^@,;\n]*<[^@\s,;<>]+@[^@\s,;<>]+>|[^@\s,;<>]+@[^@\s,;<>]+"
 
 
 def _configured() -> dict[str, Any]:
@@ -148,6 +150,8 @@ def _own_problem(name: str, value: Any) -> str:
             ssl.create_default_context(cafile=value)
     except (OSError, ValueError):
         return "must be empty or the path of a readable file of certificates in PEM"
+    if name.endswith("_EMAILS") and not all(re.fullmatch(_ADDRESS, each) for each in value):
+        return "must be a list of addresses, each an entry of its own"
     if name == "ALERTS" and not set(value) <= set(ALERTS):
         return f"may name {', '.join(ALERTS)}"
     if name == "KEEP_LOG_DAYS" and 0 < value < FEWEST_DAYS:

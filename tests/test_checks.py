@@ -182,18 +182,20 @@ def test_w006_w007_beat_runs_the_sweep_and_its_messages_expire(
     assert ids(settings) == found
 
 
-@pytest.mark.parametrize(("addresses", "task", "found"), [
-    (["boss@example.com"], "other", ["W013"]),
-    (["boss@example.com"], "altegio_loyalty.tasks.send_monthly_report", []),
-    ([], "other", []),
+@pytest.mark.parametrize(("wanted", "task", "found"), [
+    ({"REPORT_EMAILS": ["boss@example.com"]}, "other", ["W013"]),
+    ({"REPORT_EMAILS": ["boss@example.com"]}, "altegio_loyalty.tasks.send_monthly_report", []),
+    ({"KEEP_LOG_DAYS": 365}, "other", ["W013"]),
+    ({"KEEP_LOG_DAYS": 365}, "altegio_loyalty.tasks.prune_log", []),
+    ({}, "other", []),
 ])  # fmt: skip
-def test_w013_a_report_that_is_wanted_and_that_beat_does_not_run(
-    settings: Any, monkeypatch: pytest.MonkeyPatch, addresses: list[str], task: str, found: list[str]
+def test_w013_what_is_wanted_each_day_and_beat_does_not_run(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, Any], task: str, found: list[str]
 ) -> None:
     monkeypatch.setitem(current_app.conf, "broker_url", "redis://127.0.0.1:1")
     schedule = {"sweep": {"task": TASK, "options": {"expires": 10}}, "more": {"task": task}}
     monkeypatch.setitem(current_app.conf, "CELERY_BEAT_SCHEDULE", schedule)
-    assert ids(settings, REPORT_EMAILS=addresses) == found
+    assert ids(settings, **wanted) == found
 
 
 def test_w006_is_silent_where_another_scheduler_or_no_broker_is(

@@ -104,6 +104,8 @@ for _name in NAMES:
         WRONG[_name] = [None, 5, True, b"https://api.alteg.io", ["https://api.alteg.io"], 1.5]
     elif _name in LISTS:
         WRONG[_name] = [None, "a key", 5, [b"bytes"], [1], [None], {"a": 1}, {"a"}, True]
+        if _name.endswith("_EMAILS"):
+            WRONG[_name] += [[""], ["boss"], ["a@b.c, d@e.f"], ["a@b.c;d@e.f"], ["a@b.c\nBcc: d@e.f"]]
     else:
         WRONG[_name] = [
             None,
