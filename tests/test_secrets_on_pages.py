@@ -30,7 +30,7 @@ from tests.processes.reporting import report_to, reports_in
 
 pytestmark = pytest.mark.one_database
 
-PARTNER, USER, PASSWORD = "partner-5f1c9a", "user-77ab03", "pr0xy/61ae"
+PARTNER, USER, PASSWORD, LOGIN = "partner-5f1c9a", "user-77ab03", "pr0xy/61ae", "jane@4f.example"
 OURS = (Location, Credentials, Hidden)
 #: As a template may write them behind a value.
 FILTERS = [
@@ -50,7 +50,7 @@ def location(settings: Any) -> Location:
 
 
 def found_in(text: object) -> list[str]:
-    return Tracker().show(text).finds({way for secret in (PARTNER, USER) for way in spellings(secret)})
+    return Tracker().show(text).finds({way for secret in (PARTNER, USER, LOGIN) for way in spellings(secret)})
 
 
 def rendered(source: str, **context: Any) -> str:
@@ -218,7 +218,7 @@ def test_a_typed_login__is_on_no_page_of_an_error(
         raise RuntimeError("here")
 
     monkeypatch.setattr(f"altegio_loyalty.{place}", fail)
-    posted: Any = {"partner_token": PARTNER, "login": "jane@example.com", "password": USER}
+    posted: Any = {"partner_token": PARTNER, "login": LOGIN, "password": USER}
     url = reverse("admin:altegio_loyalty_location_connect")
     is_multipart = content_type == MULTIPART_CONTENT
     answer: Any = boss.post(url, posted if is_multipart else urlencode(posted), content_type=content_type)

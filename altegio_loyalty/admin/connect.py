@@ -62,14 +62,24 @@ class TokenField(forms.CharField):
         return bool(Hidden.of(data or "").reveal().strip())
 
 
+class LoginField(TokenField):
+    """Whose login it is is personal: shown again to whoever typed it, and else as hidden as a token."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.widget = forms.TextInput({"autocomplete": "off", "class": "vTextField", "autofocus": True})
+
+    def prepare_value(self, value: Any) -> str:
+        return Hidden.of(value or "").reveal()
+
+
 class LoginForm(forms.Form):
     """The login and, unless that of another location is to be used, the partner token."""
 
     partner_token = TokenField(label=gettext_lazy("partner token"), required=False)
-    login = forms.CharField(
+    login = LoginField(
         label=gettext_lazy("login in Altegio"),
         help_text=gettext_lazy("The phone or e-mail with which the location's owner signs in to Altegio."),
-        widget=forms.TextInput({"autocomplete": "off", "class": "vTextField", "autofocus": True}),
     )
     password = TokenField(
         label=gettext_lazy("password in Altegio"),
@@ -92,7 +102,7 @@ class LoginForm(forms.Form):
 def log_in(page: Page) -> HttpResponse:
     """Ask for the login, and go on with what Altegio gives for it."""
     request = page.request
-    hide_posted(request, "partner_token", "password")
+    hide_posted(request, "partner_token", "login", "password")
     _check_may(page)
     tried = Location.objects.order_by(F("credentials_worked_at").desc(nulls_last=True))[:20]
     usable = (row for row in tried if row.partner_token and not why_unreadable(row.partner_token))

@@ -46,7 +46,7 @@ class Login:
 
 
 @hides_frames
-def log_in(partner_token: Secret, login: str, password: Hidden) -> Login:
+def log_in(partner_token: Secret, login: str | Hidden, password: Hidden) -> Login:
     """Ask Altegio for the person's user token and the locations that it may use. Nothing of it is kept, nothing is paused.
 
     Raises `exceptions.TransactionOpen` inside a database transaction. Endpoints: POST /auth, GET /companies.

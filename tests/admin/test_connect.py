@@ -155,6 +155,7 @@ def test_a_wrong_password__is_told_and_nothing_is_paused(salon: Salon, boss: Cli
     page = answer.content.decode()
     assert "does not accept this login and password" in page
     assert "wrong-password" not in page
+    assert f'value="{salon.sandbox.access.login}"' in page
     assert not Location.objects.get().is_paused
 
 
