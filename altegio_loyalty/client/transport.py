@@ -59,10 +59,11 @@ class Answer:
 
 #: The limit of requests, of any status, in the words of the vendor, whose seconds are of no use, and of gateways.
 _LIMIT = re.compile(
-    r"лимит\w*[ \t]+(?:\w+[ \t]+)?запросов|(?:слишком|превыш\w*)[ \t]+(?:\w+[ \t]+){0,3}запрос(?:ов|ы)"
-    r"|запросов[ \t]+превыш"
-    r"|\brate.?limit|too many (?:\w+ )?requests|requests?(?: rate)? (?:limit|quota)(?! of the)"
-    r"|(?:limit|exceed)\w* (?:\w+ ){0,5}requests",
+    r"(?:лимит\w*|слишком|превыш\w*)[^\S\n]+(?:[\w-]+[^\S\n]+){0,3}(?:запрос(?:ов|ы)|обращений)"
+    r"|запросов[^\S\n]+превыш|запросы?[^\S\n]+(?:\w+[^\S\n]+)?слишком[^\S\n]+част"
+    r"|\brate.?limit|\brate exceeded|\bthrottled|too many (?:\w+ ){0,3}requests|requests? too (?:quick|fast|often|freq)"
+    r"|(?:requests?(?: rate)?|api|calls?) (?:limit|quota)(?! of the)|(?:limit|exceed)\w* (?:\w+ ){0,5}requests"
+    r"|через[^\S\n]+\d+[^\S\n]+сек|(?:retry after|again in) \d+ sec",
     re.IGNORECASE,
 )
 #: Where the text of an error stands, whichever of the vendor's bodies it is in.

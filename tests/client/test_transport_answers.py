@@ -124,6 +124,18 @@ LIMITS = [
     "You have exceeded the maximum number of requests per minute",
     "The limit of requests is used up",
     "Количество запросов превышено",
+    "Превышен лимит на количество запросов в минуту",
+    "Превышен лимит\N{NO-BREAK SPACE}запросов",
+    "Превышено число обращений к API",
+    "Слишком много обращений",
+    "Запросы отправляются слишком часто",
+    "Попробуйте ещё раз через 3 секунды",
+    "Request was throttled.",
+    "Rate exceeded",
+    "API quota exceeded",
+    "Too many concurrent API requests",
+    "You are sending requests too quickly",
+    "Limit reached, retry after 1 second",
 ]
 NO_LIMITS = [
     "Превышен лимит списания с карты",
@@ -136,6 +148,10 @@ NO_LIMITS = [
     "Corporate limit of this card is used up",
     "Request limit of the loyalty program reached",
     "Превышена сумма доступных баллов, запросы отклонены",
+    "Promotion quota exceeded",
+    "Too many attempts to use this card",
+    "Слишком много списаний по этой карте",
+    "Лимит списаний по карте, дополнительных запросов не требуется",
 ]
 
 
