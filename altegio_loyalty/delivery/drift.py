@@ -74,7 +74,8 @@ def _changes_of(details: VisitDetails, rows: Operations, read_at: Moment) -> Any
     is_settled = all(row.finished_at and row.finished_at < read_at - time_to_settle() for row in done)
     if done and not effect.is_there:
         if is_settled:
-            yield from ((row, {"undone_at": read_at, "discrepancy": ""}) for row in done)
+            yield from ((row, {"undone_at": read_at}) for row in done)
+            yield from ((row, {"discrepancy": ""}) for row in rows if row.discrepancy)
         return
     explained = taken_by(done)
     if not rows[-1].traits.moves_points:

@@ -159,6 +159,19 @@ def test_surplus_that_was_corrected_in_altegio__is_flagged_no_more(salon: Salon)
     assert anew(operation).discrepancy == ""
 
 
+def test_surplus_of_which_all_was_undone_in_altegio__is_flagged_no_more_by_the_first_reading(
+    salon: Salon,
+) -> None:
+    visit = salon.visit()
+    salon.withdraw(visit, 100)
+    salon.ledger.withdraw(visit, salon.card, 60)
+    refused = salon.withdraw(visit)
+    assert refused.discrepancy
+    undo_in_altegio(salon, visit)
+    look(salon, visit)
+    assert not anew(refused).discrepancy
+
+
 def test_cancel_that_gives_back_fewer_points_than_the_log_says__is_flagged(salon: Salon) -> None:
     visit = salon.visit()
     salon.withdraw(visit)
