@@ -55,8 +55,9 @@ def keep_figures(visit_id: int, details: VisitDetails, read_at: datetime.datetim
 
 
 def _not_read_since(visit_id: int, moment: datetime.datetime) -> QuerySet[Visit]:
-    """A slow reading does not replace what was read, or answered, after it had begun."""
-    return Visit.objects.filter(Q(read_at__isnull=True) | Q(read_at__lte=moment), pk=visit_id)
+    """A slow reading does not replace what was read, or answered, after it had begun; unless that is still to come."""
+    ahead = Q(read_at__gt=timezone.now() + READING_IS_RECENT)
+    return Visit.objects.filter(Q(read_at__isnull=True) | Q(read_at__lte=moment) | ahead, pk=visit_id)
 
 
 def _figures(details: VisitDetails, read_at: datetime.datetime) -> dict[str, Any]:

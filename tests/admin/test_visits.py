@@ -877,6 +877,14 @@ def test_client_changed_in_altegio__is_told_before_the_click(
     assert f'value="{salon.card.id}"' not in shown
 
 
+def test_client_named_by_a_clock_that_was_put_back_since__is_asked_for_again(
+    salon: Salon, receptionist: Client
+) -> None:
+    visit = salon.visit(created_at=timezone.now() + datetime.timedelta(days=365))
+    receptionist.get(page_of(visit))
+    assert len(salon.sandbox.requests) == 3
+
+
 def test_client_named_moments_ago__is_not_asked_for_again(salon: Salon, receptionist: Client) -> None:
     """By the list of the visit's day, from which people come."""
     visit = seen_long_ago(salon)

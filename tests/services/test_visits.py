@@ -611,6 +611,18 @@ def test_keep_figures(salon: Salon) -> None:
     assert visit.read_at is not None
 
 
+def test_keep_figures__replaces_what_a_clock_read_that_was_put_back_since(salon: Salon) -> None:
+    salon.visit()
+    read(salon)
+    visit = Visit.objects.get()
+    Visit.objects.update(read_at=timezone.now() + datetime.timedelta(days=365), due_amount=1)
+    reading = services.read_visit(salon.location, visit_id=visit.pk, record_id=visit.record_id)
+    assert reading.details is not None
+    services.keep_figures(visit.pk, reading.details, reading.read_at)
+    visit.refresh_from_db()
+    assert (visit.due_amount, visit.read_at) == (points(3020), reading.read_at)
+
+
 def test_keep_figures__leaves_what_was_answered_since_the_reading_began(salon: Salon) -> None:
     there = salon.visit()
     read(salon)
