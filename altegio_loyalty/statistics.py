@@ -30,8 +30,9 @@ from django.db.models import (
     Sum,
     Value,
     When,
+    Window,
 )
-from django.db.models.functions import Cast, Coalesce, Concat, StrIndex, Substr
+from django.db.models.functions import Cast, Coalesce, Concat, RowNumber, StrIndex, Substr
 
 from altegio_loyalty import kinds
 from altegio_loyalty.models import DaySum, GroupSum, LoyaltyOperation, Visit
@@ -275,46 +276,30 @@ def made_of(rows: OperationQuerySet, by: str, period: Period, weekday: int | Non
 def groups(seen: Q, by: str, period: Period, most: int | None = None) -> dict[str, list[tuple[Any, ...]]]:
     """By currency, what `GROUPINGS[by]` tells apart: key, name, and the sums of the period and of the one before.
 
-    With `most`, only so many have a name, and at the end of each comes as one without a key what is neither among the first
-    so many, nor waits to be added up, nor in a currency with fewer in the period. All figures come from one statement; from
-    others, before and after it, which keys are first, and how clients are called.
+    With `most`, where points moved, only so many have a name, and at the end of each comes as one without a key what is
+    neither among the first so many, nor waits to be added up, nor in a currency with fewer in the period. All figures come
+    from one statement; from others, before and after it, which keys are first, and how clients are called.
     """
-    grouping, places = GROUPINGS[by], {row.pk: row for row in period.locations}
-    done = LoyaltyOperation.objects.filter(seen, _is_done(grouping.kinds), _DID, is_summed__in=[False])
-    done = with_points(done.order_by().annotate(keyed=grouping.key_text), grouping.kinds)
-    summed = GroupSum.objects.filter(seen, by=by, day__range=(period.before.first, period.last))
-
-    def told(rows: Any, key: Any) -> Any:
-        side = Case(When(day__gte=period.first, then=0), default=1)
-        named = Cast(Max("name"), CharField())
-        sums = rows.values("location_id", keyed=Cast(key, CharField()), side=side).annotate(
-            named=named, **_SUMS
-        )
-        return sums.values_list("location_id", "keyed", "side", _NO_MOMENT, "named", *_SUMS)
-
-    columns = ("location_id", "keyed", Value(0), grouping.moment, Cast("program_title", CharField()), *POINTS)
-    parts = [told(summed, F("key"))]
-    if most:
-        keys, few = _first(summed, period, most)
-        keys |= set(done.values_list("keyed", flat=True))
-        is_named = Q(key__in=keys) | Q(location__in=few)
-        parts = [told(summed.filter(is_named), F("key")), told(summed.exclude(is_named), Value(None))]
-    # Texts as characters of the connection: see `outcomes`.
-    rows = parts[0].union(*parts[1:], done.values_list(*columns), all=True)
+    places = {row.pk: row for row in period.locations}
+    keys, rows = _of_groups(seen, by, period, most)
     found: defaultdict[tuple[str, str | None], list[Moved]] = defaultdict(lambda: [Moved(), Moved()])
     names: dict[str | None, str] = {}
     for pk, key, side, moment, name, *sums in rows:
         if pk not in places:
             continue  # one that is newer than the page
-        day = moment and as_local(moment, places[pk].zone).date()
+        code, day = places[pk].currency, moment and as_local(moment, places[pk].zone).date()
         if not day or day in period or day in period.before:
+            number, moved = bool(side or (day and day < period.first)), _moved(sums)
             # What is done meanwhile by somebody new belongs to the others.
-            told_as = key if not (day and most) or key in keys else None
-            found[places[pk].currency, told_as][bool(side or (day and day < period.first))] += _moved(sums)
+            told_as = key if not day or keys is None or key in keys else None
+            found[code, told_as][number] += moved
+            if keys is not None and not day and key is not None:
+                found[code, None][number] -= moved
             names[told_as] = max(name, names.get(told_as, "")) if by == "promotion" else ""
     lines: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
     for (code, key), both in found.items():
-        lines[code].append((key, *both))
+        if key is not None or both != [Moved(), Moved()]:
+            lines[code].append((key, *both))
     for told_of in lines.values():
         told_of.sort(key=lambda row: (row[0] is None, *_rank(*row[1:]), row[0]))
     if by == "client":
@@ -326,6 +311,34 @@ def groups(seen: Q, by: str, period: Period, most: int | None = None) -> dict[st
     }
 
 
+def _of_groups(seen: Q, by: str, period: Period, most: int | None) -> tuple[set[str] | None, Any]:
+    """The keys that have a name, `None` being all, and the rows: of sums by key, of all sums without one, of operations."""
+    grouping, since_before = GROUPINGS[by], Q(day__range=(period.before.first, period.last))
+    done = LoyaltyOperation.objects.filter(seen, _is_done(grouping.kinds), _DID, is_summed__in=[False])
+    done = with_points(done.order_by().annotate(keyed=grouping.key_text), grouping.kinds)
+    summed, days = (
+        GroupSum.objects.filter(seen, since_before, by=by),
+        DaySum.objects.filter(seen, since_before),
+    )
+
+    def told(rows: Any, key: Any, name: Any) -> Any:
+        side = Case(When(day__gte=period.first, then=0), default=1)
+        sums = rows.values("location_id", keyed=Cast(key, CharField()), side=side)
+        sums = sums.annotate(named=Cast(name, CharField()), **_SUMS)
+        return sums.values_list("location_id", "keyed", "side", _NO_MOMENT, "named", *_SUMS)
+
+    parts, keys = [told(summed, F("key"), Max("name"))], None
+    if most and grouping.kinds == MOVING:
+        keys, few = _first(summed, period, most)
+        keys |= set(done.values_list("keyed", flat=True))
+        named = summed.filter(Q(key__in=keys) | Q(location__in=few))
+        # All others are what the days came to, less what is named: far fewer rows than theirs.
+        parts = [told(named, F("key"), Max("name")), told(days, Value(None), Value(""))]
+    # Texts as characters of the connection: see `outcomes`.
+    columns = ("location_id", "keyed", Value(0), grouping.moment, Cast("program_title", CharField()), *POINTS)
+    return keys, parts[0].union(*parts[1:], done.values_list(*columns), all=True)
+
+
 def _rank(now: Moved, before: Moved) -> tuple[Any, ...]:
     """As `_first` ranks, and behind it who moved points in the period before alone."""
     return -now.taken, -now.apply_count, now == Moved(), -before.taken if now == Moved() else 0
@@ -335,14 +348,16 @@ def _first(summed: Any, period: Period, most: int) -> tuple[set[str], list[int]]
     """The keys of each currency with most points in the period, and the locations of those that have fewer keys in it."""
     # In floating point, and of the period alone, which is half of the work; no figure is made of it.
     sums = {"points": Sum(Cast("taken", FloatField())), "count": Sum("apply_count")}
-    ranked = summed.filter(day__gte=period.first).values("key").annotate(**sums)
-    keys, few = set(), []
-    for code in {row.currency for row in period.locations}:
-        places = [row.pk for row in period.locations if row.currency == code]
-        first = ranked.filter(location__in=places).order_by("-points", "-count", "key")[:most]
-        keys |= {row["key"] for row in first}
-        few += places if len(first) < most else []
-    return keys, few
+    ranked = summed.filter(day__gte=period.first).values("key", code=F("location__currency")).annotate(**sums)
+    order, codes = ("-points", "-count", "key"), {row.currency for row in period.locations}
+    if len(codes) > 1:
+        place = Window(RowNumber(), partition_by="code", order_by=order)
+        first = ranked.annotate(place=place).filter(place__lte=most)
+    else:
+        first = ranked.order_by(*order)[:most]  # sorts no more than so many
+    found = [(row["code"], row["key"]) for row in first]
+    counted = Counter(code for code, _key in found)
+    return {key for _code, key in found}, [row.pk for row in period.locations if counted[row.currency] < most]
 
 
 def _names_of_clients(seen: Q, keys: Sequence[str]) -> dict[str | None, str]:

@@ -547,10 +547,11 @@ def test_a_report__is_10_queries_at_the_most_whatever_the_size(
     salons: Salons, sign_in: Callable[..., Client], by: str, django_assert_max_num_queries: Any
 ) -> None:
     person = sign_in("view_loyaltyoperation", "view_visit", username="bound")
+    Location.objects.filter(pk=3).update(currency="NZD")
     for location in salons.locations:
         LocationAccess.objects.create(location=location, user=get_user_model().objects.get(username="bound"))
     with django_assert_max_num_queries(10):
-        assert len(look(person, by).context["parts"]) == 2
+        assert len(look(person, by).context["parts"]) == 3
 
 
 @pytest.mark.parametrize("by", REPORTS)
