@@ -7,6 +7,7 @@ import json
 import re
 import uuid
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,9 @@ from django.urls import reverse
 from django.utils import timezone, translation
 
 from altegio_loyalty import services
+from altegio_loyalty.admin.desk.confirmation import Confirmation
 from altegio_loyalty.admin.desk.forms import AmountField
+from altegio_loyalty.client.types import LARGEST_ID
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, Visit
 from altegio_loyalty.sandbox import FAULTS
 from tests.delivery.salon import REFUSED
@@ -191,6 +194,19 @@ def test_the_same_form_twice_acts_once(salon: Salon, receptionist: Client) -> No
     again = receptionist.post(form_of("apply_card_withdrawal"), data, follow=True)
     assert "Done: 100 points taken." in text_of(again)
     assert len(salon.sandbox.effects) == 1
+
+
+@pytest.mark.parametrize("what", [1, f"{LARGEST_ID}:{LARGEST_ID}:{LARGEST_ID}"])
+def test_the_key_of_an_operation_has_room_for_any_person(what: object) -> None:
+    """Whose own key can be a text, as of a directory."""
+    keys: list[str] = []
+    for person, token in (("x", uuid.UUID(int=7)), ("y", uuid.UUID(int=7)), ("x", uuid.UUID(int=8))):
+        page: Any = SimpleNamespace(request=SimpleNamespace(user=SimpleNamespace(pk=person * 254)))
+        Confirmation.begin(
+            page, lambda *_, **asked: keys.append(asked["idempotency_key"]), Visit(1), token, what
+        )
+    assert len(set(keys)) == 3
+    assert max(map(len, keys)) <= 150
 
 
 def test_the_same_form_with_another_amount_is_told_apart(salon: Salon, receptionist: Client) -> None:
