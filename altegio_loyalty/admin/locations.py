@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
@@ -209,6 +210,11 @@ class LocationAdmin(pages.Screens):
     @admin.action(description=gettext_lazy("Test connection"), permissions=["change"])
     def test_connections(self, request: HttpRequest, queryset: QuerySet[Location]) -> None:
         began, untested_count = time.monotonic(), 0
+        ticked = {as_id(value) or 0 for value in request.POST.getlist(ACTION_CHECKBOX_NAME)}
+        if ticked and request.POST.get("select_across", "0") in ("", "0"):
+            queryset = self.get_queryset(request).filter(pk__in=ticked)  # also what left the filtered list
+            if queryset.count() < len(ticked):
+                messages.warning(request, _("A location that was ticked is not here any more."))
         for location in queryset:
             if time.monotonic() - began < SECONDS_TO_TEST:
                 self._test(request, location, prefix=f"{location}: ")

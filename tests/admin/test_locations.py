@@ -399,6 +399,17 @@ def test_a_site_with_atomic_requests_calls_altegio_outside_of_any_transaction(
     assert not any(was_atomic)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_ticked_location_that_left_the_list_or_is_gone__is_tested_or_named(
+    salon: Salon, boss: Client
+) -> None:
+    Location.objects.update(is_active=False)
+    chosen = {"action": "test_connections", "_selected_action": [salon.location.pk, 77]}
+    told = said(boss.post(f"{reverse(LIST)}?is_active__exact=1", chosen))
+    assert told[0] == "A location that was ticked is not here any more."
+    assert "Altegio accepts the tokens and shows the location: yes" in told[1]
+
+
 @pytest.mark.parametrize("term", ["9" * 40, "\x00", "'", '"', "%_\\", "﷽", "Main", "4564", " "])
 def test_no_search_breaks_the_list(boss: Client, location: Location, term: str) -> None:
     assert boss.get(reverse(LIST), {"q": term}).status_code == 200
