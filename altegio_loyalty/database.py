@@ -5,12 +5,13 @@ import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from django.db import DataError, IntegrityError, router, transaction
+from django.db import DatabaseError, DataError, IntegrityError, router, transaction
 from django.db.models import Q
 
 from altegio_loyalty import exceptions
 from altegio_loyalty.models import LoyaltyOperation, OperationAttempt
 from altegio_loyalty.querysets import OperationQuerySet
+from altegio_loyalty.redaction import within
 from altegio_loyalty.states import Status
 
 Result = TypeVar("Result")
@@ -67,6 +68,16 @@ def drop_old_connection() -> None:
 def is_about_text(error: Exception) -> bool:
     """Whether a column cannot hold what was written, as one of an old charset cannot hold an emoji."""
     return isinstance(error, (DataError, UnicodeError)) or error.args[:1] in ((1366,), (3988,))
+
+
+def in_old_tables(write: Callable[[Callable[[str], str]], Result]) -> Result:
+    """What `write` returns. It is given what makes a text fit its column: question marks, where its charset is old."""
+    try:
+        return write(str)
+    except (DatabaseError, UnicodeError) as error:
+        if not is_about_text(error):
+            raise
+    return write(lambda text: within(text, OLD_CHARSETS[0]))
 
 
 def once_free(open_key: str, write: Callable[[], Result]) -> Result:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -24,6 +25,7 @@ from altegio_loyalty.states import CallOutcome, Purpose, Status
 from altegio_loyalty.texts import gettext as _
 
 logger = logging.getLogger(__name__)
+_CHANGED = gettext_noop("The operation changed meanwhile; look at it again.")
 _NOTHING_TO_CLOSE = gettext_noop("There is nothing to close, or it changed meanwhile; look at it again.")
 _WHY_CLOSED = gettext_noop("Say why it can be closed, for example what was put right.")
 
@@ -86,8 +88,7 @@ def close_operation(
     decision = _decision(operation, CallOutcome.CLOSED, by, _reason(reason, _(_WHY_CLOSED)))
     columns = transitions.closed(timezone.now())
     only_if = Q(attention=TO_CLOSE, discrepancy=operation.discrepancy, finished_at__isnull=False)
-    if not database.change(operation, columns, only_if=only_if, attempts=[decision]):
-        raise OperationNotAllowed(_(_NOTHING_TO_CLOSE))
+    _change(operation, columns, decision, only_if=only_if, if_not=_NOTHING_TO_CLOSE)
     for item in BooksItem.objects.filter(operation=operation.pk, closed_at=None):
         with contextlib.suppress(OperationNotAllowed):
             close_books_item(item, reason=reason, by=by)
@@ -101,9 +102,9 @@ def close_books_item(item: BooksItem, *, reason: str, by: Person | None = None) 
     """
     check_person("by", by)
     why = _reason(reason, _(_WHY_CLOSED), 400)
-    by_whom = {"closed_by_login": login_of(by) or A_PROGRAM, "reason": why}
+    by_whom = {"closed_by_login": login_of(by) or A_PROGRAM, "closed_at": timezone.now()}
     as_seen = BooksItem.objects.filter(pk=item.pk, by_log=item.by_log, by_altegio=item.by_altegio)
-    if not as_seen.update(closed_at=timezone.now(), **by_whom):
+    if not database.in_old_tables(lambda fitting: as_seen.update(reason=fitting(why), **by_whom)):
         raise OperationNotAllowed(_(_NOTHING_TO_CLOSE))
     item.refresh_from_db(using=database.alias())
 
@@ -143,11 +144,18 @@ def _change(
     decision: OperationAttempt,
     *,
     ring: bool = False,
+    only_if: Q = Q(),  # noqa: B008 - nobody changes it
+    if_not: str = _CHANGED,
 ) -> LoyaltyOperation:
     """Write the decision unless the operation changed meanwhile; a worker that is on it loses its claim."""
     was_open = operation.is_open
-    if not database.change(operation, columns, attempts=[decision]):
-        raise OperationNotAllowed(_("The operation changed meanwhile; look at it again."))
+
+    def write(fitting: Callable[[str], str]) -> bool:
+        decision.error = fitting(decision.error)
+        return database.change(operation, columns, only_if=only_if, attempts=[decision])
+
+    if not database.in_old_tables(write):
+        raise OperationNotAllowed(_(if_not))
     if was_open and not operation.is_open:
         end_applies(operation)
         announce(operation)

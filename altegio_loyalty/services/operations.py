@@ -3,6 +3,7 @@
 import logging
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from functools import partial
@@ -191,8 +192,14 @@ def _write(operation: LoyaltyOperation, visit: Visit | None, *, is_now: bool) ->
         setattr(operation, name, value)
     at_once = partial(database.committed, is_one_statement=visit is not None)
     block = at_once if is_now else partial(transaction.atomic, using)
-    try:
+
+    def insert(fitting: Callable[[str], str]) -> None:
+        titles = operation.card_title, operation.program_title
+        operation.card_title, operation.program_title = map(fitting, titles)
         database.once_free(operation.make_open_key(), lambda: _insert(block(), operation, visit))
+
+    try:
+        database.in_old_tables(insert)
     except IntegrityError:
         return _explain_conflict(operation)
     if not is_now:

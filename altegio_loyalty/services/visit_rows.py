@@ -9,7 +9,6 @@ import datetime
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 
-from django.db import DatabaseError
 from django.db.models import Max, Q, QuerySet
 
 from altegio_loyalty import database
@@ -18,7 +17,7 @@ from altegio_loyalty.client import Record
 from altegio_loyalty.client.types import sum_of
 from altegio_loyalty.models import ANONYMISED, Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import parse_moment, stored
-from altegio_loyalty.redaction import clean, within
+from altegio_loyalty.redaction import clean
 
 _FACTS = ("client_id", "client_name", "client_phone", "starts_at")
 _FIGURES = ("due_amount", "covered_amount", "read_at")
@@ -76,14 +75,13 @@ def save(
 
 def write(rows: Iterable[Visit], save_them: Callable[[], object]) -> None:
     """Save the rows; where a column of an old charset cannot hold a client's name, with question marks in it."""
-    try:
-        save_them()
-    except DatabaseError as error:
-        if not database.is_about_text(error):
-            raise
+
+    def save_as(fitting: Callable[[str], str]) -> None:
         for row in rows:
-            row.client_name = within(row.client_name, database.OLD_CHARSETS[0])
+            row.client_name = fitting(row.client_name)
         save_them()
+
+    database.in_old_tables(save_as)
 
 
 def _take_facts(there: Visit, row: Visit) -> bool:

@@ -12,12 +12,14 @@ from unittest import mock
 
 import pytest
 from django.db import DataError, OperationalError, connection
+from django.utils import timezone
 
-from altegio_loyalty import database
+from altegio_loyalty import database, services
 from altegio_loyalty.delivery.claims import Claim
-from altegio_loyalty.models import LoyaltyOperation
+from altegio_loyalty.models import BooksItem, BooksOfDay, LoyaltyOperation, Visit
 from altegio_loyalty.sandbox import FAULTS
 from altegio_loyalty.sandbox.wire import failure
+from altegio_loyalty.services.reading import read_for_screen
 from tests.delivery.salon import CANCEL, Salon, Status
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -214,6 +216,31 @@ def test_answer_with_an_emoji_in_old_tables__does_not_keep_the_result_from_being
         assert row.last_error == operation.last_error
         assert "Карта не найдена ?" in row.last_error
         assert "Карта не найдена ?" in row.attempts.get(purpose="send").error
+
+
+@pytest.mark.mariadb
+def test_emoji_in_a_title_or_a_reason_in_old_tables__stops_nobody(salon: Salon) -> None:
+    visit, smile = salon.visit(), "\N{GRINNING FACE}"
+    salon.card.title = f"Gold {smile}"
+    salon.fail("cut_before", path="apply_card_withdrawal", times=1)
+    with old_charset("loyaltyoperation", "operationattempt", "booksitem"):
+        services.fetch_visit(salon.location, visit.id)
+        read_for_screen(Visit.objects.get())
+        operation = salon.withdraw(visit)
+        assert operation.card_title.startswith("Gold ?")
+        services.settle_operation(operation, happened=True, reason=f"Seen {smile}")
+        assert operation.attempts.get(purpose="decision").error == "Seen ?"
+        books = BooksOfDay.objects.create(location=salon.location, day=timezone.now().date())
+        sides: dict[str, Any] = {
+            "by_log": 1,
+            "by_altegio": 2,
+            "visit_id": visit.id,
+            "card_id": 1,
+            "program_id": 0,
+        }
+        item = BooksItem.objects.create(books=books, location=salon.location, read_at=timezone.now(), **sides)
+        services.close_books_item(item, reason=smile)
+        assert item.reason == "?"
 
 
 def test_text_that_no_column_holds__is_written_in_ascii(salon: Salon) -> None:
