@@ -75,9 +75,11 @@ def check(
         for each in [day] if day else _last_days(location, is_held=hold is not None):
             books, _is_new = location.books.get_or_create(day=each, defaults={"problem": _GOES_ON})
             at = books.checked_at
-            if at and (day or (at < hold.began_at if hold else not _is_over(each, location, at))):
+            is_early = at and (at < hold.began_at if hold else not _is_over(each, location, at))
+            if at and (day or is_early or at > timezone.now()):  # the latter by a clock that was wrong
                 books.checked_at, books.next_try_at, books.cursor, books.listing = None, None, 0, ""
-            is_due = day or books.next_try_at is None or books.next_try_at <= timezone.now()
+            wait = books.next_try_at and books.next_try_at - timezone.now()
+            is_due = day or not wait or not 0 < wait / AGAIN_AFTER <= 1
             if books.checked_at is None and is_due and not evening.is_over:
                 evening.compare(books)
             found.append(books)

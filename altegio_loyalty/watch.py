@@ -249,7 +249,8 @@ def _mail(now: datetime.datetime) -> None:
     """One mail of all that no mail has told yet, at most one in MAIL_PAUSE, whatever comes of it."""
     entries = WatchEntry.objects.filter(code__in=get_settings().ALERTS)
     news = Q(mailed_at=None) | Q(ended_at__gt=F("mailed_at"))
-    if entries.filter(mail_tried_at__gt=now - MAIL_PAUSE).exists():
+    # Later than that only a clock that was wrong tried it.
+    if entries.filter(mail_tried_at__range=(now - MAIL_PAUSE, now + MAIL_PAUSE)).exists():
         return
     with translation.override(django_settings.LANGUAGE_CODE):
         lines = {

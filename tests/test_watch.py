@@ -335,6 +335,16 @@ def test_mails__are_collected_and_never_a_flood(salon: Salon) -> None:
     assert len(mail.outbox[1].body.splitlines()) == 30
 
 
+def test_mail_of_a_clock_that_was_a_year_ahead__silences_nobody_for_a_year(salon: Salon) -> None:
+    salon.configure(ALERT_EMAILS=["night@example.com"])
+    for location in (salon.location, salon.add_location("Second Street")):
+        Location.objects.filter(pk=location.pk).update(refused_at=timezone.now())
+        salon.sweep()
+        year = timezone.now() + datetime.timedelta(days=365)
+        WatchEntry.objects.filter(mail_tried_at__isnull=False).update(mail_tried_at=year)
+    assert len(mail.outbox) == 2
+
+
 def test_what_is_switched_off__is_not_mailed(salon: Salon, told: list[Any]) -> None:
     salon.configure(ALERT_EMAILS=["night@example.com"], ALERTS=["altegio_away"])
     Location.objects.update(refused_at=timezone.now())

@@ -287,6 +287,16 @@ def test_altegio_away__could_not_be_checked(salon: Salon) -> None:
     assert "could not be checked: Altegio had an error of its own." in str(found)
 
 
+@pytest.mark.parametrize("name", ["next_try_at", "checked_at"])
+def test_day_that_a_clock_a_year_ahead_wrote__is_compared_now(salon: Salon, name: str) -> None:
+    salon.withdraw()
+    a_day_goes_by()
+    year = timezone.now() + 365 * ONE_DAY
+    BooksOfDay.objects.create(location=salon.location, day=yesterday(), **{name: year})
+    found = {books_of.day: books_of for books_of in books.check()}[yesterday()]
+    assert (found.verdict, found.points) == (found.verdict.AGREES, points(100))
+
+
 @pytest.mark.parametrize("path", ["", LIST])
 def test_list_that_does_not_answer__leaves_the_day_to_be_tried_again(salon: Salon, path: str) -> None:
     salon.withdraw()
