@@ -140,7 +140,9 @@ def _withdrawn(operation: Told) -> str:
     if taken == asked:
         text = _("Done: %(taken)s points taken.")
     elif taken == 0:
-        text = _("Nothing was taken (0 of %(asked)s points): the card was empty, or nothing was left to pay.")
+        text = _(
+            "Nothing was taken (0 of %(asked)s points), as from an empty card, or where nothing is left to pay."
+        )
     elif taken < asked:
         text = _("Less than asked: %(taken)s of %(asked)s points taken.")
     else:

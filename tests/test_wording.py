@@ -114,6 +114,11 @@ def test_a_cancel_whose_effect_the_answer_did_not_show_is_not_called_done(kind: 
     assert "Done" not in sentence
 
 
+def test_nobody_guesses_why_nothing_was_taken() -> None:
+    """The answer does not say it: a card may have limits of its own."""
+    assert "(0 of 100 points), as from an empty card" in operation(applied_amount=Decimal(0)).sentence
+
+
 def test_a_promotion_that_took_nothing_off_is_not_said_to_be_gone() -> None:
     assert "no longer" in operation(PROMOTE, applied_amount=Decimal(1), undone_at=NOW).sentence
     assert "no longer" not in operation(PROMOTE, applied_amount=Decimal(0), undone_at=NOW).sentence

@@ -76,7 +76,7 @@ def test_bill_on_which_nothing_is_left__takes_nothing_and_sends_nothing(salon: S
     salon.ledger.withdraw(visit, other, 60)
     operation = salon.withdraw(visit, amount=100)
     assert (operation.status, operation.applied_amount, salon.posts()) == (Status.SUCCEEDED, points(0), 0)
-    assert "nothing was left to pay" in operation.sentence
+    assert "nothing is left to pay" in operation.sentence
 
 
 def test_promotion_that_is_gone_from_the_visit__counts_no_more(salon: Salon) -> None:
