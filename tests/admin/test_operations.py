@@ -586,6 +586,7 @@ def test_decisions_commit_on_their_own_on_a_site_with_atomic_requests(
     ("term", "found"),
     [
         ("100", True), ("200", True), ("9001", True), ("key-1", True), ("jane", True), ("Jane Doe", True), ("  100 ", True),
+        ("#100", True), ("№ 9001", True),
         ("Doe", False), ("+13155550175", False), ("300", False), ("key", False), ("9" * 40, False),
         ("9" * 19, False), ("9" * 5000, False),
         ("\x00", None), ("'", False), ('"', False), ("%", False), ("_", False), ("\\", False), ("0", False), ("-1", False),

@@ -131,7 +131,7 @@ class LoyaltyOperationAdmin(pages.ReadOnly, pages.Screens):
         term = search_term.strip()
         if not term or not term.isprintable():
             return (queryset.none() if term else queryset), False
-        of_key, number = queryset.filter(idempotency_key=term), as_id(term)
+        of_key, number = queryset.filter(idempotency_key=term), as_id(term.lstrip("#№ "))
         if number is None and of_key.exists():
             return of_key, False
         found = Q(pk__in=list(of_key.values_list("pk", flat=True)) if number else [])
