@@ -114,7 +114,10 @@ class LocationAdmin(pages.Screens):
     search_fields = ("title", "=id")
     search_help_text = gettext_lazy("Title or location number")
     actions = ("test_connections",)
-    formfield_overrides = {EncryptedTextField: {"form_class": TokenField}}
+    formfield_overrides = {
+        **pages.Screens.formfield_overrides,
+        EncryptedTextField: {"form_class": TokenField},
+    }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Location]:
         return visible_to(request.user, super().get_queryset(request))

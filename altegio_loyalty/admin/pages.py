@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, TypeVar
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
-from django.db import connections, transaction
+from django.db import connections, models, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
@@ -112,8 +113,24 @@ Decorators = Iterable[Callable[[Any], Any]]
 Pages = Iterable[tuple[type[Page], str, str, Responder, Decorators]]
 
 
+class IdField(forms.IntegerField):
+    """Digits alone, in a text field: "4.000" would be 4 to Django, and a mouse wheel turns a field for numbers."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            **{**kwargs, "widget": forms.TextInput({"inputmode": "numeric", "class": "vIntegerField"})}
+        )
+
+    def to_python(self, value: Any) -> int | None:
+        if value and as_id(str(value)) is None:
+            raise ValidationError(self.error_messages["invalid"], code="invalid")
+        return super().to_python(value)
+
+
 class Screens(admin.ModelAdmin):  # type: ignore[type-arg]
     """The admin of a model with pages of its own, and with actions that call Altegio or decide."""
+
+    formfield_overrides = {models.PositiveBigIntegerField: {"form_class": IdField}}
 
     class Media:
         css = {"all": ["altegio_loyalty/altegio_loyalty.css"]}

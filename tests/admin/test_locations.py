@@ -410,6 +410,12 @@ def test_a_ticked_location_that_left_the_list_or_is_gone__is_tested_or_named(
     assert "Altegio accepts the tokens and shows the location: yes" in told[1]
 
 
+@pytest.mark.parametrize("typed", ["4.000", "4,000", "4 000", "4_000", "4e3", "４", "0"])
+def test_a_number_with_a_mark_in_it__adds_no_other_location(boss: Client, typed: str) -> None:
+    boss.post(reverse(ADD), {"title": "New", "is_active": "on", "id": typed})
+    assert not Location.objects.filter(title="New").exists()
+
+
 @pytest.mark.parametrize("term", ["9" * 40, "\x00", "'", '"', "%_\\", "﷽", "Main", "4564", " "])
 def test_no_search_breaks_the_list(boss: Client, location: Location, term: str) -> None:
     assert boss.get(reverse(LIST), {"q": term}).status_code == 200

@@ -19,9 +19,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone, translation
 
-from altegio_loyalty import services
+from altegio_loyalty import kinds, services
 from altegio_loyalty.admin.desk.confirmation import Confirmation
-from altegio_loyalty.admin.desk.forms import AmountField
+from altegio_loyalty.admin.desk.forms import AmountField, OperationForm
 from altegio_loyalty.client.types import LARGEST_ID
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, Visit
 from altegio_loyalty.sandbox import FAULTS
@@ -288,6 +288,15 @@ def test_a_bad_amount_comes_back_with_the_form(salon: Salon, receptionist: Clien
 def test_an_amount_is_read_as_it_was_typed__in_every_language(typed: str, amount: str, language: str) -> None:
     with translation.override(language):
         assert AmountField(max_digits=12, decimal_places=2).clean(typed) == Decimal(amount)
+
+
+@pytest.mark.parametrize("typed", ["9.000", "9,000", "9_000", "９", "9e3"])
+def test_the_number_of_a_card_with_a_mark_in_it__is_no_other_card(salon: Salon, typed: str) -> None:
+    visit = salon.visit()
+    posted = {f"visit{visit.pk}-card_id": typed, f"visit{visit.pk}-amount": "5"}
+    form = OperationForm(posted, visit=visit, kind=kinds.APPLY_CARD_WITHDRAWAL)
+    assert not form.is_valid()
+    assert form.errors.keys() == {"card_id"}
 
 
 @pytest.mark.parametrize(("typed", "whole"), [("1,234", "1234"), ("12.345", "12345")])

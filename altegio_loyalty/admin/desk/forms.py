@@ -9,8 +9,8 @@ from django.core.exceptions import ValidationError
 
 from altegio_loyalty import bills
 from altegio_loyalty.admin.desk.offers import Offer, Offers, Part
-from altegio_loyalty.admin.pages import as_id
-from altegio_loyalty.client.types import LARGEST_AMOUNT, LARGEST_ID
+from altegio_loyalty.admin.pages import IdField, as_id
+from altegio_loyalty.client.types import LARGEST_AMOUNT
 from altegio_loyalty.kinds import Kind
 from altegio_loyalty.models import Visit
 from altegio_loyalty.texts import gettext as _, gettext_lazy
@@ -68,8 +68,8 @@ class OperationForm(forms.Form):
 
     choice = forms.CharField(label=gettext_lazy("Card"), max_length=50)
     part = forms.CharField(label=gettext_lazy("How much"), max_length=20, required=False)
-    card_id = forms.IntegerField(label=gettext_lazy("Card ID"), min_value=1, max_value=LARGEST_ID)
-    program_id = forms.IntegerField(label=gettext_lazy("Promotion ID"), min_value=1, max_value=LARGEST_ID)
+    card_id = IdField(label=gettext_lazy("Card ID"))
+    program_id = IdField(label=gettext_lazy("Promotion ID"))
     amount = AmountField(
         label=gettext_lazy("Points"),
         min_value=Decimal("0.01"),
