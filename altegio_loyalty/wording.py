@@ -351,6 +351,7 @@ _SENTENCES_KEPT = (
     gettext_noop("Altegio said that its limit is used up: nothing is sent for another %(seconds)s seconds."),
     gettext_noop("Altegio's answer is neither an object nor a list."),
     gettext_noop("Altegio's answer says neither success nor failure."),
+    gettext_noop("Altegio's answer says both that it succeeded and that it failed."),
     gettext_noop("Altegio's answer is larger than %(size)s bytes."),
     gettext_noop(
         "HTTP %(status)s without Altegio's own words: perhaps a gateway or a firewall in between answered."

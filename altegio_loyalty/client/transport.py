@@ -263,10 +263,10 @@ def _judge(response: "Response", content: bytearray, secrets: list[Hidden]) -> A
         if body["success"] not in (False, 0, "0", "false"):
             raise unreadable("Altegio's answer says neither success nor failure.")
         error = exceptions.Refused
-    if error is not None and isinstance(body, dict) and to_flag(body.get("success")):
-        raise unreadable(
-            f"HTTP {status} beside the word that it succeeded: nobody can tell which of them is true."
-        )
+    data = body["data"] if isinstance(body, dict) and "data" in body else body
+    shows_rows = isinstance(data, dict) and data.get("loyalty_transactions")
+    if error is not None and isinstance(body, dict) and (shows_rows or to_flag(body.get("success"))):
+        raise unreadable("Altegio's answer says both that it succeeded and that it failed.")
     # What may come after Altegio did what was asked stays in doubt, whatever it says of limits.
     if error not in (None, exceptions.ServerError) and _LIMIT.search(said or text):
         error = exceptions.RateLimited
@@ -281,7 +281,6 @@ def _judge(response: "Response", content: bytearray, secrets: list[Hidden]) -> A
         raise error(said, http_status=status, body=text, retry_after=_retry_after(response.headers))
     if not is_own:
         raise unreadable("Altegio's answer is neither an object nor a list.")
-    data = body["data"] if isinstance(body, dict) and "data" in body else body
     return Answer(status, data, text, said, meta)
 
 

@@ -86,6 +86,14 @@ def test_an_error_that_says_it_succeeded__is_a_doubt(status: str, success: str) 
     assert caught.value.http_status == int(status[:3])
 
 
+@pytest.mark.parametrize("status", ["200 OK", "403 Forbidden", "429 Too Many"])
+def test_a_refusal_that_shows_loyalty_rows__is_a_doubt(status: str) -> None:
+    """They may be what it says was not done."""
+    body = b'{"success":false,"data":{"loyalty_transactions":[{"id":1}]},"meta":{"message":"No"}}'
+    with client_of(answering(http_answer(body, status))) as (client, _), pytest.raises(E.UnreadableAnswer):
+        withdraw(client)
+
+
 NGINX = b"<html><head><title>403 Forbidden</title></head><body><center><h1>403 Forbidden</h1></center></body></html>"
 
 
