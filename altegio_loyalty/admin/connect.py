@@ -19,6 +19,7 @@ from altegio_loyalty.exceptions import UndecryptableToken
 from altegio_loyalty.fields import Secret
 from altegio_loyalty.models import TOKENS, Location
 from altegio_loyalty.redaction import clean
+from altegio_loyalty.services.reading import within_a_page
 from altegio_loyalty.texts import gettext as _, gettext_lazy
 from altegio_loyalty.wording import reason
 
@@ -99,6 +100,7 @@ class LoginForm(forms.Form):
         return self.known.partner_token if self.known and not typed else typed
 
 
+@within_a_page()
 def log_in(page: Page) -> HttpResponse:
     """Ask for the login, and go on with what Altegio gives for it."""
     request = page.request

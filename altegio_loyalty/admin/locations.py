@@ -24,6 +24,7 @@ from altegio_loyalty.fields import EncryptedTextField
 from altegio_loyalty.models import TOKENS, Location
 from altegio_loyalty.querysets import by_zone
 from altegio_loyalty.reasons import Reason
+from altegio_loyalty.services.reading import within_a_page
 from altegio_loyalty.texts import gettext as _, gettext_lazy, ngettext
 from altegio_loyalty.wording import reason, zone_note
 
@@ -200,6 +201,7 @@ class LocationAdmin(pages.Screens):
             (Page, "connect/choose/", "choose", choose, (outside_transactions,)),
         )
 
+    @within_a_page()
     def test_connection_view(self, page: Page, object_id: str) -> HttpResponse:
         request = page.request
         location = self.get_object(request, unquote(object_id))
@@ -211,6 +213,7 @@ class LocationAdmin(pages.Screens):
         return HttpResponseRedirect(page.address("location_change", location.pk))
 
     @admin.action(description=gettext_lazy("Test connection"), permissions=["change"])
+    @within_a_page()
     def test_connections(self, request: HttpRequest, queryset: QuerySet[Location]) -> None:
         began, untested_count = time.monotonic(), 0
         ticked = {as_id(value) or 0 for value in request.POST.getlist(ACTION_CHECKBOX_NAME)}

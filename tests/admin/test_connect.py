@@ -13,8 +13,11 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.urls import reverse
 
+from altegio_loyalty import services
 from altegio_loyalty.admin import connect
+from altegio_loyalty.client.exchange import current
 from altegio_loyalty.models import Location
+from altegio_loyalty.services.reading import SECONDS_FOR_A_PAGE
 from tests.delivery.salon import Salon
 
 pytestmark = [pytest.mark.one_database, pytest.mark.django_db(transaction=True)]
@@ -213,3 +216,31 @@ def test_who_may_not_add_locations__is_refused_before_anything_is_asked(
 ) -> None:
     assert log_in(sign_in("change_location", "view_location"), salon).status_code == 403
     assert salon.sandbox.requests == []
+
+
+@pytest.mark.parametrize("way", ["log in", "choose", "test", "test all"])
+def test_all_calls_of_a_page_end_within_one_time(
+    salon: Salon, boss: Client, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Before a web server ends its worker, which would leave an empty page."""
+    log_in(boss, salon)
+    pk, left = salon.location.pk, list[float]()
+
+    def noting(service: Callable[..., Any]) -> Callable[..., Any]:
+        def ask(*given: Any) -> Any:
+            left.append(current.ends_at - time.monotonic())
+            return service(*given)
+
+        return ask
+
+    for name in ("log_in", "test_connection"):
+        monkeypatch.setattr(services, name, noting(getattr(services, name)))
+    if way == "log in":
+        log_in(boss, salon)
+    elif way == "choose":
+        choose(boss, location=pk)
+    elif way == "test":
+        boss.post(reverse("admin:altegio_loyalty_location_test_connection", args=[pk]))
+    else:
+        boss.post(LIST, {"action": "test_connections", "_selected_action": [pk]})
+    assert [seconds <= SECONDS_FOR_A_PAGE for seconds in left] == [True]
