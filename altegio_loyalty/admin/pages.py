@@ -181,14 +181,15 @@ class Screens(admin.ModelAdmin):  # type: ignore[type-arg]
 
         @wraps(asked)
         def sign_in_first(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
-            # From the login Django would lead back to an address that takes nothing but a form.
-            if require_POST not in decorators or request.method != "POST" or site.has_permission(request):
+            if request.method != "POST" or request.user.is_authenticated:
                 return asked(request, **arguments)
             messages.warning(
                 request, _("You were signed out, so nothing was done. Sign in, then click once more.")
             )
-            login = reverse("admin:login", current_app=site.name)
-            return redirect_to_login(self.address(f"{self.opts.model_name}_changelist"), login)
+            # Not from the login to an address that takes nothing but a form.
+            is_page = require_POST not in decorators
+            there = request.get_full_path() if is_page else self.address(f"{self.opts.model_name}_changelist")
+            return redirect_to_login(there, reverse("admin:login", current_app=site.name))
 
         name = f"altegio_loyalty_{self.opts.model_name}_{name}"
         return path(route, sign_in_first, name=name)

@@ -9,6 +9,7 @@ import uuid
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -194,6 +195,15 @@ def test_the_same_form_twice_acts_once(salon: Salon, receptionist: Client) -> No
     again = receptionist.post(form_of("apply_card_withdrawal"), data, follow=True)
     assert "Done: 100 points taken." in text_of(again)
     assert len(salon.sandbox.effects) == 1
+
+
+def test_a_form_of_somebody_signed_out__is_told_not_to_have_been_sent(salon: Salon) -> None:
+    visit = salon.visit()
+    form = f"{form_of('apply_card_withdrawal')}?visit={visit.pk}"
+    login = Client().post(form, posted(salon, visit))
+    assert login.url.endswith(quote(form, safe="/"))
+    assert "You were signed out, so nothing was done." in text_of(login.client.get(login.url))
+    assert posts(salon) == []
 
 
 @pytest.mark.parametrize("what", [1, f"{LARGEST_ID}:{LARGEST_ID}:{LARGEST_ID}"])
