@@ -210,15 +210,16 @@ def fetch_visit(location: Location, visit_id: int, *, by: Person | None = None) 
         records = ask(location, lambda client: client.visit(visit_id), by)
     except exceptions.ApiError as error:
         return none_here if error.http_status == 404 else VisitFetch(error=shown(error))
+    # One that was moved may leave deleted appointments behind in another location.
+    records = [record for record in records if not record.is_deleted] or records
     if any(record.location_id != location.pk for record in records):
         return none_here
     mine = [record for record in records if record.id and record.visit_id in (0, visit_id)]
     if not mine:
         return none_here
-    present = [record for record in mine if not record.is_deleted]
-    if not present:
+    if mine[0].is_deleted:
         return VisitFetch(error=_("Visit %(visit)s is deleted in Altegio.") % {"visit": visit_id})
-    visit = _kept(location, visit_id, present, asked_at)
+    visit = _kept(location, visit_id, mine, asked_at)
     return VisitFetch(visit) if visit else none_here
 
 

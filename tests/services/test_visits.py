@@ -735,6 +735,16 @@ def test_a_visit_that_altegio_moved_is_found_by_its_number_where_it_is_now(salon
     assert (moved.location, moved.record_id) == (salon.location, there.record_id)
 
 
+def test_a_visit_that_left_a_deleted_appointment_elsewhere_is_found_where_it_is_now(
+    salon: Salon, serving: Any
+) -> None:
+    left = record(77, visit_id=1001, company_id=9, deleted=True)
+    serving(lambda page: {"records": [left, record(2, visit_id=1001)]})
+    found = services.fetch_visit(salon.location, 1001).visit
+    assert found is not None
+    assert found.record_id == 2
+
+
 def test_a_visit_that_altegio_moved_stays_while_something_is_open_on_it(salon: Salon) -> None:
     """What is under way was asked for in the old location, and is looked up there."""
     there, harbour = salon.visit(), salon.add_location("Harbour")
