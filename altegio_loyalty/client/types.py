@@ -191,7 +191,7 @@ class Card:
             number=to_text(row.get("number")),
             title=to_text(kind.get("title")) if isinstance(kind, Mapping) else "",
             balance=to_known(row.get("balance")),
-            programs=programs,
+            programs=tuple(dict.fromkeys(programs)),
             unreadable_count=unreadable_count,
         )
 
@@ -209,7 +209,9 @@ class Cards:
         # The reference prints one bare object where the real answer is a list.
         is_bare = isinstance(body, Mapping) and ("balance" in body or "number" in body)
         cards, unreadable_count = _readable([body] if is_bare else to_list(body), Card.parse)
-        return cls(cards, unreadable_count + sum(card.unreadable_count for card in cards))
+        return cls(
+            tuple(dict.fromkeys(cards)), unreadable_count + sum(card.unreadable_count for card in cards)
+        )
 
 
 def _to_id_of_its_own(row: Mapping[str, Any]) -> int:

@@ -497,6 +497,12 @@ def test_card_or_promotion_that_cannot_be_read__hides_no_other() -> None:
     assert found.unreadable_count == 4
 
 
+def test_card_or_promotion_that_is_there_twice__is_one() -> None:
+    row = {"id": 1, "balance": 5, "programs": [{"id": 7}, {"id": 7}]}
+    [card] = Cards.parse([row, row]).cards
+    assert [program.id for program in card.programs] == [7]
+
+
 @pytest.mark.parametrize("body", [None, "", 0, "x", 5])
 def test_answer_without_a_list_of_cards__is_not_no_cards(body: object) -> None:
     with pytest.raises(Malformed):
