@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.utils.html import strip_tags
 
 from altegio_loyalty import statistics
+from altegio_loyalty.admin.desk import filters
 from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import today
 from altegio_loyalty.statistics import Period
@@ -164,6 +165,21 @@ def test_a_list_of_one_location_has_that_locations_today(
         assert f'value="{today(zone).isoformat()}"' in page.content.decode()
         assert page.context["panel"]["heading"].startswith("Today, ")
         assert page.context["panel"]["is_today"]
+
+
+@pytest.mark.parametrize(
+    ("day", "heading"), [("today", "Today, 1 January"), ("yesterday", "Yesterday, 31 December")]
+)
+def test_a_new_year_of_the_location_alone_takes_no_days_name(
+    boss: Client, early: Location, monkeypatch: pytest.MonkeyPatch, day: str, heading: str
+) -> None:
+    new_year = datetime.date(2027, 1, 1)
+
+    def in_zone(zone: datetime.tzinfo | None = None) -> datetime.date:
+        return new_year if zone == EARLY else new_year - datetime.timedelta(days=1)
+
+    monkeypatch.setattr(filters, "today", in_zone)
+    assert get(boss, LIST, location=early.pk, day=day).context["panel"]["heading"] == heading
 
 
 def test_where_the_days_differ_the_heading_names_no_date(

@@ -125,11 +125,11 @@ def name_of_day(request: HttpRequest) -> str:
     if len(days := {day_in(asked, zone) for zone in zones}) > 1:
         return str(_DAYS[asked][1])
     day = days.pop() or today()
-    if day.year != today().year:
-        return date_format(day, "DATE_FORMAT")
     # A date can be today's in one location and yesterday's in another; then it has no name.
     away = {(day - today(zone)).days for zone in zones}
     named = dict(_DAYS.values()).get(away.pop()) if len(away) == 1 else None
+    if not named and day.year not in {today(zone).year for zone in zones}:
+        return date_format(day, "DATE_FORMAT")
     # The day of the week stands at the beginning or not at all: inside a line only some languages write it large.
     return f"{named}, {date_format(day, 'j E')}" if named else date_format(day, "l, j E")
 
