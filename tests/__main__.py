@@ -15,11 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests import reachable, skips
-from tests.matrix import DEVELOPMENT
+from tests.matrix import DEVELOPMENT, pytest_in_parallel
 
-#: More than there are cores, since more than half of the time goes by in waiting; no more, since timings should stay true.
-WORKERS_FOR_EACH_CORE = 1.5
-MOST_WORKERS = 4
 NOTHING_COLLECTED = 5
 MEASURING = ("--cov", "--cov-report=term")
 MEASURES_COVERAGE = os.environ.get("COVERAGE", "") not in {"", "0"}
@@ -29,8 +26,7 @@ def run(title: str, arguments: list[str], measuring: Sequence[str] = (), **envir
     """Whether the run passed. A selection of the caller's may leave a database without a test."""
     print(f"\n== {title}", flush=True)
     started_at = time.monotonic()
-    workers = str(min(round((os.cpu_count() or 1) * WORKERS_FOR_EACH_CORE), MOST_WORKERS))
-    command = [sys.executable, "-m", "pytest", "-n", workers, "--dist", "worksteal", *measuring, *arguments]
+    command = [*pytest_in_parallel(sys.executable), *measuring, *arguments]
     code = subprocess.run(
         command,
         cwd=reachable.REPOSITORY,

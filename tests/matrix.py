@@ -20,6 +20,14 @@ PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_tex
 MATRIX: dict[str, Any] = PROJECT["tool"]["matrix"]
 #: Every warning is heard; checking the memory of what is written in C as well would make each test half as slow again.
 DEVELOPMENT = {"PYTHONDEVMODE": "1", "PYTHONMALLOC": "pymalloc"}
+#: More than there are cores, since more than half of the time goes by in waiting; no more, since timings should stay true.
+WORKERS_FOR_EACH_CORE = 1.5
+MOST_WORKERS = 4
+
+
+def pytest_in_parallel(python: str) -> list[str]:
+    workers = min(round((os.cpu_count() or 1) * WORKERS_FOR_EACH_CORE), MOST_WORKERS)
+    return [python, "-m", "pytest", "-n", str(workers), "--dist", "worksteal"]
 
 
 def cells() -> list[dict[str, str]]:
@@ -55,7 +63,7 @@ def test(django: str, versions: str, arguments: list[str]) -> int:
         [sys.executable, "project/demo/bootstrap.py", folder, "requirements-dev.txt"],
         [python, "manage.py", "check", "--fail-level", "WARNING"],
         [python, "manage.py", "makemigrations", "--check", "--dry-run"],
-        [python, "-m", "pytest", "-n", "2", "--dist", "worksteal", *arguments],
+        [*pytest_in_parallel(python), *arguments],
     ]
     kept = {**os.environ, **DEVELOPMENT, "PIP_CONSTRAINT": str(file)}
     codes = (
