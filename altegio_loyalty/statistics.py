@@ -174,7 +174,7 @@ def with_points(rows: OperationQuerySet, names: Iterable[str] = MOVING) -> Any:
 
 def points_by_day(seen: Q, period: Period) -> Points:
     """Points that withdrawals took and that cancels gave back, of what the person may see, by the day they moved on."""
-    summed = _sums(seen, period, "location_id", "day").annotate(**_SUMS)
+    summed = _sums(seen & _is_done(MOVING), period, "location_id", "day").annotate(**_SUMS)
     fresh = LoyaltyOperation.objects.filter(seen, _is_done(MOVING), is_summed__in=[False]).order_by()
     found = summed.values_list("location_id", "day", _NO_MOMENT, *_SUMS).union(
         with_points(fresh).values_list("location_id", Cast(Value(None), DateField()), "moved_at", *POINTS),
