@@ -200,7 +200,7 @@ def test_the_same_form_twice_acts_once(salon: Salon, receptionist: Client) -> No
 def test_a_form_of_somebody_signed_out__is_told_not_to_have_been_sent(salon: Salon) -> None:
     visit = salon.visit()
     form = f"{form_of('apply_card_withdrawal')}?visit={visit.pk}"
-    login = Client().post(form, posted(salon, visit))
+    login: Any = Client().post(form, posted(salon, visit))
     assert login.url.endswith(quote(form, safe="/"))
     assert "You were signed out, so nothing was done." in text_of(login.client.get(login.url))
     assert posts(salon) == []
