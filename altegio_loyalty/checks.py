@@ -19,7 +19,6 @@ from altegio_loyalty.throttle import PATIENCE
 #: What follows the prefix in its id, what is wrong, and what to do about it.
 Found = tuple[str, str, str]
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PLATFORMS = ("alteg.io", "yclients.com", "yclients.ru")
 
 
@@ -104,11 +103,11 @@ def _check_safe(settings: conf.LoyaltySettings) -> Iterator[Found]:
         hint = "Set ALTEGIO_LOYALTY['ENCRYPTION_KEYS'], or keep the old key in SECRET_KEY_FALLBACKS when it changes."
         yield "W002", text, hint
     api = urlsplit(settings.API_URL)
-    host, is_near = f".{api.hostname}", api.hostname in _LOOPBACK
-    if api.scheme == "http" and not is_near:
+    host = f".{api.hostname}"
+    if api.scheme == "http" and not settings.is_near:
         text = "ALTEGIO_LOYALTY['API_URL'] is not https: the tokens travel in the clear."
         yield "W003", text, "Begin API_URL with https://."
-    elif not is_near and not any(host.endswith(f".{platform}") for platform in _PLATFORMS):
+    elif not settings.is_near and not any(host.endswith(f".{platform}") for platform in _PLATFORMS):
         text = f"ALTEGIO_LOYALTY['API_URL'] sends the tokens to {api.hostname}, which is neither Altegio's nor YCLIENTS'."
         hint = "Altegio's is https://api.alteg.io/api/v1, YCLIENTS' is https://api.yclients.com/api/v1."
         yield "W011", text, hint

@@ -18,6 +18,7 @@ ALERTS = ("altegio_away", "queue_stalled", "location_paused")
 FEWEST_DAYS = 30
 #: The domains at which the same API is YCLIENTS'.
 _OF_YCLIENTS = (".yclients.com", ".yclients.ru")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,6 +37,8 @@ class LoyaltySettings:
     PROXY_PASSWORD: str = ""
     #: A file of certificates in PEM, trusted in place of the usual ones, as behind a proxy that inspects TLS.
     CA_BUNDLE: str = ""
+    #: Whether no other machine may be called, as in a site's own tests: then what is asked for is never sent.
+    LOOPBACK_ONLY: bool = False
     #: How long to wait for a connection.
     CONNECT_TIMEOUT: float = 5
     #: How long to wait for the next piece of an answer.
@@ -79,6 +82,11 @@ class LoyaltySettings:
     @property
     def is_yclients(self) -> bool:
         return is_http_url(self.API_URL) and f".{urlsplit(self.API_URL).hostname}".endswith(_OF_YCLIENTS)
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the API is on this machine, as the sandbox is."""
+        return urlsplit(self.API_URL).hostname in _LOOPBACK
 
     @property
     def platform_name(self) -> str:
