@@ -15,7 +15,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation
+from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, Visit
 from altegio_loyalty.reasons import Reason
 from altegio_loyalty.states import Ending
 from tests.admin.test_operations import Log, Status, page_of
@@ -90,6 +90,18 @@ def test_timeline__does_not_say_who_the_client_is(log: Log, reader: Client) -> N
 def test_timeline__does_not_say_it_in_another_spelling(log: Log, reader: Client, spelt: str) -> None:
     text = timeline_of(reader, told(log, last_error=f"No card of {spelt}.")).json()["last_error"]
     assert text == "No card of [hidden]."
+
+
+@pytest.mark.parametrize(("name", "phone"), [("", ""), ("Don", "+7"), ("Tim Ark", "5"), ("Jane", "")])
+def test_timeline__leaves_what_only_looks_like_the_client(
+    log: Log, reader: Client, name: str, phone: str
+) -> None:
+    """Nor would "[hidden]e" hide a Don."""
+    Visit.objects.filter(pk=told(log).visit_id).update(client_name=name, client_phone=phone)
+    text = "Done at that time: 75 of 500 points, remarks by Janet."
+    LoyaltyOperation.objects.update(last_error=text, discrepancy="")
+    found = timeline_of(reader, LoyaltyOperation.objects.get()).json()
+    assert (found["last_error"], found["discrepancy"]) == (text, "")
 
 
 def test_timeline__holds_these_columns_and_no_others(log: Log, reader: Client) -> None:

@@ -133,10 +133,11 @@ def timeline(page: Page, object_id: int) -> HttpResponse:
     Amounts have two places, times are ISO with the location's zone."""
     operation: Any = get_object_or_404(page.admin.get_queryset(page.request), pk=object_id)
     name, digits = operation.visit.client_name, re.sub(r"\D", "", operation.visit.client_phone)[-10:]
-    # In any case and with any marks; a shorter part of a name also stands in other words.
-    spelt = [re.escape(text) for text in (name, *(word for word in name.split() if word[2:])) if text]
-    spelt += [r"(?:\+?\d{1,3}\W{0,2})?" + r"\W*".join(digits)] if digits else []
-    client = re.compile("|".join(spelt) or "$^", re.IGNORECASE)
+    # In any case and with any marks. Words alone: what is left of another around a part of it would tell the name.
+    words = [re.escape(text) for text in (name, *(word for word in name.split() if word[2:])) if text]
+    spelt = [rf"(?<![^\W\d_])(?:{'|'.join(words)})(?![^\W\d_])"] if words else []
+    spelt += [r"(?:\+?\d{1,3}\W{0,2})?" + r"\W*".join(digits)] if digits[5:] else []  # fewer stand in amounts
+    client = re.compile("|".join(spelt) or "(?!)", re.IGNORECASE)
 
     def told(value: Any) -> Any:
         if isinstance(value, datetime.datetime):
