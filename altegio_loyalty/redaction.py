@@ -16,8 +16,8 @@ _SHORTEST_PART = 8
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _AUTHORIZATION = re.compile(r"\bBearer\s+[^\s\"'<>,]+", re.IGNORECASE)
 _USER_TOKEN = re.compile(r"\bUser\s+(?=[^\s\"'<>]*\d)[^\s\"'<>,]{16,}", re.IGNORECASE)
-#: A phone behind its plus, or an address of mail, in somebody's words.
-_REACHED_BY = re.compile(r"\+\d[\d\s().-]{7,30}\d|[^\s@\"'<>,;:]{1,64}@[^\s@\"'<>,;:]{1,255}")
+#: A phone behind its plus, with more digits than a sum has, or an address of mail, in somebody's words.
+_REACHED_BY = re.compile(r"\+(?:\d[\s().-]{0,3}){8,14}\d|[^\s@\"'<>,;:]{1,64}@[^\s@\"'<>,;:\\]{1,255}")
 # A JSON string up to its end, or to the end of the text where that was cut; or a number.
 _VALUE = r"\"\s*:\s*)(?:\"(?:[^\"\\]|\\.)*+(?:\"|\\?\Z)|-?\d[\d.eE+-]*)"
 _NAMES = "partner_token|user_token|password|login|(?:client_|referrer_)?phone|email|(?:display_)?name|surname|patronymic"

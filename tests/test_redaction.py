@@ -162,12 +162,24 @@ def test_no_half_of_a_secret_stays_where_a_long_text_is_cut(known: bool) -> None
 
 
 @pytest.mark.parametrize(
-    "how", ["+1 315 555-01-75", "+7 (999) 123-45-67", "+13155550175", "jane.doe@example.com"]
+    "how",
+    ["+1 315 555-01-75", "+7 (999) 123 - 45 - 67", "+13155550175", "+123456789", "jane.doe@example.com"],
 )
 def test_a_phone_or_an_address_in_somebodys_words_is_masked(how: str) -> None:
     assert redact(f"No card of {how} here.") == f"No card of {MASK} here."
 
 
-@pytest.mark.parametrize("text", ["2026-11-27T19:38:35+03:00", "visit 118389447", "1e+10", "100 + 200 = 300"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("2026-11-27T19:38:35+03:00", "visit 118389447", "1e+10", "100 + 200 = 300"),
+        *("+10 000.00 points", "+1 000 000 points", "+250 000.00"),
+    ],
+)
 def test_a_moment_an_id_and_a_sum_are_no_phone(text: str) -> None:
     assert redact(text) == text
+
+
+@pytest.mark.parametrize("how", ["jane@example.com", "Hi\njane@example.com\nBye", "+13155550175"])
+def test_what_is_masked_in_json_in_json__leaves_it_json(how: str) -> None:
+    assert MASK in json.loads(json.loads(redact(json.dumps(json.dumps({"text": how})))))["text"]
