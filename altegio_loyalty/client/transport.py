@@ -61,9 +61,9 @@ class Answer:
 _LIMIT = re.compile(
     r"(?:лимит\w*|слишком|превыш\w*)[^\S\n]+(?:[\w-]+[^\S\n]+){0,3}(?:запрос(?:ов|ы)|обращений)"
     r"|запросов[^\S\n]+превыш|запросы?[^\S\n]+(?:\w+[^\S\n]+)?слишком[^\S\n]+част"
-    r"|\brate.?limit|\brate exceeded|\bthrottled|too many (?:\w+ ){0,3}requests|requests? too (?:quick|fast|often|freq)"
+    r"|\brate.?limit|(?:(?<!\w )|requests? )\brate exceeded|\bthrottled|too many (?:\w+ ){0,3}requests"
     r"|(?:requests?(?: rate)?|api|calls?) (?:limit|quota)(?! of the)|(?:limit|exceed)\w* (?:\w+ ){0,5}requests"
-    r"|через[^\S\n]+\d+[^\S\n]+сек|(?:retry after|again in) \d+ sec",
+    r"|requests? too (?:quick|fast|often|freq)|через[^\S\n]+\d+[^\S\n]+сек|(?:retry after|again in) \d+ sec",
     re.IGNORECASE,
 )
 #: Where the text of an error stands, whichever of the vendor's bodies it is in.
