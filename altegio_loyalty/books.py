@@ -7,7 +7,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from operator import methodcaller
+from operator import attrgetter, methodcaller
 from typing import Any, TypeVar
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -76,10 +76,10 @@ def check(
             books, _is_new = location.books.get_or_create(day=each, defaults={"problem": _GOES_ON})
             at = books.checked_at
             is_early = at and (at < hold.began_at if hold else not _is_over(each, location, at))
-            if at and (day or is_early or at > timezone.now()):  # the latter by a clock that was wrong
+            if at and (day or is_early or at > timezone.now() + AGAIN_AFTER):  # the last: a wrong clock's
                 books.checked_at, books.next_try_at, books.cursor, books.listing = None, None, 0, ""
             wait = books.next_try_at and books.next_try_at - timezone.now()
-            is_due = day or not wait or not 0 < wait / AGAIN_AFTER <= 1
+            is_due = day or not wait or not 0 < wait / AGAIN_AFTER <= 2
             if books.checked_at is None and is_due and not evening.is_over:
                 evening.compare(books)
             found.append(books)
@@ -304,7 +304,7 @@ class _Evening:
         with contextlib.suppress(Malformed, StopIteration):
             return next(filter(None, (to_id(row.get("item_record_id")) for row in rows)))
         records = self._ask(lambda client: client.visit(visit_id))
-        return next((record.id for record in records if not record.is_deleted), 0)
+        return next((record.id for record in sorted(records, key=attrgetter("is_deleted"))), 0)
 
     def _keep(self, books: BooksOfDay, visit_id: int, found: list[BooksItem]) -> None:
         """Open and renew the items of what is at odds, and close the others of the visit."""

@@ -147,8 +147,9 @@ def test_withdrawal_on_a_visit_that_the_site_never_saw__is_told_too(salon: Salon
     assert (item.visit_id, item.by_altegio) == (visit.id, points(25))
 
 
-def test_visit_that_the_site_never_saw__is_read_by_an_appointment_that_is_not_deleted(
-    salon: Salon, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("lives", [True, False])
+def test_visit_that_the_site_never_saw__is_read_by_a_living_appointment_and_else_by_a_deleted_one(
+    salon: Salon, monkeypatch: pytest.MonkeyPatch, lives: bool
 ) -> None:
     salon.withdraw()
     a_day_goes_by()
@@ -157,8 +158,9 @@ def test_visit_that_the_site_never_saw__is_read_by_an_appointment_that_is_not_de
     real = answers.visit
 
     def with_a_deleted_one(*arguments: Any) -> Any:
-        [living] = (shown := real(*arguments))["records"]
-        return {**shown, "records": [{**living, "id": 1, "deleted": True}, living]}
+        [own] = (shown := real(*arguments))["records"]
+        dead = {**own, "id": 1 if lives else own["id"], "deleted": True}
+        return {**shown, "records": [dead, own] if lives else [dead]}
 
     monkeypatch.setattr(answers, "visit", with_a_deleted_one)
     [item] = compare().open_items
@@ -293,8 +295,20 @@ def test_day_that_a_clock_a_year_ahead_wrote__is_compared_now(salon: Salon, name
     a_day_goes_by()
     year = timezone.now() + 365 * ONE_DAY
     BooksOfDay.objects.create(location=salon.location, day=yesterday(), **{name: year})
-    found = {books_of.day: books_of for books_of in books.check()}[yesterday()]
+    found = compare()
     assert (found.verdict, found.points) == (found.verdict.AGREES, points(100))
+
+
+@pytest.mark.parametrize(("name", "ahead"), [("next_try_at", books.AGAIN_AFTER), ("checked_at", ONE_DAY * 0)])
+def test_day_of_a_machine_whose_clock_is_minutes_ahead__is_not_compared_at_once_again(
+    salon: Salon, name: str, ahead: datetime.timedelta
+) -> None:
+    salon.withdraw()
+    a_day_goes_by()
+    at = timezone.now() + datetime.timedelta(minutes=9) + ahead
+    BooksOfDay.objects.create(location=salon.location, day=yesterday(), **{name: at})
+    assert getattr(compare(), name) == at
+    assert asked(salon, LIST) == 0
 
 
 @pytest.mark.parametrize("path", ["", LIST])
