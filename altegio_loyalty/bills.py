@@ -16,6 +16,7 @@ from django.utils import timezone
 from altegio_loyalty.client import VisitDetails
 from altegio_loyalty.client.types import LARGEST_AMOUNT, Card, Cards
 from altegio_loyalty.models import LONGEST_TITLE, LoyaltyOperation, OperationAttempt, Visit
+from altegio_loyalty.moments import CLOCKS_APART
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.states import Status
 
@@ -55,8 +56,8 @@ def keep_figures(visit_id: int, details: VisitDetails, read_at: datetime.datetim
 
 
 def _not_read_since(visit_id: int, moment: datetime.datetime) -> QuerySet[Visit]:
-    """A slow reading does not replace what was read, or answered, after it had begun; unless that is still to come."""
-    ahead = Q(read_at__gt=timezone.now() + READING_IS_RECENT)
+    """A slow reading does not replace what was read, or answered, after it had begun; unless a clock was wrong then."""
+    ahead = Q(read_at__gt=timezone.now() + CLOCKS_APART)
     return Visit.objects.filter(Q(read_at__isnull=True) | Q(read_at__lte=moment) | ahead, pk=visit_id)
 
 

@@ -9,6 +9,8 @@ from django.utils.dateparse import parse_datetime
 
 #: Outside of these years some databases refuse a time, and none is a visit's.
 _FIRST_YEAR, _LAST_YEAR = 1990, 2200
+#: So far the clocks of two machines may be apart; what stands further ahead was written by one that was wrong.
+CLOCKS_APART = datetime.timedelta(minutes=10)
 
 
 def parse_moment(text: str) -> datetime.datetime | None:

@@ -13,6 +13,7 @@ from django.db.models.functions import Coalesce, RowNumber
 from altegio_loyalty import kinds
 from altegio_loyalty.client.transport import LONGEST_RETRY_AFTER
 from altegio_loyalty.conf import get_settings
+from altegio_loyalty.moments import CLOCKS_APART
 from altegio_loyalty.states import OPEN, CallOutcome, Ending, Purpose, Status
 
 KNOWN_KINDS = tuple(kinds.TABLE)
@@ -32,8 +33,6 @@ ATTENTION = Case(
     When(Q(status__in=OPEN) | Q(next_attempt_at__isnull=False), then=UNFINISHED),
     default=None,
 )
-#: So far the clocks of two machines may be apart.
-_CLOCKS_APART = timedelta(minutes=10)
 
 
 def is_over(wait_ends: datetime | None, now: datetime) -> bool:
@@ -48,7 +47,7 @@ def _is_over(now: datetime) -> Q:
 def _latest_end(now: datetime) -> datetime:
     settings = get_settings()
     waits = settings.LEASE_SECONDS, settings.RETRY_DELAY_MAX, settings.SETTLE_SECONDS + settings.TOTAL_TIMEOUT
-    return now + timedelta(seconds=max(LONGEST_RETRY_AFTER, *waits)) + _CLOCKS_APART
+    return now + timedelta(seconds=max(LONGEST_RETRY_AFTER, *waits)) + CLOCKS_APART
 
 
 def by_zone(locations: Iterable[Any]) -> dict[tzinfo | None, list[int]]:

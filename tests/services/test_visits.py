@@ -623,6 +623,18 @@ def test_keep_figures__replaces_what_a_clock_read_that_was_put_back_since(salon:
     assert (visit.due_amount, visit.read_at) == (points(3020), reading.read_at)
 
 
+def test_keep_figures__leaves_what_a_machine_wrote_whose_clock_is_minutes_ahead(salon: Salon) -> None:
+    salon.visit()
+    read(salon)
+    visit, ahead = Visit.objects.get(), timezone.now() + datetime.timedelta(minutes=9)
+    reading = services.read_visit(salon.location, visit_id=visit.pk, record_id=visit.record_id)
+    Visit.objects.update(read_at=ahead, due_amount=1)
+    assert reading.details is not None
+    services.keep_figures(visit.pk, reading.details, reading.read_at)
+    visit.refresh_from_db()
+    assert (visit.due_amount, visit.read_at) == (points(1), ahead)
+
+
 def test_keep_figures__leaves_what_was_answered_since_the_reading_began(salon: Salon) -> None:
     there = salon.visit()
     read(salon)

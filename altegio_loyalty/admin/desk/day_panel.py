@@ -51,9 +51,8 @@ class DayPanel(Page):
         is_today = all(filters.day_in(asked, zone) == today(zone) for zone in by_zone(readable))
         is_spread = len(by_zone(locations)) > 1 or not locations
         paused = [location for location in readable if location.is_paused]
-        is_stale = (
-            is_today and bool(readable) and not (is_all_read and since < read[0][0] < since + 2 * FRESH)
-        )
+        is_fresh = is_all_read and since < read[0][0] < since + 2 * FRESH
+        is_stale = is_today and bool(readable) and not is_fresh
         kept, working_count = request.session.get(_READ, {}), len(readable) - len(paused)
         chosen, find = chosen_location(request), request.GET.get(filters.SEARCH, "").strip()
         found = [kept.get(f"{filters.day_in(asked, one.zone)}:{one.pk}", (None, 0)) for one in readable]
