@@ -17,6 +17,7 @@ from altegio_loyalty.conf import get_settings
 from altegio_loyalty.delivery.explained import beyond_the_log, family, is_done, not_undone, odds, taken_by
 from altegio_loyalty.delivery.transitions import Moment
 from altegio_loyalty.models import BooksItem, LoyaltyOperation
+from altegio_loyalty.moments import CLOCKS_APART
 from altegio_loyalty.states import Status
 
 logger = logging.getLogger(__name__)
@@ -112,8 +113,9 @@ def close_agreed(visit_id: int, details: VisitDetails, read_at: Moment, own_pk: 
 
 def is_unsettled(rows: Operations) -> bool:
     """Whether something of the visit is not finished, or may still take effect."""
-    since = timezone.now() - time_to_arrive()
-    return any(row.is_open or (row.unanswered_at and row.unanswered_at > since) for row in rows)
+    now, time = timezone.now(), time_to_arrive()
+    since, latest = now - time, now + time + CLOCKS_APART  # a later doubt was noted by a clock that was wrong
+    return any(row.is_open or (row.unanswered_at and since < row.unanswered_at < latest) for row in rows)
 
 
 def sides(details: VisitDetails, operations: Operations) -> list[BooksItem]:

@@ -299,6 +299,16 @@ def test_day_that_a_clock_a_year_ahead_wrote__is_compared_now(salon: Salon, name
     assert (found.verdict, found.points) == (found.verdict.AGREES, points(100))
 
 
+def test_doubt_that_a_clock_a_year_ahead_noted__keeps_no_day_from_being_compared(salon: Salon) -> None:
+    salon.fail("cut_before", path="apply_card", times=1)
+    operation = salon.withdraw()
+    salon.run_to_the_end(operation)
+    a_day_goes_by()
+    LoyaltyOperation.objects.update(unanswered_at=timezone.now() + 365 * ONE_DAY)
+    found = compare()
+    assert found.verdict == found.verdict.AGREES, str(found)
+
+
 @pytest.mark.parametrize(("name", "ahead"), [("next_try_at", books.AGAIN_AFTER), ("checked_at", ONE_DAY * 0)])
 def test_day_of_a_machine_whose_clock_is_minutes_ahead__is_not_compared_at_once_again(
     salon: Salon, name: str, ahead: datetime.timedelta
