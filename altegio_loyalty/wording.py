@@ -141,7 +141,7 @@ def _withdrawn(operation: Told) -> str:
         text = _("Done: %(taken)s points taken.")
     elif taken == 0:
         text = _(
-            "Nothing was taken (0 of %(asked)s points), as from an empty card, or where nothing is left to pay."
+            "Nothing was taken (0 of %(asked)s points): this happens when the card is empty or nothing is left to pay."
         )
     elif taken < asked:
         text = _("Less than asked: %(taken)s of %(asked)s points taken.")
@@ -154,7 +154,7 @@ def _withdrawn(operation: Told) -> str:
 def _given_back(operation: Told) -> str:
     if operation.ending == Ending.NOTHING_TO_CANCEL:
         return _("Nothing to cancel: the visit showed no points taken from this card.")
-    if operation.returned_amount is None:
+    if not operation.returned_amount:  # 0: the answer still showed them all, and a later reading none
         return _("Done: the points are back on the card.")
     return _("Done: %(returned)s points given back.") % {"returned": points(operation.returned_amount)}
 

@@ -114,9 +114,13 @@ def test_a_cancel_whose_effect_the_answer_did_not_show_is_not_called_done(kind: 
     assert "Done" not in sentence
 
 
+def test_a_cancel_whose_effect_a_later_reading_showed_names_no_figure_that_the_answer_did_not() -> None:
+    assert operation(CANCEL, returned_amount=Decimal(0)).sentence == "Done: the points are back on the card."
+
+
 def test_nobody_guesses_why_nothing_was_taken() -> None:
     """The answer does not say it: a card may have limits of its own."""
-    assert "(0 of 100 points), as from an empty card" in operation(applied_amount=Decimal(0)).sentence
+    assert "(0 of 100 points): this happens when" in operation(applied_amount=Decimal(0)).sentence
 
 
 def test_a_promotion_that_took_nothing_off_is_not_said_to_be_gone() -> None:
