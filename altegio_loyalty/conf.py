@@ -116,7 +116,7 @@ _GONE = {
 }
 _LONGEST = 10 * 365 * 24 * 3600
 #: Of mail, perhaps behind a name.
-_ADDRESS = r"[^@,;\n]*<[^@\s,;<>]+@[^@\s,;<>]+>|[^@\s,;<>]+@[^@\s,;<>]+"
+_ADDRESS = r"(?:[^\"@,;\r\n]*|\"[^\"\r\n]*\" *)<[^@\s,;<>]+@[^@\s,;<>]+>|[^\"@\s,;<>]+@[^@\s,;<>]+"
 
 
 def _configured() -> dict[str, Any]:

@@ -105,7 +105,9 @@ for _name in NAMES:
     elif _name in LISTS:
         WRONG[_name] = [None, "a key", 5, [b"bytes"], [1], [None], {"a": 1}, {"a"}, True]
         if _name.endswith("_EMAILS"):
-            WRONG[_name] += [[""], ["boss"], ["a@b.c, d@e.f"], ["a@b.c;d@e.f"], ["a@b.c\nBcc: d@e.f"]]
+            WRONG[_name] += [
+                [each] for each in ("", "boss", "a@b.c, d@e.f", "a@b.c;d@e.f", "a@b.c\nBcc: d@e.f", '"a@b.c')
+            ]
     else:
         WRONG[_name] = [
             None,
@@ -142,6 +144,13 @@ def test_0_and_ordinary_numbers_are_good(name: str) -> None:
         assert problems_of(**{name: value}) == [], value
     if name in SECONDS:
         assert problems_of(**{name: 0.5}) == []
+
+
+@pytest.mark.parametrize(
+    "address", ["a@b.c", "Jane Doe <a@b.c>", '"Doe, Jane @ night" <a@b.c>', "ночь@пример.рф"]
+)
+def test_an_address_of_mail_is_good(address: str) -> None:
+    assert problems_of(ALERT_EMAILS=[address]) == []
 
 
 def test_an_alert_that_there_is_none_of_is_found() -> None:
