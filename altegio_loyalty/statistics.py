@@ -316,10 +316,7 @@ def _of_groups(seen: Q, by: str, period: Period, most: int | None) -> tuple[set[
     grouping, since_before = GROUPINGS[by], Q(day__range=(period.before.first, period.last))
     done = LoyaltyOperation.objects.filter(seen, _is_done(grouping.kinds), _DID, is_summed__in=[False])
     done = with_points(done.order_by().annotate(keyed=grouping.key_text), grouping.kinds)
-    summed, days = (
-        GroupSum.objects.filter(seen, since_before, by=by),
-        DaySum.objects.filter(seen, since_before),
-    )
+    summed = GroupSum.objects.filter(seen, since_before, by=by)
 
     def told(rows: Any, key: Any, name: Any) -> Any:
         side = Case(When(day__gte=period.first, then=0), default=1)
@@ -333,6 +330,7 @@ def _of_groups(seen: Q, by: str, period: Period, most: int | None) -> tuple[set[
         keys |= set(done.values_list("keyed", flat=True))
         named = summed.filter(Q(key__in=keys) | Q(location__in=few))
         # All others are what the days came to, less what is named: far fewer rows than theirs.
+        days = DaySum.objects.filter(seen, since_before)
         parts = [told(named, F("key"), Max("name")), told(days, Value(None), Value(""))]
     # Texts as characters of the connection: see `outcomes`.
     columns = ("location_id", "keyed", Value(0), grouping.moment, Cast("program_title", CharField()), *POINTS)

@@ -116,10 +116,7 @@ Pages = Iterable[tuple[type[Page], str, str, Responder, Decorators]]
 class IdField(forms.IntegerField):
     """Digits alone, in a text field: "4.000" would be 4 to Django, and a mouse wheel turns a field for numbers."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            **{**kwargs, "widget": forms.TextInput({"inputmode": "numeric", "class": "vIntegerField"})}
-        )
+    widget = forms.TextInput({"inputmode": "numeric", "class": "vIntegerField"})
 
     def to_python(self, value: Any) -> int | None:
         if value and as_id(str(value)) is None:

@@ -209,9 +209,8 @@ class Cards:
         # The reference prints one bare object where the real answer is a list.
         is_bare = isinstance(body, Mapping) and ("balance" in body or "number" in body)
         cards, unreadable_count = _readable([body] if is_bare else to_list(body), Card.parse)
-        return cls(
-            tuple(dict.fromkeys(cards)), unreadable_count + sum(card.unreadable_count for card in cards)
-        )
+        cards = tuple(dict.fromkeys(cards))
+        return cls(cards, unreadable_count + sum(card.unreadable_count for card in cards))
 
 
 def _to_id_of_its_own(row: Mapping[str, Any]) -> int:
