@@ -16,7 +16,7 @@ from altegio_loyalty.bills import storable
 from altegio_loyalty.client import Record
 from altegio_loyalty.client.types import sum_of
 from altegio_loyalty.models import ANONYMISED, Location, LoyaltyOperation, Visit
-from altegio_loyalty.moments import parse_moment, stored
+from altegio_loyalty.moments import CLOCKS_APART, parse_moment, stored
 from altegio_loyalty.redaction import clean
 
 _FACTS = ("client_id", "client_name", "client_phone", "starts_at")
@@ -57,7 +57,8 @@ def save(
     new = [row for row in rows if row.pk not in known and row.record_id]
     write(new, lambda: Visit.objects.bulk_create(new, ignore_conflicts=True))
     mine = [(known[row.pk], row) for row in rows if row.pk in known and row.pk not in foreign]
-    figured = [there for there, _row in mine if there.read_at]
+    latest = asked_at + CLOCKS_APART
+    figured = [there for there, _row in mine if there.read_at and there.read_at <= latest]
     exact = _still_exact(figured, changes, asked_at, location.zone)
     renamed = [there for there, row in mine if row.record_id and _take_facts(there, row)]
     refigured = [there for there, row in mine if there.pk not in exact and _take(there, row, _FIGURES)]
@@ -68,7 +69,8 @@ def save(
         write(renamed, lambda: as_known.bulk_update(renamed, _FACTS))
     if refigured:
         # Somebody may have opened the visit's page while Altegio was answering: that reading is later and better.
-        not_later = Visit.objects.filter(Q(read_at__isnull=True) | Q(read_at__lt=asked_at))
+        is_earlier = Q(read_at__isnull=True) | Q(read_at__lt=asked_at)
+        not_later = Visit.objects.filter(is_earlier | Q(read_at__gt=latest))
         not_later.bulk_update(refigured, _FIGURES)
     return len(new), len({*(row.pk for row in renamed), *(row.pk for row in refigured)}), foreign
 

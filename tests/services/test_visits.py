@@ -623,6 +623,14 @@ def test_keep_figures__replaces_what_a_clock_read_that_was_put_back_since(salon:
     assert (visit.due_amount, visit.read_at) == (points(3020), reading.read_at)
 
 
+def test_list_of_the_day__replaces_figures_that_a_clock_read_that_was_put_back_since(salon: Salon) -> None:
+    salon.visit()
+    read(salon)
+    Visit.objects.update(read_at=timezone.now() + datetime.timedelta(days=365), due_amount=1)
+    read(salon)
+    assert Visit.objects.get().due_amount == points(3020)
+
+
 def test_keep_figures__leaves_what_a_machine_wrote_whose_clock_is_minutes_ahead(salon: Salon) -> None:
     salon.visit()
     read(salon)
