@@ -85,9 +85,9 @@ class DayReading:
             self.skipped_count += answer.unreadable_count
             self._is_whole = self._is_whole and not answer.unreadable_count
             self.keep(answer.records, asked_at)
-        # A server may give shorter pages than it was asked for, so a short one alone says nothing. Nor does the number
-        # beside a full or a round one, which may be the most that it gives, and the number be that of its rows.
-        may_go_on = answer.row_count >= PAGE_SIZE or answer.row_count % 10 == 0
+        # A server may give shorter pages than it was asked for, so a short one alone says nothing. A full or a round one,
+        # such as one of 25, may be the most that it gives, and the number beside it that of its own rows: the next tells.
+        may_go_on = answer.row_count >= PAGE_SIZE or answer.row_count % 5 == 0
         is_whole = 0 < self.total_count <= self.row_count and not may_go_on
         if is_repeated or is_whole or not answer.row_count:
             self._end(is_repeated)

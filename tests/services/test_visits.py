@@ -182,9 +182,12 @@ def test_a_server_that_gives_short_pages_is_read_to_the_end(
     assert Location.objects.get().visits_read_at is not None
 
 
-def test_a_number_that_counts_the_rows_of_each_page_is_not_the_days(salon: Salon, serving: Any) -> None:
-    serving(lambda page: capped(50 if page < 3 else 20, rows=120, size=50)(page))
-    assert read(salon).visit_count == 120
+@pytest.mark.parametrize("size", [50, 25])
+def test_a_number_that_counts_the_rows_of_each_page_is_not_the_days(
+    salon: Salon, serving: Any, size: int
+) -> None:
+    serving(lambda page: capped(size if page < 3 else 20, rows=2 * size + 20, size=size)(page))
+    assert read(salon).visit_count == 2 * size + 20
 
 
 def test_a_day_that_is_not_shown_whole_says_so_and_takes_no_time_away(salon: Salon, serving: Any) -> None:
