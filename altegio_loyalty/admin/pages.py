@@ -180,9 +180,8 @@ class Screens(admin.ModelAdmin):  # type: ignore[type-arg]
         def sign_in_first(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
             if request.method != "POST" or request.user.is_authenticated:
                 return asked(request, **arguments)
-            messages.warning(
-                request, _("You were signed out, so nothing was done. Sign in, then click once more.")
-            )
+            text = _("You were signed out, so nothing was done. Sign in, then click once more.")
+            messages.warning(request, text)
             # Not from the login to an address that takes nothing but a form.
             is_page = require_POST not in decorators
             there = request.get_full_path() if is_page else self.address(f"{self.opts.model_name}_changelist")

@@ -164,10 +164,8 @@ class Transport:
                 content = self._read(response, exchange)
         except self._session.failures as error:
             # What is no fault of the request, and not of a connection of ours: nobody here knows whether it was sent.
-            is_of_another = isinstance(error, self._session.of_connections) and not isinstance(
-                error, ValueError
-            )
-            exchange.is_sent |= is_of_another and not exchange.is_watched
+            is_of_another = isinstance(error, self._session.of_connections) and not exchange.is_watched
+            exchange.is_sent |= is_of_another and not isinstance(error, ValueError)
             failure = _failure(error, exchange, secrets, self.api_url)
         finally:
             current.exchange = None
