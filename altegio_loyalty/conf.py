@@ -89,6 +89,11 @@ class LoyaltySettings:
         return urlsplit(self.API_URL).hostname in _LOOPBACK
 
     @property
+    def stays_here(self) -> bool:
+        """Whether no call goes to another machine, nor by way of a proxy on one, which would see the tokens."""
+        return self.is_near and urlsplit(self.PROXY_URL or self.API_URL).hostname in _LOOPBACK
+
+    @property
     def platform_name(self) -> str:
         return self.PLATFORM_NAME or (YCLIENTS if self.is_yclients else ALTEGIO)
 

@@ -33,7 +33,7 @@ def client_for(location: Location, *, needs_user: bool = True) -> AltegioClient:
     """A client with the location's tokens, over this thread's kept connections.
 
     Raises `exceptions.Unauthorized` where the tokens are missing or cannot be read: no call with them can succeed; and
-    `exceptions.NotSent` where `LOOPBACK_ONLY` is set and the API is on another machine.
+    `exceptions.NotSent` where `LOOPBACK_ONLY` is set and the API, or the proxy, is on another machine.
     """
     try:
         credentials = location.credentials()
@@ -43,8 +43,8 @@ def client_for(location: Location, *, needs_user: bool = True) -> AltegioClient:
         raise exceptions.Unauthorized("A token of this location is missing.")
     # Not before: a frame that can fail holds no settings, which know the keys and the proxy's password.
     settings = get_settings()
-    if settings.LOOPBACK_ONLY and not settings.is_near:
-        raise exceptions.NotSent("LOOPBACK_ONLY is set, and API_URL is not on this machine.")
+    if settings.LOOPBACK_ONLY and not settings.stays_here:
+        raise exceptions.NotSent("LOOPBACK_ONLY is set, and API_URL or PROXY_URL is not on this machine.")
     times = settings.CONNECT_TIMEOUT, settings.READ_TIMEOUT, settings.TOTAL_TIMEOUT
     limits = Limits(*times, settings.MAX_ANSWER_BYTES)
     transport = shared_transport(

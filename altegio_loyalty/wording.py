@@ -338,7 +338,7 @@ _SENTENCES_KEPT = (
     gettext_noop("Altegio refused."),
     gettext_noop("This release does not know version %(version)s of the API."),
     gettext_noop("A token of this location is missing."),
-    gettext_noop("LOOPBACK_ONLY is set, and API_URL is not on this machine."),
+    gettext_noop("LOOPBACK_ONLY is set, and API_URL or PROXY_URL is not on this machine."),
     gettext_noop(
         "The token is stored, but none of ENCRYPTION_KEYS can read it. Enter it again, or restore the old key."
     ),

@@ -44,6 +44,15 @@ def test_with_loopback_only__nothing_goes_to_another_machine(salon: Salon, elsew
     assert salon.sandbox.requests == []
 
 
+def test_with_loopback_only__a_proxy_on_another_machine_is_not_asked_either(
+    salon: Salon, elsewhere: str
+) -> None:
+    """It would see the tokens of a call to this machine."""
+    salon.configure(PROXY_URL=elsewhere.rpartition("/api")[0], LOOPBACK_ONLY=True)
+    assert salon.withdraw().status == Status.PENDING
+    assert salon.sandbox.requests == []
+
+
 def test_with_loopback_only__this_machine_is_called(salon: Salon) -> None:
     salon.configure(LOOPBACK_ONLY=True)
     assert check_settings() == []
