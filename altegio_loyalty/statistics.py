@@ -330,7 +330,7 @@ def _of_groups(seen: Q, by: str, period: Period, most: int | None) -> tuple[set[
         keys |= set(done.values_list("keyed", flat=True))
         named = summed.filter(Q(key__in=keys) | Q(location__in=few))
         # All others are what the days came to, less what is named: far fewer rows than theirs.
-        days = DaySum.objects.filter(seen, since_before)
+        days = DaySum.objects.filter(seen, since_before, _is_done(MOVING))
         parts = [told(named, F("key"), Max("name")), told(days, Value(None), Value(""))]
     # Texts as characters of the connection: see `outcomes`.
     columns = ("location_id", "keyed", Value(0), grouping.moment, Cast("program_title", CharField()), *POINTS)
