@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from altegio_loyalty.admin.log.deciding import MOST_SHOWN
 from altegio_loyalty.models import Location, LocationAccess, LoyaltyOperation, OperationAttempt, Visit
-from tests.admin.test_operations import LIST, Log, fresh, press, said
+from tests.admin.test_operations import LIST, Log, fresh, page_of, press, said
 
 pytestmark = pytest.mark.django_db
 
@@ -104,6 +104,17 @@ def test_a_doubt_of_a_paused_location_is_not_said_to_be_looked_up(log: Log, boss
     assert "Nothing while its location does not work; then it is looked up again." in html
     assert "looked up again at" not in html
     assert "The password was changed." in html
+
+
+def test_what_must_not_be_repeated_is_looked_at_again_and_not_retried(log: Log, boss: Client) -> None:
+    doubt = log.add(Status.UNCONFIRMED, created_at=timezone.now() - datetime.timedelta(days=1))
+    OperationAttempt.objects.create(operation=doubt, purpose="look_up", outcome="refused", http_status=404)
+    for html in (words(inbox(boss)), words(boss.get(page_of(doubt)))):
+        assert "do not repeat it" in html
+        assert ">Look again now<" in html
+        assert "Retry now" not in html
+    LoyaltyOperation.objects.update(status=Status.FAILED)
+    assert ">Retry now<" in words(inbox(boss))
 
 
 def test_nothing_is_offered_for_what_only_a_newer_release_knows(log: Log, boss: Client) -> None:

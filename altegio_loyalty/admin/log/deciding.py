@@ -2,6 +2,7 @@
 
 import datetime
 from collections import Counter, defaultdict
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -164,7 +165,12 @@ class DecisionPage(Page):
         ]
 
     def decisions_for(self, operation: LoyaltyOperation) -> list[Decision]:
-        return [each for each in DECISIONS.values() if each.is_open_to(self.request.user, operation)]
+        """Those open to the person; a retry of what must not be repeated is called what it is, another look."""
+        found = [each for each in DECISIONS.values() if each.is_open_to(self.request.user, operation)]
+        if operation.status != Status.UNCONFIRMED:
+            return found
+        look = _("Look again now")
+        return [replace(each, label=look) if each.name == "retry" else each for each in found]
 
     @property
     def decide_url(self) -> str:
