@@ -113,13 +113,15 @@ def _check_safe(settings: conf.LoyaltySettings) -> Iterator[Found]:
         yield "W011", text, hint
     tasks = bell.tasks()
     entries = tasks.beat_entries() if tasks else None
+    # Its DatabaseScheduler drops what the other ones read.
+    expiry = "expire_seconds" if "django_celery_beat" in django_settings.INSTALLED_APPS else "expires"
     if entries == []:
         text = "Celery has a broker, but no entry of beat runs altegio_loyalty.tasks.retry_due_operations."
         hint = "Add it to beat_schedule, every 10 seconds; silence this where cron runs deliver_due_operations instead."
         yield "W006", text, hint
-    elif entries and not any((entry.get("options") or {}).get("expires") for entry in entries):
+    elif entries and not any((entry.get("options") or {}).get(expiry) for entry in entries):
         text = "Messages of beat for retry_due_operations do not expire: they pile up while no worker takes them."
-        yield "W007", text, 'Give the entry "options": {"expires": 10}.'
+        yield "W007", text, f'Give the entry "options": {{"{expiry}": 10}}.'
     daily = {
         "REPORT_EMAILS": ("send_monthly_report", "send_altegio_report"),
         "KEEP_LOG_DAYS": ("prune_log", "prune_altegio_log"),

@@ -76,11 +76,11 @@ def sweep_limit(task: Any = retry_due_operations) -> float | None:
 
 
 def beat_entries(task: Any = retry_due_operations) -> list[dict[str, Any]] | None:
-    """What runs the task by this process's settings; None without a broker, or where a database has it."""
+    """What runs the task by this process's settings; None without a broker, or where a database may have it."""
     conf, name = current_app.conf, task.name
-    if not conf.broker_url or "django_celery_beat" in django_settings.INSTALLED_APPS:
-        return None
-    return [entry for entry in conf.beat_schedule.values() if entry.get("task") == name]
+    found = [entry for entry in conf.beat_schedule.values() if entry.get("task") == name]
+    has_database = "django_celery_beat" in django_settings.INSTALLED_APPS
+    return None if not conf.broker_url or (has_database and not found) else found
 
 
 @shared_task(name="altegio_loyalty.tasks.deliver_operation", ignore_result=True)

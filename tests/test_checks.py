@@ -182,6 +182,20 @@ def test_w006_w007_beat_runs_the_sweep_and_its_messages_expire(
     assert ids(settings) == found
 
 
+@pytest.mark.parametrize(("name", "found"), [("expires", ["W007"]), ("expire_seconds", [])])
+def test_w007_an_expiry_that_the_database_scheduler_drops(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, name: str, found: list[str]
+) -> None:
+    installed = SimpleNamespace(INSTALLED_APPS=["django_celery_beat"], MIDDLEWARE=[], USE_TZ=True)
+    for module in ("checks", "tasks"):
+        monkeypatch.setattr(f"altegio_loyalty.{module}.django_settings", installed)
+    monkeypatch.setitem(current_app.conf, "broker_url", "redis://127.0.0.1:1")
+    schedule = {"sweep": {"task": TASK, "options": {name: 10}}}
+    monkeypatch.setitem(current_app.conf, "CELERY_BEAT_SCHEDULE", schedule)
+    assert ids(settings) == found
+    assert all(f'"{name}"' not in str(each.hint) for each in check_deployment())
+
+
 @pytest.mark.parametrize(("wanted", "task", "found"), [
     ({"REPORT_EMAILS": ["boss@example.com"]}, "other", ["W013"]),
     ({"REPORT_EMAILS": ["boss@example.com"]}, "altegio_loyalty.tasks.send_monthly_report", []),
