@@ -6,7 +6,7 @@ import traceback
 from collections import deque
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 from altegio_loyalty.sandbox import statefile
 from altegio_loyalty.sandbox.api import Api, operation_name
@@ -66,6 +66,10 @@ class Altegio:
         self._late: dict[threading.Timer, float] = {}
         self._switch = threading.RLock()
         """Held while it starts or stops."""
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Itself: for each test Django copies what `setUpTestData` made, and a server is none to be copied."""
+        return self
 
     # Looking
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import http.client
 import os
 import socket
@@ -34,6 +35,13 @@ with requests.Session() as session:
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
             pass
 """
+
+
+def test_a_sandbox_of_a_whole_test_case__is_the_same_in_each_test() -> None:
+    """Django copies what `setUpTestData` made, for each test."""
+    with Sandbox() as sandbox:
+        for each in (sandbox, sandbox.ledger):
+            assert copy.deepcopy(each) is each
 
 
 def listens(sandbox: Sandbox) -> bool:
