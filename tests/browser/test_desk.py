@@ -253,3 +253,14 @@ def test_a_part_that_was_chosen_stays_chosen_when_the_page_looks_again(desk: Any
     expect(page.locator("#altegio-other")).to_be_checked()
     expect(page.get_by_label("Points", exact=True)).to_have_value("160")
     expect(page.get_by_role("button", name="Withdraw 160 points")).to_be_visible()
+
+
+def test_where_a_theme_colours_every_link__a_button_stays_readable(desk: Any, log_in: Any) -> None:
+    visit = desk.visit()
+    page = log_in()
+    page.goto(desk.page_of(visit))
+    button = page.get_by_role("link", name=WITHDRAW)
+    before = button.evaluate("button => getComputedStyle(button).color")
+    page.add_style_tag(content="a:link, a:visited { color: #409eff !important; transition: none }")
+    expect(page.get_by_role("link", name="Look again")).to_have_css("color", "rgb(64, 158, 255)")
+    expect(button).to_have_css("color", before)

@@ -122,3 +122,15 @@ def test_page(
     PAGES[name](desk, manager)
     must_be_right(manager, picture, name)
     assert "altegio_loyalty.css" in loaded or name == "app"
+
+
+@pytest.mark.parametrize(("name", "tool"), [
+    ("loyaltyoperation", "Overview"),
+    ("loyaltyoperation", "Export these as CSV"),
+    ("visit", "Several at once"),
+])  # fmt: skip
+def test_a_list_leads_to_what_belongs_to_it(desk: Any, manager: Any, name: str, tool: str) -> None:
+    """Also where a theme leaves out the tools of a model."""
+    desk.visit()
+    go(desk, manager, f"{name}/")
+    expect(manager.get_by_text(tool, exact=True).locator("visible=true")).to_have_count(1)
