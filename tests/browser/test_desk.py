@@ -264,3 +264,29 @@ def test_where_a_theme_colours_every_link__a_button_stays_readable(desk: Any, lo
     page.add_style_tag(content="a:link, a:visited { color: #409eff !important; transition: none }")
     expect(page.get_by_role("link", name="Look again")).to_have_css("color", "rgb(64, 158, 255)")
     expect(button).to_have_css("color", before)
+
+
+def test_signed_out_while_submitting__what_was_typed_stays_and_is_taken(desk: Any, log_in: Any) -> None:
+    visit = desk.visit()
+    page = log_in()
+    page.goto(desk.page_of(visit))
+    page.get_by_role("link", name=WITHDRAW).click()
+    typed = page.get_by_label("Points", exact=True)
+    typed.fill("5")
+    button = page.get_by_role("button", name="Withdraw 5 points")
+    page.context.clear_cookies(name="sessionid")
+    button.click()
+    expect(page.locator("#altegio-trouble")).to_contain_text("You are signed out, and nothing was sent.")
+    with page.context.new_page() as other:
+        other.goto(f"{desk.site_url}/admin/login/")
+        other.fill("#id_username", "reception")
+        other.fill("#id_password", "reception")
+        other.click("[type=submit]")
+        other.wait_for_url("**/admin/")
+    button.click()
+    expect(page.locator("#altegio-trouble")).to_contain_text("Signed in again, nothing was sent yet")
+    expect(typed).to_have_value("5")
+    assert desk.taken(visit) == 0
+    button.click()
+    expect(verdict(page)).to_contain_text("Done: 5 points taken.")
+    assert desk.taken(visit) == 5
