@@ -255,6 +255,46 @@ def test_a_part_that_was_chosen_stays_chosen_when_the_page_looks_again(desk: Any
     expect(page.get_by_role("button", name="Withdraw 160 points")).to_be_visible()
 
 
+#: Each line's texts as they stand on the screen, from left to right.
+SEEN = """(selector) => {
+    const element = document.querySelector(selector);
+    const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+    const letters = [];
+    while (walker.nextNode()) {
+        [...walker.currentNode.data].forEach((letter, at) => {
+            const range = document.createRange();
+            range.setStart(walker.currentNode, at);
+            range.setEnd(walker.currentNode, at + 1);
+            const { left, top, width } = range.getBoundingClientRect();
+            if (width) {
+                letters.push({ letter, left, top: Math.round(top / 8) });
+            }
+        });
+    }
+    letters.sort((one, other) => one.top - other.top || one.left - other.left);
+    return letters.map(({ letter }) => letter).join("");
+}"""
+
+
+def test_where_the_admin_reads_from_right_to_left__no_amount_phone_or_card_is_turned_around(
+    desk: Any, log_in: Any, settings: Any
+) -> None:
+    settings.LANGUAGES = [("ar", "Arabic")]
+    settings.LANGUAGE_CODE = "ar"
+    visit = desk.visit()
+    page = log_in()
+    page.goto(desk.page_of(visit))
+    assert page.evaluate(SEEN, ".altegio-facts div:nth-child(2) dd") == "•••0175"
+    page.get_by_role("link", name=WITHDRAW).click()
+    expect(page.locator(".altegio-lead")).to_contain_text("320 of 320 is left to pay.")
+    page.wait_for_load_state("load")  # styles may come after the text
+    seen = page.evaluate(SEEN, ".altegio-lead")
+    assert "320 of 320 is left to pay." in seen, seen
+    assert page.evaluate(SEEN, ".altegio-choices legend").startswith("Gold ···")
+    seen = page.evaluate(SEEN, "label:has(input:checked)")
+    assert "180 points stay on the card, 0 is left to pay." in seen, seen
+
+
 def test_where_a_theme_colours_every_link__a_button_stays_readable(desk: Any, log_in: Any) -> None:
     visit = desk.visit()
     page = log_in()
