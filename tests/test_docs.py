@@ -33,6 +33,12 @@ def test_each_link_within_the_repository__leads_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors_of(linked), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_example__imports_the_os_that_it_uses(page: Path) -> None:
+    for example in re.findall(r"```python\n(.+?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        assert "import os" in example or not re.search(r"\bos\.", example), example
+
+
 def test_address_of_a_version__is_spoken_or_refused_as_the_page_says() -> None:
     text = (REPOSITORY / "docs" / "versions.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(http\S+)` \| .+ \| (.+) \|$", text, re.MULTILINE)
