@@ -170,8 +170,6 @@ def carry_out(
         return False, decision.why_not(operation) or _("it changed meanwhile, look at it again")
     except exceptions.OperationInProgress:
         return False, _("another operation on its visit and card is not finished")
-    except exceptions.TransactionOpen:
-        return False, _("this site keeps a database transaction open around the page")
     except ValidationError as error:
         return False, " ".join(error.messages)
     page.admin.log_change(page.request, operation, str(decision.history) % {"reason": reason})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from altegio_loyalty.models import Location, Visit
+from altegio_loyalty.models import Location, LoyaltyOperation, Visit
 from altegio_loyalty.moments import today
 from tests.delivery.salon import Salon
 
@@ -54,6 +55,29 @@ def test_transaction_around_the_page__is_named_and_nothing_is_sent(
     assert answer.status_code == 200
     assert answer.content.decode().count(CAUSE) == 1
     assert salon.sandbox.requests == []
+
+
+@pytest.mark.parametrize("what", ["withdraw", "stop", "decide"])
+def test_transaction_around_a_click__is_named_with_the_way_out_and_nothing_is_done(
+    salon: Salon, staff: Any, what: str
+) -> None:
+    waiting, requests = salon.later(), len(salon.sandbox.requests)
+    visit, field = waiting.visit_id, f"visit{waiting.visit_id}"
+    chosen = {f"{field}-choice": salon.card.id, f"{field}-part": "other", f"{field}-amount": "5"}
+    asked = {"visit": visit, "token": uuid.uuid4().hex, **chosen}
+    url, data = {
+        "withdraw": (reverse("admin:altegio_loyalty_visit_operate", args=[waiting.kind]), asked),
+        "stop": (reverse("admin:altegio_loyalty_visit_stop", args=[visit]), {"operation": waiting.pk}),
+        "decide": (
+            reverse("admin:altegio_loyalty_loyaltyoperation_decide"),
+            {"operation": waiting.pk, "decision": "stop"},
+        ),
+    }[what]
+    html = staff.post(url, data, follow=True).content.decode()
+    assert html.count(CAUSE) == 1
+    assert "must exempt the addresses of this app" in html
+    assert len(salon.sandbox.requests) == requests
+    assert LoyaltyOperation.objects.get().status == LoyaltyOperation.Status.PENDING
 
 
 def test_transaction_around_the_page__is_told_to_its_script(salon: Salon, staff: Any) -> None:

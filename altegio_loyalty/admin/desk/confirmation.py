@@ -86,8 +86,6 @@ class Confirmation(Page):
             return " ".join(error.messages)
         except exceptions.IdempotencyConflict:
             return str(USED_ALREADY)
-        except exceptions.TransactionOpen:
-            return _("Not begun: this site keeps a database transaction open around the page.")
         except exceptions.OperationInProgress as error:
             text = _("Not begun: another operation with this card is not finished yet.")
             if (other := error.operation) is None:
