@@ -458,3 +458,19 @@ def test_what_a_person_did_wrong_is_told_in_russian(russian: Client, salon: Salo
         },
     )
     assert "Введите количество баллов." in page.content.decode()
+
+
+def test_a_day_never_read__read_and_empty__and_not_readable__are_three_sentences_in_russian() -> None:
+    with translation.override("ru"):
+        told = [
+            translation.gettext(
+                "This day is not read from Altegio yet, so nobody here knows whether it has visits."
+            ),
+            translation.gettext(
+                "Altegio could not be read, so nobody here knows whether this day has visits."
+            ),
+            translation.gettext("Read from Altegio: this day has no visits."),
+        ]
+    assert ["неизвестно" in text for text in told] == [True, True, False]
+    assert ["не удалось" in text for text in told] == [False, True, False]
+    assert ["визитов в этот день нет" in text for text in told] == [False, False, True]
