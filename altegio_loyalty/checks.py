@@ -73,7 +73,8 @@ def _check_sound(settings: conf.LoyaltySettings) -> Iterator[Found]:
     if longest >= settings.LEASE_SECONDS:
         text = f"ALTEGIO_LOYALTY['LEASE_SECONDS'] is {settings.LEASE_SECONDS}, but one attempt can take {longest} seconds."
         hint = "A worker that is merely slow is then taken for dead. Raise it, or lower TOTAL_TIMEOUT."
-        yield "W001", text, hint
+        # Not only with a queue before it: such workers take an operation from each other for ever.
+        yield "E005" if 2 * settings.TOTAL_TIMEOUT >= settings.LEASE_SECONDS else "W001", text, hint
     if "reversion.middleware.RevisionMiddleware" in django_settings.MIDDLEWARE:
         text = "RevisionMiddleware keeps a transaction open around each page, in which nothing can be sent to Altegio."
         yield "W005", text, "Put a subclass of it with atomic = False into MIDDLEWARE."
