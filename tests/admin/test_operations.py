@@ -442,6 +442,16 @@ def test_a_decision_on_a_doubt_asks_for_a_reason_first_and_then_settles(
     assert "Altegio shows it" in LogEntry.objects.get().change_message
 
 
+def test_a_word_that_it_did_not_happen__says_until_when_the_card_stays_taken(boss: Client, log: Log) -> None:
+    """While its call may still arrive, and not for a word that it happened."""
+    young = log.add(Status.UNCONFIRMED, unanswered_at=timezone.now())
+    old = log.add(Status.UNCONFIRMED, unanswered_at=timezone.now() - datetime.timedelta(hours=1))
+    asked = [press(boss, *what).content.decode() for what in (
+        ("did_not_happen", young), ("did_not_happen", old), ("happened", young),
+    )]  # fmt: skip
+    assert ["Its call may still arrive: until" in html for html in asked] == [True, False, False]
+
+
 @pytest.mark.parametrize("reason", ["", "   ", "\x00", "x" * 401])
 def test_a_decision_without_a_usable_reason_settles_nothing(boss: Client, log: Log, reason: str) -> None:
     operation = log.add(Status.UNCONFIRMED)

@@ -145,6 +145,7 @@ class DecisionPage(Page):
             "decision": decision,
             "rows": rows,
             "decide_url": self.decide_url,
+            "now": timezone.now(),
             "back": self.request.POST.get("back", ""),
             "cancel_url": self._back_url([row["operation"].pk for row in rows]),
         }
