@@ -975,6 +975,21 @@ def test_points_that_somebody_else_took__are_told_before_a_cancel_gives_them_bac
     assert "The visit shows 150 from this card, the log explains 100." in form
 
 
+def test_points_that_somebody_else_gave_back__are_told_before_a_cancel_gives_back_fewer(
+    salon: Salon, receptionist: Client
+) -> None:
+    visit = salon.visit()
+    services.apply_card_withdrawal(
+        salon.location, visit_id=visit.pk, record_id=visit.record_id, card_id=salon.card.id, amount=100
+    )
+    # Long enough ago that no reading can lag behind it.
+    LoyaltyOperation.objects.update(finished_at=timezone.now() - datetime.timedelta(hours=1))
+    salon.ledger.cancel_withdrawal(visit.pk, salon.card.id)
+    salon.ledger.withdraw(visit.pk, salon.card.id, 40)
+    form = text_of(receptionist.get(f"{form_of('cancel_card_withdrawal')}?visit={visit.pk}&read=1"))
+    assert "The visit shows only 40 from this card, the log says 100." in form
+
+
 # Altegio is away
 
 
