@@ -17,6 +17,7 @@ from altegio_loyalty.client import VisitDetails
 from altegio_loyalty.client.types import LARGEST_AMOUNT, Card, Cards
 from altegio_loyalty.models import LONGEST_TITLE, LoyaltyOperation, OperationAttempt, Visit
 from altegio_loyalty.moments import CLOCKS_APART
+from altegio_loyalty.querysets import update_if_free
 from altegio_loyalty.redaction import clean
 from altegio_loyalty.states import Status
 
@@ -90,7 +91,7 @@ def keep_answer(operation: LoyaltyOperation, details: VisitDetails, call: Operat
     """Note what the call's answer showed. It shows no card: a balance follows from a reading moments before, if any."""
     visit, card_id, now = operation.visit, operation.card_id, timezone.now()
     if (known := last_shown(visit)) is None:
-        keep_figures(visit.pk, details)
+        update_if_free(_not_read_since(visit.pk, now), **_figures(details, now))
         return
     is_recent = known.read_at <= now <= known.read_at + READING_IS_RECENT
     is_known = is_recent and not (known.details.doubt or details.doubt)
@@ -112,7 +113,9 @@ def _write(visit: Visit, bill: Bill) -> None:
     text = json.dumps(asdict(bill), cls=DjangoJSONEncoder)
     figures = {**_figures(bill.details, bill.read_at), "shown": text if len(text) <= _LARGEST else ""}
     # Of another client nothing is kept, nor of one who was made anonymous meanwhile.
-    if _not_read_since(visit.pk, bill.read_at).filter(client_id=bill.client_id).update(**figures):
+    rows = _not_read_since(visit.pk, bill.read_at).filter(client_id=bill.client_id)
+    # After a call somebody may have the visit locked for long; a reading is kept in any case.
+    if update_if_free(rows, **figures) if bill.is_answer else rows.update(**figures):
         visit.shown, visit.read_at = figures["shown"], bill.read_at
 
 

@@ -15,6 +15,7 @@ from altegio_loyalty.client import AltegioClient, Hidden, Limits, client_of, sha
 from altegio_loyalty.client.hidden import hides_frames
 from altegio_loyalty.conf import LoyaltySettings, get_settings
 from altegio_loyalty.models import Location
+from altegio_loyalty.querysets import update_if_free
 
 logger = logging.getLogger(__name__)
 
@@ -139,4 +140,4 @@ class Line:
         """Only while the tokens are the ones that were used: new ones may have been saved during the call."""
         location = self.location
         used = {"pk": location.pk, "credentials_version": location.credentials_version}
-        Location.objects.filter(**used).update(**columns)
+        update_if_free(Location.objects.filter(**used), **columns)

@@ -6,7 +6,7 @@ from functools import reduce
 from operator import or_
 from typing import Any, Self
 
-from django.db import models
+from django.db import connections, models, router, transaction
 from django.db.models import Case, Count, Exists, F, Max, OuterRef, Q, When, Window
 from django.db.models.functions import Coalesce, RowNumber
 
@@ -64,6 +64,19 @@ def in_each_zone(locations: Iterable[Any], condition: Callable[[tzinfo | None], 
     if len(zones) == 1:
         return condition(*zones)
     return reduce(or_, (Q(location_id__in=ids) & condition(zone) for zone, ids in zones.items()))
+
+
+def update_if_free(rows: models.QuerySet[Any], **columns: Any) -> int:
+    """Update the rows, for what is best effort: MySQL and MariaDB lock what a foreign key points at to the writer's commit.
+
+    There it raises `OperationalError` at once where somebody holds one of them.
+    """
+    rows = rows.using(using := router.db_for_write(rows.model))
+    if connections[using].vendor != "mysql":
+        return rows.update(**columns)
+    with transaction.atomic(using):
+        list(rows.select_for_update(nowait=True).values_list("pk"))
+        return rows.update(**columns)
 
 
 class OperationQuerySet(models.QuerySet[Any]):

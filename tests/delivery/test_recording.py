@@ -11,12 +11,12 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from django.db import DataError, OperationalError, connection
+from django.db import DataError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from altegio_loyalty import database, services
 from altegio_loyalty.delivery.claims import Claim
-from altegio_loyalty.models import BooksItem, BooksOfDay, LoyaltyOperation, Visit
+from altegio_loyalty.models import BooksItem, BooksOfDay, Location, LoyaltyOperation, Visit
 from altegio_loyalty.sandbox import FAULTS
 from altegio_loyalty.sandbox.wire import failure
 from altegio_loyalty.services.reading import read_for_screen
@@ -99,6 +99,41 @@ def test_figures_of_the_visit__are_written_when_the_result_is_committed(salon: S
         salon.withdraw()
     row = LoyaltyOperation.objects.get()
     assert (row.status, row.attempts.count()) == (Status.SUCCEEDED, 2)
+
+
+@pytest.mark.mariadb
+@pytest.mark.parametrize("is_known", [False, True])
+def test_transaction_of_a_host__keeps_nobody_waiting_for_what_is_best_effort(
+    salon: Salon, is_known: bool
+) -> None:
+    """A row of it that points at location and visit locks them until it ends; whoever waits for that writes them."""
+    visit, is_held, is_done = salon.visit(), threading.Event(), threading.Event()
+    row = Visit.objects.create(id=visit.id, location=salon.location, record_id=visit.record_ids[0])
+    if is_known:
+        Visit.objects.filter(pk=row.pk).update(client_id=salon.client.id)
+        read_for_screen(Visit.objects.select_related("location").get())
+    Location.objects.update(credentials_worked_at=None)
+
+    def hold() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            for model in (Location, Visit):
+                cursor.execute(f"SELECT id FROM {model._meta.db_table} LOCK IN SHARE MODE")
+            is_held.set()
+            is_done.wait(60)
+        connection.close()
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION innodb_lock_wait_timeout = 100")
+    thread = threading.Thread(target=hold)
+    thread.start()
+    try:
+        assert is_held.wait(60)
+        operation = salon.withdraw(visit)
+    finally:
+        is_done.set()
+        thread.join()
+    assert_done_and_written_once(salon, visit, operation)
+    assert Location.objects.get().credentials_worked_at is None
 
 
 @pytest.mark.sqlite
