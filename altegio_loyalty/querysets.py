@@ -6,7 +6,7 @@ from functools import reduce
 from operator import or_
 from typing import Any, Self
 
-from django.db import connections, models, router, transaction
+from django.db import connections, models, router
 from django.db.models import Case, Count, Exists, F, Max, OuterRef, Q, When, Window
 from django.db.models.functions import Coalesce, RowNumber
 
@@ -67,16 +67,20 @@ def in_each_zone(locations: Iterable[Any], condition: Callable[[tzinfo | None], 
 
 
 def update_if_free(rows: models.QuerySet[Any], **columns: Any) -> int:
-    """Update the rows, for what is best effort: MySQL and MariaDB lock what a foreign key points at to the writer's commit.
+    """Update the rows, for what is best effort: MariaDB locks what a foreign key points at to the end of a transaction.
 
     There it raises `OperationalError` at once where somebody holds one of them.
     """
     rows = rows.using(using := router.db_for_write(rows.model))
-    if connections[using].vendor != "mysql":
+    connection: Any = connections[using]
+    if connection.vendor != "mysql" or not connection.mysql_is_mariadb:
         return rows.update(**columns)
-    with transaction.atomic(using):
-        list(rows.select_for_update(nowait=True).values_list("pk"))
+    with connection.execute_wrapper(_without_waiting):
         return rows.update(**columns)
+
+
+def _without_waiting(execute: Callable[..., Any], sql: str, *rest: Any) -> Any:
+    return execute(f"SET STATEMENT innodb_lock_wait_timeout = 0 FOR {sql}", *rest)
 
 
 class OperationQuerySet(models.QuerySet[Any]):

@@ -411,7 +411,7 @@ def test_records_of_delivery__say_which_operation_location_and_attempt(
     def fail(*args: Any) -> None:
         raise OperationalError("gone")
 
-    monkeypatch.setattr("altegio_loyalty.bills.keep_figures", fail)
+    monkeypatch.setattr("altegio_loyalty.bills.keep_answer", fail)
     operation = salon.withdraw()
     (record,) = [record for record in caplog.records if record.name.startswith("altegio_loyalty.delivery")]
     fields = (record.operation, record.location, record.attempt)
