@@ -141,6 +141,13 @@ def elsewhere(salon: Salon) -> Client:
     return client
 
 
+def with_100_taken(salon: Salon) -> Visit:
+    visit = salon.visit()
+    where = {"visit_id": visit.pk, "record_id": visit.record_id, "card_id": salon.card.id}
+    services.apply_card_withdrawal(salon.location, amount=100, **where)
+    return visit
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_asking_for_the_form_does_nothing(salon: Salon, receptionist: Client, kind: str) -> None:
     """GET shows the form: no call that changes anything, and no row."""
@@ -626,10 +633,7 @@ def test_the_page_costs_the_same_however_long_its_history_is(
 def test_points_beyond_the_log_are_flagged_by_whoever_opens_the_page(
     salon: Salon, receptionist: Client
 ) -> None:
-    visit = salon.visit()
-    services.apply_card_withdrawal(
-        salon.location, visit_id=visit.pk, record_id=visit.record_id, card_id=salon.card.id, amount=100
-    )
+    visit = with_100_taken(salon)
     salon.ledger.withdraw(visit.pk, salon.card.id, 70)
     page = receptionist.get(page_of(visit)).content.decode()
     assert "The visit shows 170 from this card, the log explains 100." in page
@@ -966,10 +970,7 @@ def test_where_altegio_does_not_name_the_client__the_known_one_stays(
 def test_points_that_somebody_else_took__are_told_before_a_cancel_gives_them_back(
     salon: Salon, receptionist: Client
 ) -> None:
-    visit = salon.visit()
-    services.apply_card_withdrawal(
-        salon.location, visit_id=visit.pk, record_id=visit.record_id, card_id=salon.card.id, amount=100
-    )
+    visit = with_100_taken(salon)
     salon.ledger.withdraw(visit.pk, salon.card.id, 50)
     form = text_of(receptionist.get(f"{form_of('cancel_card_withdrawal')}?visit={visit.pk}&read=1"))
     assert "The visit shows 150 from this card, the log explains 100." in form
@@ -978,10 +979,7 @@ def test_points_that_somebody_else_took__are_told_before_a_cancel_gives_them_bac
 def test_points_that_somebody_else_gave_back__are_told_before_a_cancel_gives_back_fewer(
     salon: Salon, receptionist: Client
 ) -> None:
-    visit = salon.visit()
-    services.apply_card_withdrawal(
-        salon.location, visit_id=visit.pk, record_id=visit.record_id, card_id=salon.card.id, amount=100
-    )
+    visit = with_100_taken(salon)
     # Long enough ago that no reading can lag behind it.
     LoyaltyOperation.objects.update(finished_at=timezone.now() - datetime.timedelta(hours=1))
     salon.ledger.cancel_withdrawal(visit.pk, salon.card.id)
